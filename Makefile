@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0
+# The one door for people; the kernel's build enters by Kbuild. `make help`.
+
+KERNEL ?= stock
+# The default interpreter of the scripts is their own business.
+vm := scripts/vm --kernel $(KERNEL) --module rfou
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## from nothing: build rfou.ko, boot Debian's kernel in QEMU, send traffic through a FOU tunnel
+	@scripts/run-demo
+
+.PHONY: test
+test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel and the debug kernel
+	@scripts/run-tests
+
+.PHONY: shell
+shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
+	@$(vm) --interactive
+
+.PHONY: modules
+modules: ## build rfou.ko for the running kernel, or for the prepared kernel tree KDIR=...
+ifdef KDIR
+	@scripts/build-module-in "$(KDIR)"
+else
+	@scripts/build-module "$$(uname -r)"
+endif
+
+.PHONY: install
+install: ## install what `make modules` built, for the running kernel (root)
+	@scripts/install-module
+
+.PHONY: lint
+lint: ## rustfmt, clippy, shellcheck, ruff, C style
+	@scripts/lint
+
+.PHONY: rust-analyzer
+rust-analyzer: ## write rust-project.json, for editors
+	@scripts/rust-analyzer
+
+.PHONY: clean
+clean: ## remove what was built here (the cache stays)
+	rm -rf build rust-project.json rust/gue/target
+
+.PHONY: clean-cache
+clean-cache: ## remove all that set-up downloaded and built, of every version
+	@scripts/clean-cache

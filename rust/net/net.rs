@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe abstractions over the kernel's networking API, for tunnels.
+//!
+//! All `unsafe` code of this project is in this crate, and nothing in it knows what FOU or GUE is.
+//! Each module turns one C contract into types:
+//!
+//! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
+//! - [`udp`]: UDP headers on transmit, source ports from the inner flow;
+//! - [`udp_tunnel`]: kernel UDP sockets that hand what they receive to a tunnel;
+//! - [`ip_tunnel`]: the encapsulation hooks of ipip, sit and gre devices;
+//! - [`netns`]: state that exists once per network namespace;
+//! - [`genetlink`]: generic netlink families with do and dump operations;
+//! - [`rcu`]: what has to be waited for before a module's code may go.
+//!
+//! Registrations are guards: dropping one undoes it, so a set-up that fails half way undoes the half.
+
+pub mod genetlink;
+pub mod ip_tunnel;
+pub mod netns;
+pub mod rcu;
+pub mod skb;
+pub mod udp;
+pub mod udp_tunnel;
+
+pub use netns::Netns;
+pub use skb::{DropReason, SkBuff, Skb};

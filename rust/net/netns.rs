@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network namespaces, and state that exists once in each.
+//!
+//! C headers: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h),
+//! [`include/net/netns/generic.h`](srctree/include/net/netns/generic.h)
+
+use core::{
+    cell::UnsafeCell,
+    ffi::c_uint,
+    marker::PhantomData,
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
+use net_bindings as extra;
+
+/// A network namespace (`struct net`).
+///
+/// # Invariants
+///
+/// A reference to this points to a `struct net` that is valid for the reference's lifetime.
+#[repr(transparent)]
+pub struct Netns(Opaque<bindings::net>);
+
+// SAFETY: What can be done through a shared reference is thread-safe.
+unsafe impl Sync for Netns {}
+
+impl Netns {
+    /// Borrows a namespace from C.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid for the chosen lifetime.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *const bindings::net) -> &'a Self {
+        // SAFETY: Promised by the caller; the type is a transparent wrapper.
+        unsafe { &*ptr.cast() }
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::net {
+        self.0.get()
+    }
+}
+
+/// State that each network namespace has one of.
+pub trait PerNetns: Send + Sync + Sized + 'static {
+    /// Where C notes under which number it keeps the state: a `static` of the implementer's.
+    const SLOT: SlotRef<Self>;
+
+    /// Makes the state of a namespace. Called for each that exists when the state is registered,
+    /// and for each that is created later. May sleep.
+    ///
+    /// The state is dropped, in process context, when the namespace goes away or the registration
+    /// is dropped: after all processes have left the namespace.
+    fn new(netns: &Netns) -> impl PinInit<Self, Error>;
+}
+
+/// The number under which each namespace keeps its `T`.
+pub struct Slot<T> {
+    taken: AtomicBool,
+    id: UnsafeCell<c_uint>,
+    _state: PhantomData<fn() -> T>,
+}
+
+// SAFETY: `id` is written by the one who took the slot, while registering, and otherwise only read.
+unsafe impl<T> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    /// A slot that nothing is registered in.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            id: UnsafeCell::new(0),
+            _state: PhantomData,
+        }
+    }
+}
+
+/// A reference to a static [`Slot`] that can stand in a constant.
+///
+/// # Invariants
+///
+/// The pointer came from a `&'static Slot<T>`.
+pub struct SlotRef<T: 'static>(*const Slot<T>);
+
+impl<T> SlotRef<T> {
+    /// Refers to `slot`.
+    pub const fn new(slot: &'static Slot<T>) -> Self {
+        // INVARIANT: As the signature says.
+        Self(slot)
+    }
+
+    #[inline]
+    fn get(self) -> &'static Slot<T> {
+        // SAFETY: By the type invariant.
+        unsafe { &*self.0 }
+    }
+}
+
+/// The registration of a [`PerNetns`] state. Dropping it drops the state in every namespace.
+///
+/// # Invariants
+///
+/// `ops` is registered with C, for `T` and its slot, which we have taken.
+pub struct Registration<T: PerNetns> {
+    ops: Pin<KBox<Opaque<bindings::pernet_operations>>>,
+    _state: PhantomData<T>,
+}
+
+// SAFETY: C serializes registering and unregistering by its own lock, and `get` only reads.
+unsafe impl<T: PerNetns> Send for Registration<T> {}
+// SAFETY: As above.
+unsafe impl<T: PerNetns> Sync for Registration<T> {}
+
+impl<T: PerNetns> Registration<T> {
+    /// Registers the state and makes it in every namespace. May sleep.
+    ///
+    /// Fails with `EBUSY` if it is registered already. If the state cannot be made in one namespace,
+    /// it is dropped in all others, and the error is returned.
+    pub fn new() -> Result<Self> {
+        const {
+            assert!(
+                align_of::<T>() <= align_of::<u64>(),
+                "C allocates the state with kmalloc's least alignment"
+            )
+        };
+        if T::SLOT.get().taken.swap(true, Ordering::Acquire) {
+            return Err(EBUSY);
+        }
+        Self::register().inspect_err(|_| T::SLOT.get().taken.store(false, Ordering::Release))
+    }
+
+    fn register() -> Result<Self> {
+        let ops = Opaque::new(bindings::pernet_operations {
+            init: Some(init::<T>),
+            exit: Some(exit::<T>),
+            id: T::SLOT.get().id.get(),
+            size: size_of::<T>(),
+            ..Default::default()
+        });
+        let ops = KBox::pin(ops, GFP_KERNEL)?;
+        // SAFETY: The operations stay where they are until `Drop` has unregistered them, and so
+        // does the slot, being static. The callbacks are for the `T` whose size is given.
+        to_result(unsafe { extra::register_pernet_device(ops.get()) })?;
+        // INVARIANT: Just registered.
+        Ok(Self {
+            ops,
+            _state: PhantomData,
+        })
+    }
+
+    /// The state of a namespace. Any context.
+    #[inline]
+    pub fn get<'a>(&'a self, netns: &'a Netns) -> &'a T {
+        // SAFETY: By the type invariant `T` is registered. Its state was made by `init` before the
+        // namespace could be seen, and lives until the namespace's end, which comes after the last
+        // reference to it, or until `self` is dropped.
+        unsafe { &*state::<T>(netns.as_raw()) }
+    }
+}
+
+impl<T: PerNetns> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the operations are registered.
+        unsafe { extra::unregister_pernet_device(self.ops.get()) };
+        T::SLOT.get().taken.store(false, Ordering::Release);
+    }
+}
+
+/// Where a namespace keeps its `T`.
+///
+/// # Safety
+///
+/// `net` must be valid, and `T` registered or about to be.
+#[inline]
+unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
+    // SAFETY: C has written the id before it calls `init` for the first time, and it does not
+    // change until `T` is unregistered.
+    let id = unsafe { *T::SLOT.get().id.get() };
+    // SAFETY: For a registered id, C keeps `size_of::<T>()` bytes in each namespace.
+    unsafe { extra::net_generic(net, id).cast() }
+}
+
+/// # Safety
+///
+/// To be called by C alone, for a namespace that is being set up or a state being registered.
+unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
+    // SAFETY: C passes a valid namespace, and has registered `T`'s operations with this callback.
+    let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
+    // SAFETY: C has allocated the slot, nobody else has it yet, and it does not move.
+    match unsafe { T::new(netns).__init(slot) } {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// To be called by C alone, once for each namespace that `init` succeeded for.
+unsafe extern "C" fn exit<T: PerNetns>(net: *mut bindings::net) {
+    // SAFETY: `init` made the state, and nobody can reach it any more: the namespace is at its end,
+    // or the registration, which `get` borrows from, is being dropped.
+    unsafe { ptr::drop_in_place(state::<T>(net)) };
+}

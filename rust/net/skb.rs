@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+//!
+//! A packet is either ours to free ([`SkBuff`]) or somebody else's that we may work on for the
+//! duration of a call ([`Skb`]); the first dereferences to the second. The bytes of a header are
+//! reached through [`Skb::header`], whose result borrows the packet, so that no pointer into the
+//! packet survives an operation that may move its data.
+
+use core::{marker::PhantomData, ops, ptr::NonNull, slice};
+use kernel::{bindings, error::to_result, prelude::*};
+use net_bindings as extra;
+
+/// Why a packet was dropped, as tracing and dropwatch show it (`enum skb_drop_reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropReason(bindings::skb_drop_reason);
+
+impl DropReason {
+    /// No reason is known.
+    pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
+    /// The packet is shorter than the headers it must have.
+    pub const PACKET_TOO_SMALL: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
+    /// Memory for a private copy could not be had.
+    pub const NO_MEMORY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
+    /// The protocol of the payload is not one that can be delivered.
+    pub const UNHANDLED_PROTOCOL: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
+}
+
+/// A borrowed packet: it can be read and changed, not freed.
+///
+/// # Invariants
+///
+/// `ptr` points to a valid `sk_buff` that nobody else changes the fields of during `'a`; its linear
+/// part lies between `head` and `end`, with `head <= data <= tail <= end`.
+pub struct Skb<'a> {
+    ptr: NonNull<bindings::sk_buff>,
+    _borrow: PhantomData<&'a mut bindings::sk_buff>,
+}
+
+impl Skb<'_> {
+    /// Borrows a packet from C.
+    ///
+    /// # Safety
+    ///
+    /// For the chosen lifetime, `ptr` must be valid and used only through the returned value, and
+    /// the packet must keep to the invariants of this type.
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: Promised by the caller.
+        Self {
+            ptr,
+            _borrow: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.ptr.as_ptr()
+    }
+
+    #[inline]
+    fn fields(&self) -> &bindings::sk_buff {
+        // SAFETY: By the type invariant `ptr` is valid and nobody else changes the fields. The
+        // reference lives no longer than the borrow of `self`, and all that changes the packet
+        // takes `self` mutably.
+        unsafe { self.ptr.as_ref() }
+    }
+
+    /// Bytes of the packet from its data pointer on, in the linear part and in fragments.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.fields().len as usize
+    }
+
+    /// Whether no byte is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of the packet that lie in the linear part.
+    #[inline]
+    pub fn linear_len(&self) -> usize {
+        // `data_len` counts the bytes in fragments and never exceeds `len`.
+        self.len().saturating_sub(self.fields().data_len as usize)
+    }
+
+    /// Makes the first `len` bytes linear and returns them.
+    ///
+    /// They may be shared with clones of the packet, so they can be read only. Any context. Fails
+    /// with `EINVAL` if the packet is shorter, or no memory could be had.
+    #[inline]
+    pub fn header(&mut self, len: usize) -> Result<&[u8]> {
+        if self.linear_len() < len {
+            self.pull_tail(len)?;
+        }
+        // SAFETY: The linear part holds at least `len` initialized bytes from `data` on. They are
+        // not written to while the borrow lasts: we have the packet for ourselves, and who has a
+        // clone of it must make the data private before writing.
+        Ok(unsafe { slice::from_raw_parts(self.fields().data, len) })
+    }
+
+    /// The slow path of [`Self::header`]: moves bytes from the fragments.
+    #[cold]
+    fn pull_tail(&mut self, len: usize) -> Result {
+        let len = u32::try_from(len).map_err(|_| EINVAL)?;
+        // SAFETY: The packet is valid and ours to change. The function checks the length.
+        if unsafe { extra::pskb_may_pull(self.as_raw(), len) } {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Makes the packet's headers and linear data private, if a clone shares them.
+    ///
+    /// Any context. Fails with `ENOMEM`.
+    #[inline]
+    pub fn unshare(&mut self) -> Result {
+        // SAFETY: The packet is valid and ours to change; nothing points into it, since all views
+        // borrow `self`.
+        to_result(unsafe { extra::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
+    }
+
+    /// The first `len` bytes of the network header, to be changed; a clone does not see the change.
+    ///
+    /// On receive that is the outer IP header, which lies before the data pointer. Any context.
+    /// Fails with `EINVAL` if the linear part does not hold it, with `ENOMEM` if the packet is
+    /// shared and no copy could be made.
+    #[inline]
+    pub fn network_header_mut(&mut self, len: usize) -> Result<&mut [u8]> {
+        self.unshare()?;
+        // SAFETY: The packet is valid.
+        let start = unsafe { extra::skb_network_header(self.as_raw()) };
+        // SAFETY: As above.
+        let tail = unsafe { extra::skb_tail_pointer(self.as_raw()) };
+        let available = (tail as usize).checked_sub(start as usize).ok_or(EINVAL)?;
+        if (start as usize) < self.fields().head as usize || available < len {
+            return Err(EINVAL);
+        }
+        // SAFETY: `head <= start` and `start + len <= tail`, so these are initialized bytes of the
+        // linear part, which is private to us by `unshare` and borrowed with `self`.
+        Ok(unsafe { slice::from_raw_parts_mut(start, len) })
+    }
+
+    /// Takes `len` bytes of outer headers off the front of a received packet.
+    ///
+    /// What is left starts with the transport header. A checksum over the whole packet
+    /// (`CHECKSUM_COMPLETE`) is kept in step, and what the outer headers meant for segmentation is
+    /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `ENOMEM` if no
+    /// private copy of a segmented packet's shared information could be made.
+    #[inline]
+    pub fn decapsulate(&mut self, len: usize) -> Result {
+        let start = self.header(len)?.as_ptr();
+        // `header` succeeded, so `len` is no more than the packet's own 32-bit length.
+        let len = len as u32;
+        let skb = self.as_raw();
+        // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most
+        // `tail`, and no less is left than the fragments hold. `start` is valid for `len` bytes.
+        unsafe {
+            (*skb).len -= len;
+            (*skb).data = (*skb).data.add(len as usize);
+            extra::skb_postpull_rcsum(skb, start.cast(), len);
+            extra::skb_reset_transport_header(skb);
+        }
+        // SAFETY: The packet is valid and ours to change.
+        to_result(unsafe { extra::iptunnel_pull_offloads(skb) })
+    }
+
+    /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
+    /// before is undefined but initialized.
+    ///
+    /// They are private: clones of the packet do not see them. Any context. Fails with `ENOMEM` if
+    /// the headroom is short or shared and no more could be had; the packet is unchanged then.
+    #[inline]
+    pub fn push(&mut self, len: usize) -> Result<&mut [u8]> {
+        let short = u32::try_from(len).map_err(|_| EINVAL)?;
+        // What goes out is counted in 32 bits.
+        let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid and ours to change; nothing points into it.
+        to_result(unsafe { extra::skb_cow_head(skb, short) })?;
+        // SAFETY: `skb_cow_head` left at least `len` bytes between `head` and `data`, in a head
+        // that no clone shares the headers of. The kernel allocates heads without clearing them,
+        // but any byte pattern is a valid `u8` there and the memory has been allocated as bytes
+        // that devices and others write to, that is, it is never uninitialized to the compiler.
+        unsafe {
+            (*skb).data = (*skb).data.sub(len);
+            (*skb).len = total;
+            Ok(slice::from_raw_parts_mut((*skb).data, len))
+        }
+    }
+
+    /// Says that the packet's data now starts with its transport header.
+    #[inline]
+    pub fn reset_transport_header(&mut self) {
+        // SAFETY: The packet is valid and ours to change.
+        unsafe { extra::skb_reset_transport_header(self.as_raw()) }
+    }
+
+    /// Tells the stack that the packet is about to be encapsulated: marks where the inner headers
+    /// are and adds `gso_type` to what a segmentation offload must do.
+    ///
+    /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
+    #[inline]
+    pub fn handle_offloads(&mut self, gso_type: GsoType) -> Result {
+        // SAFETY: The packet is valid and ours to change.
+        to_result(unsafe { extra::iptunnel_handle_offloads(self.as_raw(), gso_type.0) })
+    }
+}
+
+/// What segmentation offload has to do for an outer header (`SKB_GSO_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GsoType(i32);
+
+impl GsoType {
+    /// A UDP tunnel whose outer checksum is zero.
+    pub const UDP_TUNNEL: Self = Self(extra::SKB_GSO_UDP_TUNNEL as i32);
+    /// A UDP tunnel whose outer checksum is set in each segment.
+    pub const UDP_TUNNEL_CSUM: Self = Self(extra::SKB_GSO_UDP_TUNNEL_CSUM as i32);
+}
+
+/// A packet of our own. Dropping it frees it, as `NOT_SPECIFIED`.
+///
+/// # Invariants
+///
+/// We own the packet: the reference that it stands for is given up by us alone.
+pub struct SkBuff(Skb<'static>);
+
+impl SkBuff {
+    /// Takes a packet over from C.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the packet, give it up to the returned value, and the packet must keep
+    /// to the invariants of [`Skb`].
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
+        // INVARIANT: Ownership is passed to us by the caller.
+        // SAFETY: We own the packet, so it lives and is ours alone until we give it up.
+        Self(unsafe { Skb::from_raw(ptr) })
+    }
+
+    /// Gives the packet to C.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut bindings::sk_buff {
+        let ptr = self.0.as_raw();
+        core::mem::forget(self);
+        ptr
+    }
+
+    /// Frees the packet and says why.
+    #[inline]
+    pub fn free(self, reason: DropReason) {
+        // SAFETY: The packet was ours and is given up here.
+        unsafe { extra::kfree_skb_reason(self.into_raw(), reason.0) };
+    }
+}
+
+impl ops::Deref for SkBuff {
+    type Target = Skb<'static>;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl ops::DerefMut for SkBuff {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for SkBuff {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the packet is ours to free, and nobody uses it after.
+        unsafe { extra::kfree_skb_reason(self.0.as_raw(), DropReason::NOT_SPECIFIED.0) };
+    }
+}

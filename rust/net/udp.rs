@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP headers of outgoing tunnel packets.
+//!
+//! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
+
+use crate::{ip_tunnel::FlowIpv4, Skb};
+use core::num::NonZeroU16;
+use kernel::prelude::*;
+use net_bindings as extra;
+
+/// Length of a UDP header, in bytes (RFC 768).
+pub const HEADER_LEN_BYTES: usize = 8;
+
+/// A UDP port number, in host order; zero means "any".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortNumber(u16);
+
+impl PortNumber {
+    /// No particular port.
+    pub const ANY: Self = Self(0);
+
+    /// From the two bytes that stand in a header or a netlink attribute.
+    #[inline]
+    pub const fn from_be_bytes(bytes: [u8; 2]) -> Self {
+        Self(u16::from_be_bytes(bytes))
+    }
+
+    /// The two bytes as they stand in a header or a netlink attribute.
+    #[inline]
+    pub const fn to_be_bytes(self) -> [u8; 2] {
+        self.0.to_be_bytes()
+    }
+
+    /// The number, unless it is "any".
+    #[inline]
+    pub const fn specific(self) -> Option<NonZeroU16> {
+        NonZeroU16::new(self.0)
+    }
+
+    /// From C's `__be16`.
+    #[inline]
+    pub(crate) const fn from_be(be: u16) -> Self {
+        Self(u16::from_be(be))
+    }
+
+    /// To C's `__be16`.
+    #[inline]
+    pub(crate) const fn to_be(self) -> u16 {
+        self.0.to_be()
+    }
+}
+
+/// The source port that stands for the inner flow: the same for all packets of a flow, spread over
+/// the namespace's local port range by the hash of the inner headers.
+///
+/// To be asked for before an outer header is pushed. The packet must be on its way out of a device;
+/// fails with `ENODEV` if it has none.
+#[inline]
+pub fn flow_source_port(skb: &mut Skb<'_>) -> Result<PortNumber> {
+    let raw = skb.as_raw();
+    // SAFETY: The packet is valid. In a transmit path, the union that `dev` is part of holds it.
+    let dev = unsafe {
+        (*raw)
+            .__bindgen_anon_1
+            .__bindgen_anon_1
+            .__bindgen_anon_1
+            .dev
+    };
+    if dev.is_null() {
+        return Err(ENODEV);
+    }
+    // SAFETY: A packet on its way out of a device keeps it alive, and the device its namespace.
+    // Minimum and maximum of zero stand for the namespace's own range.
+    let be = unsafe { extra::udp_flow_src_port(extra::dev_net(dev), raw, 0, 0, false) };
+    Ok(PortNumber::from_be(be))
+}
+
+/// What the UDP checksum of an outgoing packet is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// Zero: "none" (IPv4 outer).
+    Zero,
+    /// Over the whole datagram, left to the device where it can.
+    Full,
+}
+
+/// Pushes a UDP header in front of a packet that will leave in IPv4.
+///
+/// `skb` starts with the UDP payload; afterwards with the UDP header, which is its transport header.
+/// The length is that of the whole packet, or 0 for a super-packet of 64 KiB or more, whose segments
+/// get theirs from the segmentation offload. Fails with `ENOMEM`.
+#[inline]
+pub fn push_header_ipv4(
+    skb: &mut Skb<'_>,
+    source: PortNumber,
+    destination: PortNumber,
+    checksum: Checksum,
+    flow: &FlowIpv4,
+) -> Result {
+    let total = skb.len().checked_add(HEADER_LEN_BYTES).ok_or(EINVAL)?;
+    let header: &mut [u8; HEADER_LEN_BYTES] =
+        skb.push(HEADER_LEN_BYTES)?.try_into().map_err(|_| EINVAL)?;
+    let [s0, s1] = source.to_be_bytes();
+    let [d0, d1] = destination.to_be_bytes();
+    let [l0, l1] = u16::try_from(total).unwrap_or(0).to_be_bytes();
+    *header = [s0, s1, d0, d1, l0, l1, 0, 0];
+    skb.reset_transport_header();
+
+    let total = i32::try_from(total).map_err(|_| EINVAL)?;
+    // SAFETY: The packet is valid and ours to change, and its transport header is the UDP header
+    // that was just pushed, so that the checksum field lies in its linear part.
+    unsafe {
+        extra::udp_set_csum(
+            checksum == Checksum::Zero,
+            skb.as_raw(),
+            flow.source_be(),
+            flow.destination_be(),
+            total,
+        )
+    };
+    Ok(())
+}

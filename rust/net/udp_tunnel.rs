@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel UDP sockets that hand what they receive to a tunnel.
+//!
+//! C header: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h)
+
+use crate::{rcu::Quiescence, udp::PortNumber, DropReason, Netns, SkBuff};
+use core::{ffi::c_void, mem::ManuallyDrop, num::NonZeroU8, ptr, ptr::NonNull};
+use kernel::{bindings, error::to_result, prelude::*, sync::Arc};
+use net_bindings as extra;
+
+/// The two address families of UDP, with a local and a peer address; all zero means "any".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// IPv4.
+    V4 {
+        /// Address to receive on.
+        local: [u8; 4],
+        /// Address to receive from.
+        peer: [u8; 4],
+    },
+    /// IPv6; such a socket does not receive IPv4.
+    V6 {
+        /// Address to receive on.
+        local: [u8; 16],
+        /// Address to receive from.
+        peer: [u8; 16],
+    },
+}
+
+impl Addresses {
+    /// Whether these are IPv6 addresses.
+    #[inline]
+    pub const fn is_ipv6(&self) -> bool {
+        matches!(self, Self::V6 { .. })
+    }
+}
+
+/// What a UDP socket receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Addresses to receive on and from.
+    pub addresses: Addresses,
+    /// Port to receive on; "any" lets the kernel choose one.
+    pub local_port: PortNumber,
+    /// Port to receive from; the socket is connected to the peer if it is not "any".
+    pub peer_port: PortNumber,
+    /// Index of the device to receive on; 0 means any.
+    pub ifindex: i32,
+}
+
+/// A kernel UDP socket that is bound, and not yet a tunnel's. Dropping it closes it.
+///
+/// # Invariants
+///
+/// `sock` is a UDP socket of the kernel's own that nobody else closes.
+pub struct UdpSocket {
+    sock: NonNull<bindings::sock>,
+}
+
+// SAFETY: Sockets may be used and closed from any thread.
+unsafe impl Send for UdpSocket {}
+// SAFETY: What can be done through a shared reference only reads fields that do not change.
+unsafe impl Sync for UdpSocket {}
+
+impl UdpSocket {
+    /// Opens and binds a socket. May sleep.
+    ///
+    /// Errors are those of `bind(2)` and `connect(2)`: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` for a
+    /// privileged port, `EINVAL` and `ENODEV` for a bad interface; `EPFNOSUPPORT` or `EAFNOSUPPORT`
+    /// where the kernel has no IPv6.
+    pub fn open(netns: &Netns, binding: &Binding) -> Result<Self> {
+        let mut config = extra::udp_port_cfg {
+            local_udp_port: binding.local_port.to_be(),
+            peer_udp_port: binding.peer_port.to_be(),
+            bind_ifindex: binding.ifindex,
+            ..Default::default()
+        };
+        match binding.addresses {
+            Addresses::V4 { local, peer } => {
+                config.family = bindings::AF_INET as u8;
+                config.__bindgen_anon_1.local_ip = in_addr(local);
+                config.__bindgen_anon_2.peer_ip = in_addr(peer);
+            }
+            Addresses::V6 { local, peer } => {
+                config.family = bindings::AF_INET6 as u8;
+                config.set_ipv6_v6only(1);
+                config.__bindgen_anon_1.local_ip6 = in6_addr(local);
+                config.__bindgen_anon_2.peer_ip6 = in6_addr(peer);
+            }
+        }
+        let mut socket = ptr::null_mut();
+        // SAFETY: The namespace is valid, and both other pointers are for the duration of the call.
+        to_result(unsafe { extra::udp_sock_create(netns.as_raw(), &mut config, &mut socket) })?;
+        // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
+        let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
+        // Connecting or sending errors must not wait for memory in softirq context.
+        // SAFETY: The socket is ours alone.
+        unsafe { extra::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
+        // INVARIANT: The socket was made by us.
+        Ok(Self { sock })
+    }
+
+    /// What the socket is bound to now: connecting may have chosen the local address.
+    ///
+    /// The local port is not told, since a tunnel is known by the one that it asked for.
+    pub fn addresses(&self) -> Addresses {
+        let sock = self.sock.as_ptr();
+        // SAFETY: By the type invariant the socket is valid, here and below.
+        let family = unsafe { extra::sk_family(sock) };
+        if u32::from(family) == bindings::AF_INET {
+            // SAFETY: See above.
+            let (local, peer) = unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) };
+            Addresses::V4 {
+                local: local.to_ne_bytes(),
+                peer: peer.to_ne_bytes(),
+            }
+        } else {
+            // SAFETY: See above; a UDP socket that is not IPv4 is IPv6, and has these fields. All
+            // variants of the union are plain bytes.
+            unsafe {
+                Addresses::V6 {
+                    local: (*extra::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
+                    peer: (*extra::sk_v6_daddr(sock)).in6_u.u6_addr8,
+                }
+            }
+        }
+    }
+
+    /// The peer's port that the socket is connected to, or "any".
+    pub fn peer_port(&self) -> PortNumber {
+        // SAFETY: By the type invariant the socket is valid.
+        PortNumber::from_be(unsafe { extra::sk_dport(self.sock.as_ptr()) })
+    }
+
+    /// The index of the device that the socket is bound to, or 0.
+    pub fn ifindex(&self) -> i32 {
+        // SAFETY: By the type invariant the socket is valid.
+        unsafe { extra::sk_bound_dev_if(self.sock.as_ptr()) }
+    }
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the socket is ours to close. C itself waits for RCU readers
+        // that have found it before it frees it.
+        unsafe { extra::udp_tunnel_sock_release(self.sock.as_ptr()) };
+    }
+}
+
+/// An address as it stands in a header, the way C wants it.
+fn in_addr(bytes: [u8; 4]) -> ManuallyDrop<bindings::in_addr> {
+    ManuallyDrop::new(bindings::in_addr {
+        s_addr: u32::from_ne_bytes(bytes),
+    })
+}
+
+/// An address as it stands in a header, the way C wants it.
+fn in6_addr(bytes: [u8; 16]) -> ManuallyDrop<bindings::in6_addr> {
+    let mut address = bindings::in6_addr::default();
+    address.in6_u.u6_addr8 = bytes;
+    ManuallyDrop::new(address)
+}
+
+/// The IP protocol to deliver a decapsulated packet to. Never 0: C reads "deliver to protocol 0" as
+/// "consumed", and the packet would be nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerProtocol(NonZeroU8);
+
+impl InnerProtocol {
+    /// A protocol by its IANA number, unless that is 0.
+    #[inline]
+    pub const fn new(number: u8) -> Option<Self> {
+        match NonZeroU8::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The IANA number.
+    #[inline]
+    pub const fn number(self) -> u8 {
+        self.0.get()
+    }
+}
+
+/// What a tunnel decides about a packet that its socket received.
+pub enum Verdict {
+    /// Hand the packet, which starts with the inner header now, to a protocol of the outer family.
+    Deliver(SkBuff, InnerProtocol),
+    /// The tunnel has seen to the packet.
+    Consumed,
+    /// The packet is not for the tunnel; let it be an ordinary datagram of the socket. It must not
+    /// have been changed.
+    NotOurs(SkBuff),
+    /// Free the packet and say why.
+    Drop(SkBuff, DropReason),
+}
+
+/// What a tunnel does with the packets that its socket receives.
+pub trait EncapReceive: Send + Sync + 'static {
+    /// Decides about a packet, which starts with its UDP header. UDP has checked its length and
+    /// checksum. Softirq context, RCU read side.
+    fn receive(&self, skb: SkBuff) -> Verdict;
+}
+
+/// A UDP socket that hands what it receives to a tunnel `T`. Dropping it closes it.
+///
+/// # Invariants
+///
+/// `socket`'s user data is `data`, which was made by `KBox::into_raw` and is freed by nobody but the
+/// RCU callback that `Drop` queues.
+pub struct UdpTunnelSocket<T: EncapReceive> {
+    // Closed first, by `Drop`.
+    socket: ManuallyDrop<UdpSocket>,
+    data: NonNull<TunnelData<T>>,
+    // Dropped last: the callback that frees `data` is this module's code.
+    _quiescence: Arc<Quiescence>,
+}
+
+// SAFETY: A `T` may be sent and shared, and so may the socket.
+unsafe impl<T: EncapReceive> Send for UdpTunnelSocket<T> {}
+// SAFETY: As above.
+unsafe impl<T: EncapReceive> Sync for UdpTunnelSocket<T> {}
+
+/// What a socket's user data points to. Readers find it under RCU.
+#[repr(C)]
+struct TunnelData<T> {
+    rcu: bindings::callback_head,
+    tunnel: T,
+}
+
+impl<T: EncapReceive> UdpTunnelSocket<T> {
+    /// Makes `socket` the tunnel's: from now on `tunnel` decides about what it receives. May sleep.
+    ///
+    /// Multicast loop is turned off, and checksums that a device verified are kept for the inner
+    /// packet. Fails with `ENOMEM`; the socket is closed then.
+    pub fn new(
+        netns: &Netns,
+        socket: UdpSocket,
+        tunnel: T,
+        quiescence: Arc<Quiescence>,
+    ) -> Result<Self> {
+        let data = KBox::new(
+            TunnelData {
+                rcu: Default::default(),
+                tunnel,
+            },
+            GFP_KERNEL,
+        )?;
+        let data = NonNull::from(KBox::leak(data));
+        let mut config = extra::udp_tunnel_sock_cfg {
+            sk_user_data: data.as_ptr().cast::<c_void>(),
+            // Any value but 0 says that there is a hook.
+            encap_type: 1,
+            encap_rcv: Some(encap_rcv::<T>),
+            ..Default::default()
+        };
+        // SAFETY: The namespace is the socket's, the socket is ours and open, and the configuration
+        // is valid during the call. The user data lives until no RCU reader can find it.
+        unsafe { extra::setup_udp_tunnel_sock(netns.as_raw(), socket.sock.as_ptr(), &mut config) };
+        // INVARIANT: The user data was just set.
+        Ok(Self {
+            socket: ManuallyDrop::new(socket),
+            data,
+            _quiescence: quiescence,
+        })
+    }
+
+    /// The tunnel.
+    #[inline]
+    pub fn tunnel(&self) -> &T {
+        // SAFETY: By the type invariant the data lives at least until `self` is dropped.
+        unsafe { &self.data.as_ref().tunnel }
+    }
+
+    /// The socket.
+    #[inline]
+    pub fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+}
+
+impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
+    fn drop(&mut self) {
+        // SAFETY: It is not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.socket) };
+        // The socket has no user data any more, but whoever read it before goes on using it until
+        // the end of its RCU read side.
+        // SAFETY: By the type invariant the data is freed by this callback alone, and this is the
+        // only call. `rcu` is the first field, so the callback can find the data from it.
+        unsafe { bindings::call_rcu(self.data.as_ptr().cast(), Some(free::<T>)) };
+    }
+}
+
+/// # Safety
+///
+/// To be called by RCU alone, with the `rcu` field of a [`TunnelData<T>`] that nobody can find any
+/// more.
+unsafe extern "C" fn free<T: EncapReceive>(rcu: *mut bindings::callback_head) {
+    // SAFETY: `rcu` is the first field of a `TunnelData<T>` that came out of a `KBox`.
+    drop(unsafe { KBox::from_raw(rcu.cast::<TunnelData<T>>()) });
+}
+
+/// Translates a [`Verdict`] to C's convention: above 0 for "not ours", 0 for "gone", below 0 for the
+/// protocol to deliver to.
+///
+/// # Safety
+///
+/// To be called by UDP alone, under RCU, for a socket that [`UdpTunnelSocket::new`] set up for `T`.
+unsafe extern "C" fn encap_rcv<T: EncapReceive>(
+    sock: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: UDP passes a valid socket and holds the RCU read lock.
+    let data = unsafe { extra::rcu_dereference_sk_user_data(sock) }.cast::<TunnelData<T>>();
+    if data.is_null() {
+        // Closed while the packet was on its way.
+        return 1;
+    }
+    // SAFETY: The user data of a socket with this hook is a `TunnelData<T>`, and it is not freed
+    // before the end of the RCU read side.
+    let tunnel = unsafe { &(*data).tunnel };
+    // SAFETY: UDP passes a valid packet.
+    let skb = unsafe { NonNull::new_unchecked(skb) };
+    // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
+    match tunnel.receive(unsafe { SkBuff::from_raw(skb) }) {
+        Verdict::Deliver(skb, protocol) => {
+            skb.into_raw();
+            -c_int::from(protocol.number())
+        }
+        Verdict::Consumed => 0,
+        Verdict::NotOurs(skb) => {
+            skb.into_raw();
+            1
+        }
+        Verdict::Drop(skb, reason) => {
+            skb.free(reason);
+            0
+        }
+    }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Foo-over-UDP and Generic UDP Encapsulation: takes the place of Linux's `fou`.
+//!
+//! A packet's way in: [`receive`], from the UDP socket of a [`port`]. Its way out: [`transmit`], from
+//! a tunnel device. Ports are configured by [`netlink`]. There is no `unsafe` code here; what touches
+//! the kernel is in the crate `net`.
+
+#![forbid(unsafe_code)]
+
+mod netlink;
+mod port;
+mod receive;
+mod transmit;
+
+use kernel::prelude::*;
+use net::{genetlink, ip_tunnel};
+
+module! {
+    type: Rfou,
+    name: "rfou",
+    authors: ["The rfou developers"],
+    description: "Foo over UDP and Generic UDP Encapsulation",
+    license: "GPL v2",
+    // By which the kernel asks for the netlink family; the name `fou` itself is modprobe's business.
+    alias: ["net-pf-16-proto-16-family-fou"],
+}
+
+/// All that is registered while the module is loaded. Fields are dropped, that is unregistered, from
+/// first to last: no new packet is encapsulated, then no new port is made, then ports are closed.
+#[pin_data]
+struct Rfou {
+    fou: ip_tunnel::Registration<transmit::Fou>,
+    #[pin]
+    family: genetlink::Registration<netlink::Fou>,
+}
+
+impl kernel::InPlaceModule for Rfou {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            fou: ip_tunnel::Registration::new().inspect_err(|error| {
+                if *error == EEXIST {
+                    pr_err!("another module encapsulates FOU already: unload it first (rmmod fou6 fou)\n");
+                }
+            })?,
+            family <- genetlink::Registration::new(netlink::Fou::new()?, module),
+        })
+    }
+}

@@ -1,0 +1,24 @@
+# shellcheck shell=sh disable=SC2034
+# What rfou is built with and tested on: the one place that names it.
+
+# The toolchain and the guest's user space come from this Debian release.
+SUITE=trixie
+
+# The stock kernel under test, by series, from SUITE-backports. When the
+# archive has moved on, the newest series it has is used, with a message.
+KERNEL_SERIES=7.3
+
+# make (metadata tree, modules, debug kernel).
+BUILD_PACKAGES="
+	bc bindgen bison cargo clang cpio flex gcc-14 kmod libc6-dev libdw-dev
+	libelf-dev libssl-dev lld llvm make pahole patch perl python3 rust-clippy
+	rust-src rustc rustfmt xz-utils zstd"
+
+# scripts/vm and what runs in the guest.
+GUEST_PACKAGES="
+	busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libcap2-bin
+	nftables procps python3-pyroute2 python3-pytest python3-pytest-timeout
+	python3-scapy qemu-system-x86 seabios strace tcpdump"
+
+# make lint.
+LINT_PACKAGES="clang-format shellcheck"
