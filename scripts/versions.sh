@@ -16,9 +16,12 @@ BUILD_PACKAGES="
 
 # scripts/vm and what runs in the guest.
 GUEST_PACKAGES="
-	busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libcap2-bin
-	nftables procps python3-pyroute2 python3-pytest python3-pytest-timeout
+	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libbpf-dev
+	libcap2-bin nftables procps python3-pyroute2 python3-pytest python3-pytest-timeout
 	python3-scapy qemu-system-x86 seabios strace tcpdump"
 
 # make lint.
-LINT_PACKAGES="clang-format shellcheck"
+LINT_PACKAGES="clang-format python3-pip shellcheck"
+
+# From PyPI, as Debian has no package of it.
+RUFF_VERSION=0.17.6
