@@ -64,6 +64,23 @@ __rust_helper void rust_helper_kfree_skb_reason(struct sk_buff *skb,
 	kfree_skb_reason(skb, reason);
 }
 
+#ifdef CONFIG_KUNIT
+__rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t priority)
+{
+	return alloc_skb(size, priority);
+}
+
+__rust_helper void rust_helper_skb_reserve(struct sk_buff *skb, int len)
+{
+	skb_reserve(skb, len);
+}
+
+__rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
+{
+	skb_reset_network_header(skb);
+}
+#endif
+
 /* linux/netdevice.h */
 
 __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)

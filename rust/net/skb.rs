@@ -283,3 +283,103 @@ impl Drop for SkBuff {
         unsafe { extra::kfree_skb_reason(self.0.as_raw(), DropReason::NOT_SPECIFIED.0) };
     }
 }
+
+#[cfg(CONFIG_KUNIT)]
+impl SkBuff {
+    /// A packet of these bytes, with headroom, for tests. May sleep.
+    fn of_bytes(headroom: usize, bytes: &[u8]) -> Result<Self> {
+        let size = u32::try_from(headroom.checked_add(bytes.len()).ok_or(EINVAL)?)?;
+        // SAFETY: No requirements.
+        let skb = unsafe { extra::alloc_skb(size, bindings::GFP_KERNEL) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // SAFETY: The packet is new, ours, and has room for both; the bytes that are put are written
+        // at once.
+        unsafe {
+            extra::skb_reserve(skb.as_ptr(), headroom as i32);
+            let to = extra::skb_put(skb.as_ptr(), bytes.len() as u32);
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast(), bytes.len());
+            extra::skb_reset_network_header(skb.as_ptr());
+            Ok(Self::from_raw(skb))
+        }
+    }
+
+    /// A second packet that shares this one's data, for tests.
+    fn share(&self) -> Result<Self> {
+        // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
+        let skb = unsafe { extra::skb_clone(self.as_raw(), bindings::GFP_KERNEL) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // SAFETY: As above.
+        Ok(unsafe { Self::from_raw(skb) })
+    }
+}
+
+#[kunit_tests(rfou_net_skb)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_is_the_first_bytes_and_no_more_than_there_are() -> Result {
+        let mut skb = SkBuff::of_bytes(0, b"0123456789")?;
+        assert_eq!(skb.header(4)?, b"0123");
+        assert_eq!(skb.header(10)?, b"0123456789");
+        assert!(skb.header(11) == Err(EINVAL));
+        assert!(skb.header(usize::MAX) == Err(EINVAL));
+        assert_eq!(skb.len(), 10);
+        Ok(())
+    }
+
+    #[test]
+    fn push_puts_bytes_in_front_and_makes_room_where_there_is_none() -> Result {
+        for headroom in [0, 3, 4, 200] {
+            let mut skb = SkBuff::of_bytes(headroom, b"payload")?;
+            skb.push(4)?.copy_from_slice(b"head");
+            assert_eq!(skb.len(), 11);
+            assert_eq!(skb.header(11)?, b"headpayload");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn push_that_cannot_be_leaves_the_packet_as_it_was() -> Result {
+        let mut skb = SkBuff::of_bytes(8, b"payload")?;
+        assert!(skb.push(usize::MAX).is_err());
+        assert!(skb.push(u32::MAX as usize).is_err());
+        assert_eq!(skb.header(7)?, b"payload");
+        Ok(())
+    }
+
+    #[test]
+    fn push_is_not_seen_by_a_clone() -> Result {
+        let mut skb = SkBuff::of_bytes(16, b"payload")?;
+        let mut other = skb.share()?;
+        skb.push(4)?.copy_from_slice(b"mine");
+        other.push(4)?.copy_from_slice(b"hers");
+        assert_eq!(skb.header(11)?, b"minepayload");
+        assert_eq!(other.header(11)?, b"herspayload");
+        Ok(())
+    }
+
+    #[test]
+    fn change_of_the_network_header_is_not_seen_by_a_clone() -> Result {
+        let mut skb = SkBuff::of_bytes(16, b"0123456789")?;
+        let mut other = skb.share()?;
+        skb.network_header_mut(4)?.copy_from_slice(b"abcd");
+        assert_eq!(skb.header(10)?, b"abcd456789");
+        assert_eq!(other.header(10)?, b"0123456789");
+        assert!(skb.network_header_mut(11).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn decapsulate_takes_off_the_front_and_no_more_than_there_is() -> Result {
+        let mut skb = SkBuff::of_bytes(0, b"headpayload")?;
+        assert!(skb.decapsulate(12).is_err());
+        assert_eq!(skb.len(), 11);
+        skb.decapsulate(4)?;
+        assert_eq!(skb.header(7)?, b"payload");
+        skb.decapsulate(7)?;
+        assert!(skb.is_empty());
+        assert!(skb.decapsulate(1).is_err());
+        Ok(())
+    }
+}

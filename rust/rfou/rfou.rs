@@ -47,3 +47,15 @@ impl kernel::InPlaceModule for Rfou {
         })
     }
 }
+
+#[kunit_tests(rfou_gue_header)]
+mod header_tests {
+    use gue::cases::CASES;
+
+    #[test]
+    fn every_header_is_read_as_expected() {
+        for case in CASES {
+            assert_eq!(case.read(), case.expected);
+        }
+    }
+}

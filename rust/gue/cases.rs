@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Headers and what is to be made of them, for the host's tests and for KUnit alike.
+
+use crate::{Error, Header, RemoteChecksum, Repr, Start};
+
+/// What a header is to be read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Variant 0 with these values and this length in bytes.
+    Header(Repr, usize),
+    /// Variant 1 of this IP protocol.
+    Direct(u8),
+    /// Refused.
+    Refused(Error),
+}
+
+/// One header.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// What it shows.
+    pub name: &'static str,
+    /// The first bytes of a UDP payload.
+    pub bytes: &'static [u8],
+    /// What they are to be read as.
+    pub expected: Expected,
+}
+
+impl Case {
+    /// What the bytes are read as, both steps in turn.
+    pub fn read(&self) -> Expected {
+        match Start::parse(self.bytes) {
+            Ok(Start::Direct { protocol }) => Expected::Direct(protocol),
+            Ok(Start::Header { .. }) => match Header::parse(self.bytes) {
+                Ok(header) => Expected::Header(Repr::of(&header), header.len_bytes()),
+                Err(error) => Expected::Refused(error),
+            },
+            Err(error) => Expected::Refused(error),
+        }
+    }
+}
+
+const fn case(name: &'static str, bytes: &'static [u8], expected: Expected) -> Case {
+    Case {
+        name,
+        bytes,
+        expected,
+    }
+}
+
+const fn data(protocol: u8, len_bytes: usize) -> Expected {
+    Expected::Header(
+        Repr {
+            control: false,
+            proto_ctype: protocol,
+            remote_checksum: None,
+        },
+        len_bytes,
+    )
+}
+
+const fn control(ctype: u8) -> Expected {
+    Expected::Header(
+        Repr {
+            control: true,
+            proto_ctype: ctype,
+            remote_checksum: None,
+        },
+        4,
+    )
+}
+
+const fn remcsum(protocol: u8, start: u16, offset: u16) -> Expected {
+    match RemoteChecksum::new(start, offset) {
+        Ok(remote) => Expected::Header(
+            Repr {
+                control: false,
+                proto_ctype: protocol,
+                remote_checksum: Some(remote),
+            },
+            12,
+        ),
+        Err(error) => Expected::Refused(error),
+    }
+}
+
+/// Every rule of the header, by an example.
+pub const CASES: &[Case] = &[
+    case("plain IPv4", &[0x00, 4, 0, 0, 0x45], data(4, 4)),
+    case(
+        "plain GRE, nothing behind it",
+        &[0x00, 47, 0, 0],
+        data(47, 4),
+    ),
+    case(
+        "protocol 0 is for the receiver to refuse",
+        &[0x00, 0, 0, 0],
+        data(0, 4),
+    ),
+    case("control message", &[0x20, 0xff, 0, 0], control(0xff)),
+    case("control message of type 0", &[0x20, 0, 0, 0], control(0)),
+    case("variant 1, IPv4", &[0x45, 0, 0, 28], Expected::Direct(4)),
+    case("variant 1, IPv6", &[0x60, 0, 0, 0], Expected::Direct(41)),
+    case(
+        "variant 1, IP version 5",
+        &[0x50, 0, 0, 0],
+        Expected::Refused(Error::UnknownIpVersion),
+    ),
+    case(
+        "variant 1, IP version 7",
+        &[0x70, 0, 0, 0],
+        Expected::Refused(Error::UnknownIpVersion),
+    ),
+    case(
+        "variant 2",
+        &[0x80, 4, 0, 0],
+        Expected::Refused(Error::UnknownVariant),
+    ),
+    case(
+        "variant 3",
+        &[0xc0, 4, 0, 0],
+        Expected::Refused(Error::UnknownVariant),
+    ),
+    case("no byte", &[], Expected::Refused(Error::Truncated)),
+    case(
+        "three bytes",
+        &[0x00, 4, 0],
+        Expected::Refused(Error::Truncated),
+    ),
+    case(
+        "three bytes of IPv4",
+        &[0x45, 0, 0],
+        Expected::Refused(Error::Truncated),
+    ),
+    case(
+        "surplus space is skipped",
+        &[
+            0x02, 4, 0, 0, 0xde, 0xad, 0xbe, 0xef, 0xca, 0xfe, 0xf0, 0x0d,
+        ],
+        data(4, 12),
+    ),
+    case("longest header", &LONGEST, data(4, 128)),
+    case(
+        "one byte short of its length",
+        &LONGEST_CUT,
+        Expected::Refused(Error::Truncated),
+    ),
+    case(
+        "Hlen past the end",
+        &[0x01, 4, 0, 0, 0, 0, 0],
+        Expected::Refused(Error::Truncated),
+    ),
+    case(
+        "group identifier, not understood yet",
+        &[0x01, 4, 0x80, 0, 0, 0, 0, 7],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "remote checksum of the drafts, not understood yet",
+        &[0x01, 4, 0x02, 0, 0, 20, 0, 36],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "unassigned flag",
+        &[0x00, 4, 0, 0x20],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "private flag without its word",
+        &[0x00, 4, 0, 1],
+        Expected::Refused(Error::FieldPastHeader),
+    ),
+    case(
+        "private word with no flag set",
+        &[0x01, 4, 0, 1, 0, 0, 0, 0],
+        data(4, 8),
+    ),
+    case(
+        "remcsum without its field",
+        &[0x01, 4, 0, 1, 0x80, 0, 0, 0],
+        Expected::Refused(Error::FieldPastHeader),
+    ),
+    case(
+        "unknown private flag",
+        &[0x02, 4, 0, 1, 0x40, 0, 0, 0, 0, 0, 0, 0],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "remcsum of a TCP packet",
+        &[0x02, 4, 0, 1, 0x80, 0, 0, 0, 0, 20, 0, 36],
+        remcsum(4, 20, 36),
+    ),
+    case(
+        "remcsum whose checksum comes first",
+        &[0x02, 4, 0, 1, 0x80, 0, 0, 0, 0, 36, 0, 20],
+        Expected::Refused(Error::ChecksumBeforeStart),
+    ),
+    case(
+        "remcsum whose checksum is the start",
+        &[0x02, 4, 0, 1, 0x80, 0, 0, 0, 0, 20, 0, 20],
+        remcsum(4, 20, 20),
+    ),
+];
+
+const LONGEST: [u8; 128] = {
+    let mut bytes = [0xaa; 128];
+    [bytes[0], bytes[1], bytes[2], bytes[3]] = [0x1f, 4, 0, 0];
+    bytes
+};
+
+const LONGEST_CUT: [u8; 127] = {
+    let mut bytes = [0xaa; 127];
+    [bytes[0], bytes[1], bytes[2], bytes[3]] = [0x1f, 4, 0, 0];
+    bytes
+};

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Numbers of the protocols that are tunnelled (IANA "Assigned Internet Protocol Numbers").
+
+/// IPv4 in IP.
+pub const IPV4: u8 = 4;
+/// UDP.
+pub const UDP: u8 = 17;
+/// IPv6 in IP.
+pub const IPV6: u8 = 41;
+/// GRE.
+pub const GRE: u8 = 47;
+/// No next header: the payload is not to be parsed by its number (gue-09 §3.3).
+pub const NONE: u8 = 59;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every rule of the header, by an example of bytes.
+
+use gue::cases::{Expected, CASES};
+
+#[test]
+fn every_header_is_read_as_expected() {
+    for case in CASES {
+        assert_eq!(case.read(), case.expected, "{}", case.name);
+    }
+}
+
+#[test]
+fn headers_without_surplus_are_written_as_they_were_read() {
+    let mut written = 0;
+    for case in CASES {
+        let Expected::Header(repr, len) = case.expected else {
+            continue;
+        };
+        if repr.len_bytes() != len {
+            continue; // It has surplus space, or a private word that says nothing.
+        }
+        let mut buffer = [0x55; 16];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..len], case.bytes[..len], "{}", case.name);
+        assert!(
+            buffer[len..].iter().all(|byte| *byte == 0x55),
+            "{}: too much",
+            case.name
+        );
+        written += 1;
+    }
+    assert!(written >= 6, "only {written} cases could be written");
+}
+
+#[test]
+fn a_header_is_not_written_to_a_buffer_that_is_too_short() {
+    for case in CASES {
+        let Expected::Header(repr, _) = case.expected else {
+            continue;
+        };
+        for len in 0..repr.len_bytes() {
+            let mut buffer = vec![0; len];
+            assert_eq!(
+                repr.emit(&mut buffer),
+                Err(gue::Error::BufferTooShort),
+                "{}",
+                case.name
+            );
+            assert!(
+                buffer.iter().all(|byte| *byte == 0),
+                "{}: something was written",
+                case.name
+            );
+        }
+    }
+}

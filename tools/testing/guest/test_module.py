@@ -1,0 +1,121 @@
+"""The module as a whole: taking the place of Linux's fou, and giving it back."""
+
+import os
+import pathlib
+
+import pytest
+from hosts import Host, run
+
+pytestmark = pytest.mark.rfou_only
+
+
+def rfou_file():
+    """The rfou.ko under test."""
+    return os.environ["RFOU_MODULE_FILE"]
+
+
+def loaded(name):
+    """Whether a module is loaded."""
+    return pathlib.Path(f"/sys/module/{name}").exists()
+
+
+def kernel_log():
+    """The kernel's log."""
+    return run("dmesg").stdout
+
+
+@pytest.fixture
+def without_rfou():
+    """The kernel without rfou; it is back afterwards, and nothing else is."""
+    run("rmmod", "rfou")
+    yield
+    for name in ("fou6", "fou", "rfou"):
+        if loaded(name):
+            run("rmmod", name)
+    run("insmod", rfou_file())
+
+
+def has_family():
+    """Whether the netlink family `fou` is there."""
+    return "Name: fou" in run("genl", "ctrl", "list").stdout
+
+
+def test_linux_fou_is_refused_while_rfou_is_loaded(hosts):
+    done = run("modprobe", "fou", check=False)
+    assert done.returncode != 0 and not loaded("fou")
+    hosts[0].ip("fou", "add", "port", "5555", "ipproto", "4")
+    assert "port 5555" in hosts[0].ip("fou", "show").stdout, "rfou goes on as before"
+
+
+def test_rfou_is_refused_while_linux_fou_is_loaded_and_says_what_to_do(without_rfou):
+    run("modprobe", "fou")
+    for _ in range(2):
+        done = run("insmod", rfou_file(), check=False)
+        # The module loader shows EEXIST, which is its own word for "loaded already", as EBUSY.
+        assert done.returncode != 0 and "resource busy" in done.stderr
+        assert not loaded("rfou")
+    assert "rmmod" in kernel_log().splitlines()[-1], "the log says what to do"
+    assert run("ip", "fou", "show").returncode == 0, "Linux's fou goes on as before"
+    # Nothing of rfou was left registered: fou can go, and rfou can come.
+    run("rmmod", "fou")
+    assert not has_family()
+    run("insmod", rfou_file())
+    assert has_family()
+
+
+def test_unloading_closes_ports_and_leaves_nothing_registered(hosts, without_rfou):
+    assert not has_family()
+    assert run("ip", "fou", "show", check=False).returncode != 0
+    run("insmod", rfou_file())
+    for host in hosts:
+        host.ip("fou", "add", "port", "5555", "ipproto", "4")
+        host.ip("-6", "fou", "add", "port", "5556", "ipproto", "41")
+    run("rmmod", "rfou")
+    for host in hosts:
+        assert ":15B3" not in host.run("cat", "/proc/net/udp").stdout
+        assert ":15B4" not in host.run("cat", "/proc/net/udp6").stdout
+        # Without the module the encapsulation cannot be configured.
+        words = ["link", "add", "tun1", "type", "ipip", "remote", "192.0.2.9", "local", "192.0.2.1"]
+        assert host.ip(*words, "encap", "fou", "encap-dport", "5555", check=False).returncode != 0
+
+
+def test_unloading_under_traffic_does_no_harm(hosts):
+    h1, h2 = hosts
+    for number, host in enumerate(hosts, start=1):
+        host.ip("fou", "add", "port", "5555", "ipproto", "4")
+        words = ["link", "add", "tun1", "type", "ipip", "local", f"192.0.2.{number}"]
+        words += ["remote", f"192.0.2.{3 - number}", "encap", "fou", "encap-dport", "5555"]
+        host.ip(*words)
+        host.ip("addr", "add", f"10.1.1.{number}/24", "dev", "tun1")
+        host.ip("link", "set", "tun1", "up")
+    floods = [
+        host.start("ping", "-qf", f"10.1.1.{3 - number}")
+        for number, host in enumerate(hosts, start=1)
+    ]
+    for _ in range(5):
+        run("rmmod", "rfou")
+        run("insmod", rfou_file())
+        for host in hosts:
+            host.ip("fou", "add", "port", "5555", "ipproto", "4")
+    h1.run("ping", "-c", "2", "-i", "0.2", "-W", "5", "10.1.1.2")
+    assert all(flood.poll() is None for flood in floods), "the floods were running all along"
+    assert h2.counter("tun1", "tx_packets") > 0
+
+
+def test_namespaces_come_and_go_while_the_module_does():
+    for round_ in range(10):
+        host = Host(f"n{round_}")
+        host.ip("fou", "add", "port", "5555", "ipproto", "4")
+        if round_ % 2:
+            run("rmmod", "rfou")
+            host.remove()
+            run("insmod", rfou_file())
+        else:
+            host.remove()
+
+
+def test_module_names_what_it_is_and_the_aliases_it_is_asked_for_by():
+    shown = run("modinfo", rfou_file()).stdout
+    assert "license:        GPL" in shown
+    assert "alias:          net-pf-16-proto-16-family-fou" in shown
+    assert f"vermagic:       {os.uname().release} " in shown
