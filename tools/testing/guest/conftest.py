@@ -18,13 +18,12 @@ def hosts():
         h1, h2 = made
         h1.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "h2")
         for number, host in enumerate(made, start=1):
-            # A host that does not speak unasked: captures hold the test's packets alone.
-            host.sysctl("net.ipv6.conf.eth0.accept_dad", 0)
-            host.sysctl("net.ipv6.conf.eth0.router_solicitations", 0)
-            host.ip("addr", "add", f"192.0.2.{number}/24", "dev", "eth0")
-            host.ip("-6", "addr", "add", f"2001:db8::{number}/64", "dev", "eth0", "nodad")
-        for host in made:
-            host.ip("link", "set", "eth0", "up")
+            host.batch(
+                "link set lo up",
+                f"addr add 192.0.2.{number}/24 dev eth0",
+                f"addr add 2001:db8::{number}/64 dev eth0 nodad",
+                "link set eth0 up",
+            )
         yield h1, h2
     finally:
         for host in made:

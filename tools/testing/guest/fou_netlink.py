@@ -63,6 +63,7 @@ def parse_attributes(data):
     found = []
     while len(data) >= 4:
         length, number = struct.unpack_from("=HH", data)
+        assert length >= 4, "an attribute is at least its own header"
         found.append((number & 0x3FFF, data[4:length]))
         data = data[(length + 3) & ~3 :]
     return found
@@ -125,7 +126,7 @@ class Fou:
         if answer == NLMSG_ERROR:
             skip += 16
             if not flags & NLM_F_CAPPED:
-                skip += struct.unpack_from("=I", content, 4)[0] - 16
+                skip += (struct.unpack_from("=I", content, 4)[0] + 3 & ~3) - 16
         values = dict(parse_attributes(content[skip:]))
         text = values.get(NLMSGERR_ATTR_MSG)
         return text.rstrip(b"\0").decode() if text else None

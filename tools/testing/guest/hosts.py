@@ -1,7 +1,9 @@
 """Hosts on one wire: network namespaces joined by veth, and what a user does in them."""
 
 import contextlib
+import json
 import os
+import pathlib
 import socket
 import subprocess
 import time
@@ -31,33 +33,54 @@ class Host:
         self.name = name
         self.children = []
         run("ip", "netns", "add", name)
-        self.ip("link", "set", "lo", "up")
+        self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        # A host that does not speak unasked: captures hold the test's packets alone.
+        self.sysctl("net.ipv6.conf.default.router_solicitations", 0)
 
     def ip(self, *words, check=True):
         """Run `ip` in this host."""
-        return run("ip", "-n", self.name, *words, check=check)
+        return self.run("ip", *words, check=check)
+
+    def batch(self, *lines):
+        """Run several `ip` commands in this host at once."""
+        with self.inside():
+            run("ip", "-batch", "-", stdin="".join(f"{line}\n" for line in lines))
 
     def run(self, *command, check=True):
         """Run a command in this host."""
-        return run("ip", "netns", "exec", self.name, *command, check=check)
+        with self.inside():
+            return run(*command, check=check)
 
     def start(self, *command, **options):
         """Start a command in this host; it is ended with the host."""
-        words = ["ip", "netns", "exec", self.name, *[str(word) for word in command]]
-        child = subprocess.Popen(words, text=True, **options)
+        with self.inside():
+            child = subprocess.Popen([str(word) for word in command], text=True, **options)
         self.children.append(child)
         return child
 
-    def sysctl(self, name, value):
-        """Set a network variable of this host."""
-        self.run("sysctl", "-qw", f"{name}={value}")
+    def sysctl(self, name, value=None):
+        """Read, or set, a network variable of this host."""
+        path = pathlib.Path("/proc/sys", *name.split("."))
+        with self.inside():
+            if value is not None:
+                path.write_text(f"{value}\n", encoding="ascii")
+            return path.read_text(encoding="ascii").strip()
+
+    def proc_net(self, name):
+        """A file of this host's /proc/net."""
+        with self.inside():
+            return pathlib.Path("/proc/thread-self/net", name).read_text(encoding="ascii")
+
+    def enter(self):
+        """Go into this host for good."""
+        with open(f"/run/netns/{self.name}", "rb") as netns:
+            os.setns(netns.fileno(), os.CLONE_NEWNET)
 
     @contextlib.contextmanager
     def inside(self):
         """Sockets that are opened in this context are this host's."""
         with open("/proc/thread-self/ns/net", "rb") as outside:
-            with open(f"/run/netns/{self.name}", "rb") as inside:
-                os.setns(inside.fileno(), os.CLONE_NEWNET)
+            self.enter()
             try:
                 yield
             finally:
@@ -70,21 +93,24 @@ class Host:
         raw.bind((device, 0))
         return raw
 
+    def link(self, device):
+        """What `ip` knows of a device."""
+        return json.loads(self.ip("-j", "-s", "-d", "link", "show", "dev", device).stdout)[0]
+
     def mac(self, device):
         """The hardware address of a device."""
-        return self.run("cat", f"/sys/class/net/{device}/address").stdout.strip()
-
-    def counter(self, device, name):
-        """A statistics counter of a device."""
-        return int(self.run("cat", f"/sys/class/net/{device}/statistics/{name}").stdout)
+        return self.link(device)["address"]
 
     def snmp(self, name):
-        """A counter as `nstat` knows it, zero included."""
-        for line in self.run("nstat", "-asz", name).stdout.splitlines():
-            words = line.split()
-            if words and words[0] == name:
-                return int(words[1])
-        raise CommandError(f"nstat knows no {name}")
+        """A counter of this host by its name in `nstat`."""
+        for file in ("snmp", "netstat"):
+            lines = self.proc_net(file).splitlines()
+            for names, values in zip(lines[::2], lines[1::2]):
+                prefix, *names = names.split()
+                counters = dict(zip((prefix.rstrip(":") + name for name in names), values.split()[1:]))
+                if name in counters:
+                    return int(counters[name])
+        raise CommandError(f"there is no counter {name}")
 
     def remove(self):
         """End what runs here and take the namespace away."""

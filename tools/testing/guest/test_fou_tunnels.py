@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from hosts import Capture, run
+from hosts import Capture
 from scapy.layers.inet import GRE, ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
@@ -22,23 +22,19 @@ def inner_address(kind, number):
     return f"10.1.1.{number}" if KINDS[kind][1] == 4 else f"fd00::{number}"
 
 
-def make_tunnel(hosts, kind="ipip", sport="auto", csum=False, encap=True):
+def make_tunnel(hosts, kind="ipip", sport="auto", csum=False):
     """A tunnel between both hosts, with a FOU port on each."""
     protocol, family, _ = KINDS[kind]
     for number, host in enumerate(hosts, start=1):
-        if encap:
-            host.ip("fou", "add", "port", PORT, "ipproto", protocol)
-        words = ["link", "add", "tun1", "type", kind, "local", f"192.0.2.{number}"]
-        words += ["remote", f"192.0.2.{3 - number}", "ttl", "225"]
-        if encap:
-            words += ["encap", "fou", "encap-sport", sport, "encap-dport", PORT]
-            words += ["encap-csum" if csum else "noencap-csum"]
-        host.ip(*words)
-        host.sysctl("net.ipv6.conf.tun1.accept_dad", 0)
-        host.sysctl("net.ipv6.conf.tun1.router_solicitations", 0)
-        prefix = 24 if family == 4 else 64
-        host.ip("addr", "add", f"{inner_address(kind, number)}/{prefix}", "dev", "tun1")
-        host.ip("link", "set", "tun1", "up")
+        how = f"encap fou encap-sport {sport} encap-dport {PORT}"
+        how += " encap-csum" if csum else " noencap-csum"
+        host.batch(
+            f"fou add port {PORT} ipproto {protocol}",
+            f"link add tun1 type {kind} local 192.0.2.{number} remote 192.0.2.{3 - number}"
+            f" ttl 225 {how}",
+            f"addr add {inner_address(kind, number)}/{24 if family == 4 else 64} dev tun1",
+            "link set tun1 up",
+        )
 
 
 def to_port(frame):
@@ -104,7 +100,7 @@ def test_outer_packet_is_udp_around_the_inner_one(hosts, kind, sport, csum):
         udp = packet[UDP]
         assert udp.len == outer.len - 20, "the UDP length is that of the IP payload"
         if sport == "auto":
-            low, high = hosts[0].run("sysctl", "-n", "net.ipv4.ip_local_port_range").stdout.split()
+            low, high = hosts[0].sysctl("net.ipv4.ip_local_port_range").split()
             assert int(low) <= udp.sport <= int(high)
         else:
             assert udp.sport == sport
@@ -162,7 +158,7 @@ def test_echo_of_any_size_comes_back(hosts, size):
 
 def test_mtu_leaves_room_for_the_udp_header(hosts):
     make_tunnel(hosts)
-    assert " mtu 1472 " in hosts[0].ip("link", "show", "tun1").stdout
+    assert hosts[0].link("tun1")["mtu"] == 1472
 
 
 def test_source_port_is_the_same_within_a_flow_and_differs_between_flows(hosts):
@@ -187,8 +183,17 @@ def test_source_port_is_the_same_within_a_flow_and_differs_between_flows(hosts):
 def test_zero_and_set_checksums_are_both_received(hosts):
     # Each side does as it likes: one sends checksums, the other does not.
     make_tunnel(hosts, csum=True)
-    hosts[1].ip("link", "set", "tun1", "type", "ipip", "noencap-csum")
-    assert echoes(hosts[0], "ipip") == 3
+    hosts[1].batch(
+        "link del tun1",
+        "link add tun1 type ipip local 192.0.2.2 remote 192.0.2.1 ttl 225"
+        f" encap fou encap-dport {PORT} noencap-csum",
+        "addr add 10.1.1.2/24 dev tun1",
+        "link set tun1 up",
+    )
+    with Capture(hosts[1], "eth0") as capture:
+        assert echoes(hosts[0], "ipip", count=1) == 1
+        [request, reply] = capture.frames(to_port, 2)
+    assert Ether(request)[UDP].chksum != 0 and Ether(reply)[UDP].chksum == 0
 
 
 def test_wrong_outer_checksum_is_not_delivered(hosts):
@@ -249,12 +254,12 @@ def test_ipv6_port_hands_on_what_it_receives(hosts, csum):
     h1, h2 = hosts
     h2.ip("-6", "fou", "add", "port", PORT, "ipproto", 41)
     # A plain device, without FOU, takes the decapsulated packet; its answer is plain too.
-    h2.ip(
-        "link", "add", "tun1", "type", "ip6tnl", "mode", "ip6ip6", "local", "2001:db8::2",
-        "remote", "2001:db8::1", "encaplimit", "none",
+    h2.batch(
+        "link add tun1 type ip6tnl mode ip6ip6 local 2001:db8::2 remote 2001:db8::1"
+        " encaplimit none",
+        "addr add fd00::2/64 dev tun1 nodad",
+        "link set tun1 up",
     )
-    h2.ip("-6", "addr", "add", "fd00::2/64", "dev", "tun1", "nodad")
-    h2.ip("link", "set", "tun1", "up")
     h2.run("ping", "-c", "1", "2001:db8::1")
     inner = IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(id=7, data=b"hello")
     udp = UDP(sport=40000, dport=PORT) if csum else UDP(sport=40000, dport=PORT, chksum=0)
@@ -305,16 +310,16 @@ def test_capture_on_the_way_shows_the_outer_length_unchanged(hosts):
 def test_ping_through_a_tunnel_in_a_tunnel(hosts):
     make_tunnel(hosts)
     for number, host in enumerate(hosts, start=1):
-        host.ip(
-            "link", "add", "tun2", "type", "ipip", "local", f"10.1.1.{number}",
-            "remote", f"10.1.1.{3 - number}", "encap", "fou", "encap-dport", PORT,
+        host.batch(
+            f"link add tun2 type ipip local 10.1.1.{number} remote 10.1.1.{3 - number}"
+            f" encap fou encap-dport {PORT}",
+            f"addr add 10.2.2.{number}/24 dev tun2",
+            "link set tun2 up",
         )
-        host.ip("addr", "add", f"10.2.2.{number}/24", "dev", "tun2")
-        host.ip("link", "set", "tun2", "up")
     hosts[0].run("ping", "-c", "2", "-i", "0.2", "-W", "2", "10.2.2.2")
 
 
 def test_tunnel_stays_configured_and_is_shown(hosts):
     make_tunnel(hosts, sport=6666, csum=True)
-    shown = run("ip", "-n", "h1", "-d", "link", "show", "tun1").stdout
+    shown = hosts[0].ip("-d", "link", "show", "tun1").stdout
     assert "encap fou encap-sport 6666 encap-dport 5555 encap-csum" in shown

@@ -17,7 +17,7 @@ PORT = (nl.PORT, nl.be16(5555))
 
 def udp_ports(host, version=""):
     """The local ports of the UDP sockets in a host."""
-    table = host.run("cat", f"/proc/net/udp{version}").stdout.splitlines()[1:]
+    table = host.proc_net(f"udp{version}").splitlines()[1:]
     return [int(line.split()[1].rsplit(":", 1)[1], 16) for line in table]
 
 
@@ -51,7 +51,7 @@ def test_port_is_shown_with_all_attributes_in_order(fou):
 
 
 def test_ipv6_port_with_every_attribute_is_shown_as_it_was_added(hosts, fou):
-    ifindex = int(hosts[0].run("cat", "/sys/class/net/eth0/ifindex").stdout)
+    ifindex = hosts[0].link("eth0")["ifindex"]
     given = [
         PORT,
         (nl.AF, nl.u8(10)),
@@ -260,9 +260,9 @@ def test_only_the_administrator_of_the_machine_may_change_ports(hosts, fou):
     if child == 0:
         outcome = b"child failed"
         try:
-            with hosts[0].inside():
-                os.setresuid(65534, 65534, 65534)
-                other = Fou()
+            hosts[0].enter()
+            os.setresuid(65534, 65534, 65534)
+            other = Fou()
             errors = []
             for command in (nl.ADD, nl.DEL):
                 try:
