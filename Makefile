@@ -2,7 +2,6 @@
 # The one door for people; the kernel's build enters by Kbuild. `make help`.
 
 KERNEL ?= stock
-# The default interpreter of the scripts is their own business.
 vm := scripts/vm --kernel $(KERNEL) --module rfou
 
 .DEFAULT_GOAL := help
@@ -25,11 +24,7 @@ shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
 
 .PHONY: modules
 modules: ## build rfou.ko for the running kernel, or for the prepared kernel tree KDIR=...
-ifdef KDIR
-	@scripts/build-module-in "$(KDIR)"
-else
-	@scripts/build-module "$$(uname -r)"
-endif
+	@scripts/build-module "$(if $(KDIR),$(abspath $(KDIR)),$$(uname -r))"
 
 .PHONY: install
 install: ## install what `make modules` built, for the running kernel (root)

@@ -120,3 +120,16 @@ def test_module_names_what_it_is_and_the_aliases_it_is_asked_for_by():
     assert "license:        GPL" in shown
     assert "alias:          net-pf-16-proto-16-family-fou" in shown
     assert f"vermagic:       {os.uname().release} " in shown
+
+
+def test_installed_module_is_loaded_by_its_own_name_by_fous_and_on_demand(without_rfou):
+    top = pathlib.Path(__file__).parents[3]
+    run(top / "scripts" / "install-module", rfou_file())
+    for ask in (["modprobe", "rfou"], ["modprobe", "fou"], ["ip", "fou", "show"]):
+        run(*ask)
+        assert loaded("rfou") and not loaded("fou"), f"after {' '.join(ask)}"
+        run("rmmod", "rfou")
+    # And back: without the file, fou is Linux's own.
+    pathlib.Path("/etc/modprobe.d/rfou.conf").unlink()
+    run("modprobe", "fou")
+    assert loaded("fou") and not loaded("rfou")
