@@ -42,10 +42,13 @@ long_step() {
 	local log=$RFOU_CACHE/log/$1 title=$2 start=$SECONDS pid status=0 waited=0
 	shift 2
 	say "$title"
+	# A process group of its own, so that an interrupt leaves nothing of the step
+	# running behind our back.
+	set -m
 	"$@" >"$log" 2>&1 9>&- &
 	pid=$!
-	# An interrupt must not leave the step running behind our back.
-	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+	set +m
+	trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.5
 		waited=$((waited + 1))

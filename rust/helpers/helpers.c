@@ -58,8 +58,7 @@ __rust_helper int rust_helper_skb_unclone(struct sk_buff *skb, gfp_t pri)
 	return skb_unclone(skb, pri);
 }
 
-__rust_helper void rust_helper_kfree_skb_reason(struct sk_buff *skb,
-						enum skb_drop_reason reason)
+__rust_helper void rust_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
 {
 	kfree_skb_reason(skb, reason);
 }
@@ -176,8 +175,8 @@ __rust_helper int rust_helper_udp_sock_create(struct net *net, struct udp_port_c
 	return udp_sock_create(net, cfg, sockp);
 }
 
-__rust_helper __be16 rust_helper_udp_flow_src_port(struct net *net, struct sk_buff *skb,
-						   int min, int max, bool use_eth)
+__rust_helper __be16 rust_helper_udp_flow_src_port(struct net *net, struct sk_buff *skb, int min,
+						   int max, bool use_eth)
 {
 	return udp_flow_src_port(net, skb, min, max, use_eth);
 }

@@ -9,10 +9,11 @@ use crate::{
     port::{Port, Ports},
     receive::{Decapsulator, Encapsulation, OuterIp},
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 use net::{
     genetlink::{Attr, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Message, Request},
     netns,
+    rcu::Quiescence,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, InnerProtocol, UdpSocket},
     Netns,
@@ -53,6 +54,8 @@ const AF_INET6: u8 = 10;
 /// The family, with the ports of all namespaces.
 pub(crate) struct Fou {
     ports: netns::Registration<Ports>,
+    // Dropped after the ports: what they left to RCU has been done then.
+    quiescence: Arc<Quiescence>,
 }
 
 impl Fou {
@@ -60,6 +63,7 @@ impl Fou {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             ports: netns::Registration::new()?,
+            quiescence: Quiescence::new()?,
         })
     }
 }
@@ -205,7 +209,13 @@ impl Do<Fou> for Add {
         };
         fou.ports
             .get(netns)
-            .add(netns, &binding, socket, decapsulator)
+            .add(
+                netns,
+                &binding,
+                socket,
+                decapsulator,
+                fou.quiescence.clone(),
+            )
             .map_err(|error| match error {
                 EALREADY => request.refuse(error, c"there is such a port already", None),
                 _ => error,

@@ -47,7 +47,6 @@ impl Port {
 pub(crate) struct Ports {
     #[pin]
     list: Mutex<List>,
-    quiescence: Arc<Quiescence>,
 }
 
 /// Oldest port first, so in the order of serial numbers.
@@ -64,7 +63,6 @@ impl PerNetns for Ports {
     fn new(_netns: &Netns) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             list <- new_mutex!(List { ports: KVVec::new(), last_serial: 0 }, "rfou::Ports"),
-            quiescence: Quiescence::new()?,
         })
     }
 }
@@ -80,8 +78,9 @@ impl Ports {
         binding: &Binding,
         socket: UdpSocket,
         decapsulator: Decapsulator,
+        quiescence: Arc<Quiescence>,
     ) -> Result {
-        let socket = UdpTunnelSocket::new(netns, socket, decapsulator, self.quiescence.clone())?;
+        let socket = UdpTunnelSocket::new(netns, socket, decapsulator, quiescence)?;
         let mut list = self.list.lock();
         if list.ports.iter().any(|port| port.binding() == *binding) {
             return Err(EALREADY);

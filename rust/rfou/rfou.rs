@@ -28,22 +28,29 @@ module! {
 
 /// All that is registered while the module is loaded. Fields are dropped, that is unregistered, from
 /// first to last: no new packet is encapsulated, then no new port is made, then ports are closed.
-#[pin_data]
 struct Rfou {
-    fou: ip_tunnel::Registration<transmit::Fou>,
-    #[pin]
-    family: genetlink::Registration<netlink::Fou>,
+    _fou: ip_tunnel::Registration<transmit::Fou>,
+    _family: Pin<KBox<genetlink::Registration<netlink::Fou>>>,
 }
 
-impl kernel::InPlaceModule for Rfou {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            fou: ip_tunnel::Registration::new().inspect_err(|error| {
-                if *error == EEXIST {
-                    pr_err!("another module encapsulates FOU already: unload it first (rmmod fou6 fou)\n");
-                }
-            })?,
-            family <- genetlink::Registration::new(netlink::Fou::new()?, module),
+impl kernel::Module for Rfou {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        Self::register(module).inspect_err(|error| {
+            if *error == EEXIST {
+                pr_err!("another module does FOU already: unload it first (rmmod fou6 fou)\n");
+            }
+        })
+    }
+}
+
+impl Rfou {
+    fn register(module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _fou: ip_tunnel::Registration::new()?,
+            _family: KBox::pin_init(
+                genetlink::Registration::new(netlink::Fou::new()?, module),
+                GFP_KERNEL,
+            )?,
         })
     }
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A UDP port that swallows what it receives, in every network namespace: the smallest user of the
+//! crate `net`, to start a tunnel of one's own from.
+//!
+//! A real tunnel would take its header off the packet with [`net::Skb::decapsulate`] and return
+//! [`Verdict::Deliver`]; what has no business here is dropped, with a reason.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::prelude::*;
+use net::{
+    netns::{self, PerNetns, Slot, SlotRef},
+    rcu::Quiescence,
+    udp::{self, PortNumber},
+    udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
+    DropReason, Netns, SkBuff,
+};
+
+module! {
+    type: UdpSink,
+    name: "udp_sink",
+    authors: ["The rfou developers"],
+    description: "Sample: a UDP port that swallows what it receives",
+    license: "GPL v2",
+}
+
+/// The port it listens on.
+const PORT: u16 = 5009;
+
+/// What a packet must have behind its UDP header to be swallowed; others are dropped.
+const GREETING: &[u8] = b"sink";
+
+#[derive(Default)]
+struct Sink {
+    swallowed: AtomicU64,
+}
+
+impl EncapReceive for Sink {
+    fn receive(&self, mut skb: SkBuff) -> Verdict {
+        match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
+            Ok(bytes) if bytes.ends_with(GREETING) => {
+                self.swallowed.fetch_add(1, Ordering::Relaxed);
+                // Dropping the packet frees it.
+                Verdict::Consumed
+            }
+            Ok(_) => Verdict::Drop(skb, DropReason::UNHANDLED_PROTOCOL),
+            Err(_) => Verdict::Drop(skb, DropReason::PACKET_TOO_SMALL),
+        }
+    }
+}
+
+/// The sink of one network namespace.
+struct Here {
+    socket: UdpTunnelSocket<Sink>,
+}
+
+static SLOT: Slot<Here> = Slot::new();
+
+impl PerNetns for Here {
+    const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
+
+    fn new(netns: &Netns) -> impl PinInit<Self, Error> {
+        try_init!(Self {
+            socket: open(netns)?
+        })
+    }
+}
+
+fn open(netns: &Netns) -> Result<UdpTunnelSocket<Sink>> {
+    let binding = Binding {
+        addresses: Addresses::V4 {
+            local: [0; 4],
+            peer: [0; 4],
+        },
+        local_port: PortNumber::from_be_bytes(PORT.to_be_bytes()),
+        peer_port: PortNumber::ANY,
+        ifindex: 0,
+    };
+    let socket = UdpSocket::open(netns, &binding)?;
+    UdpTunnelSocket::new(netns, socket, Sink::default(), Quiescence::new()?)
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        let swallowed = self.socket.tunnel().swallowed.load(Ordering::Relaxed);
+        pr_info!("swallowed {swallowed} packets\n");
+    }
+}
+
+/// The sinks of all namespaces.
+struct UdpSink {
+    _sinks: netns::Registration<Here>,
+}
+
+impl kernel::Module for UdpSink {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _sinks: netns::Registration::new()?,
+        })
+    }
+}
