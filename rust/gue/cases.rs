@@ -143,12 +143,61 @@ pub const CASES: &[Case] = &[
     case(
         "one byte short of its length",
         &LONGEST_CUT,
-        Expected::Refused(Error::Truncated),
+        Expected::Refused(Error::HeaderPastEnd),
     ),
     case(
         "Hlen past the end",
         &[0x01, 4, 0, 0, 0, 0, 0],
-        Expected::Refused(Error::Truncated),
+        Expected::Refused(Error::HeaderPastEnd),
+    ),
+    case(
+        "longest Hlen, 100 bytes in all",
+        &LONGEST_OF_100,
+        Expected::Refused(Error::HeaderPastEnd),
+    ),
+    case(
+        "Hlen past the end comes before the flags",
+        &[0x01, 4, 0x80, 0, 0, 0, 0],
+        Expected::Refused(Error::HeaderPastEnd),
+    ),
+    case(
+        "no next header is for the receiver to refuse",
+        &[0x00, 59, 0, 0],
+        data(59, 4),
+    ),
+    case(
+        "experimental control message",
+        &[
+            0x20, 0xff, 0, 0, 0x52, 0x46, 0x4f, 0x55, 0x70, 0x69, 0x6e, 0x67,
+        ],
+        control(0xff),
+    ),
+    case(
+        "a short experiment identifier is for the receiver to refuse",
+        &[0x20, 0xff, 0, 0, 0x52, 0x46],
+        control(0xff),
+    ),
+    case(
+        "reserved kind of security field",
+        &[
+            0x05, 4, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "first fragment, not understood yet",
+        &[0x02, 4, 8, 0, 0, 3, 4, 1, 2, 3, 4, 5],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "fragment of no next header, not understood yet",
+        &[0x02, 59, 8, 0, 0, 1, 4, 1, 2, 3, 4, 5],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
+        "all fields of the drafts, not understood yet",
+        &ALL_FIELDS,
+        Expected::Refused(Error::UnknownFlag),
     ),
     case(
         "group identifier, not understood yet",
@@ -176,6 +225,11 @@ pub const CASES: &[Case] = &[
         data(4, 8),
     ),
     case(
+        "private flag beside a flag of the drafts",
+        &[0x02, 4, 0x80, 1, 0, 0, 0, 7, 0, 0, 0, 0],
+        Expected::Refused(Error::UnknownFlag),
+    ),
+    case(
         "remcsum without its field",
         &[0x01, 4, 0, 1, 0x80, 0, 0, 0],
         Expected::Refused(Error::FieldPastHeader),
@@ -183,7 +237,7 @@ pub const CASES: &[Case] = &[
     case(
         "unknown private flag",
         &[0x02, 4, 0, 1, 0x40, 0, 0, 0, 0, 0, 0, 0],
-        Expected::Refused(Error::UnknownFlag),
+        Expected::Refused(Error::UnknownPrivateFlag),
     ),
     case(
         "remcsum of a TCP packet",
@@ -211,5 +265,17 @@ const LONGEST: [u8; 128] = {
 const LONGEST_CUT: [u8; 127] = {
     let mut bytes = [0xaa; 127];
     [bytes[0], bytes[1], bytes[2], bytes[3]] = [0x1f, 4, 0, 0];
+    bytes
+};
+
+const LONGEST_OF_100: [u8; 100] = {
+    let mut bytes = [0xaa; 100];
+    [bytes[0], bytes[1], bytes[2], bytes[3]] = [0x1f, 4, 0, 0];
+    bytes
+};
+
+const ALL_FIELDS: [u8; 80] = {
+    let mut bytes = [0; 80];
+    [bytes[0], bytes[1], bytes[2], bytes[3]] = [0x13, 4, 0xcf, 0xc0];
     bytes
 };

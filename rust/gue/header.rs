@@ -15,7 +15,7 @@
 //! four bytes, then [`Header::parse`] from as many as [`Start`] asks for. Receive, GRO and ICMP errors
 //! all come this way.
 
-use crate::{protocol, remcsum, Error, RemoteChecksum};
+use crate::{protocol, remcsum, Dialect, Error, RemoteChecksum};
 use zerocopy::{byteorder::big_endian::U16, byteorder::big_endian::U32, FromBytes, IntoBytes};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -25,13 +25,17 @@ pub const BASE_LEN_BYTES: usize = size_of::<RawHeader>();
 /// Length of the longest header, in bytes: Hlen has five bits.
 pub const MAX_LEN_BYTES: usize = BASE_LEN_BYTES + 4 * HLEN_MASK as usize;
 
+/// Length of a header with a remote checksum and nothing else, in bytes: Linux's private word and the
+/// field.
+pub const REMOTE_CHECKSUM_LEN_BYTES: usize = BASE_LEN_BYTES + size_of::<U32>() + remcsum::LEN_BYTES;
+
 /// Bits of the first byte.
 const VARIANT_SHIFT: u32 = 6;
 const CONTROL: u8 = 0x20;
 const HLEN_MASK: u8 = 0x1f;
 
 /// Linux's private flag: a word of private flags follows the fields.
-const FLAG_PRIVATE: u16 = 0x0001;
+pub(crate) const FLAG_PRIVATE: u16 = 0x0001;
 /// Private flag: remote checksum offload, a field of 4 bytes.
 const PRIVATE_REMCSUM: u32 = 0x8000_0000;
 
@@ -69,6 +73,12 @@ pub enum Start {
 
 impl Start {
     /// Reads the first four bytes of a UDP payload.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Truncated`]: fewer than four bytes.
+    /// - [`Error::UnknownVariant`]: variant 2 or 3.
+    /// - [`Error::UnknownIpVersion`]: variant 1 with an IP version that is neither 4 nor 6.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
@@ -96,16 +106,41 @@ impl Start {
 pub struct Header {
     control: bool,
     proto_ctype: u8,
+    flags: u16,
     len_bytes: usize,
     remote_checksum: Option<RemoteChecksum>,
 }
 
 impl Header {
-    /// Reads a header. `bytes` may go on behind it.
+    /// Reads a header as Linux does: [`Self::parse_dialect`] of [`Dialect::Linux`].
     ///
-    /// Bytes between the last field and the header's end, surplus space, are not looked at.
+    /// # Errors
+    ///
+    /// Those of [`Self::parse_dialect`].
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse_dialect(bytes, Dialect::Linux)
+    }
+
+    /// Reads a header whose flags are those of `dialect`. `bytes` may go on behind it.
+    ///
+    /// Bytes between the last field and the header's end, surplus space, are not looked at. Whether a
+    /// remote checksum lies within the payload is not known here: see
+    /// [`RemoteChecksum::payload_needed`].
+    ///
+    /// # Errors
+    ///
+    /// In the order in which they are looked for:
+    ///
+    /// - [`Error::Truncated`]: fewer than four bytes.
+    /// - [`Error::UnknownVariant`]: not variant 0.
+    /// - [`Error::HeaderPastEnd`]: fewer bytes than Hlen says.
+    /// - [`Error::UnknownFlag`]: a flag that `dialect` does not have.
+    /// - [`Error::FieldPastHeader`]: Hlen leaves no room for a field that a flag announces.
+    /// - [`Error::UnknownPrivateFlag`]: an unknown flag in Linux's private word.
+    /// - [`Error::ChecksumBeforeStart`]: as [`RemoteChecksum::new`].
+    #[inline]
+    pub fn parse_dialect(bytes: &[u8], dialect: Dialect) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
         if raw.variant_control_hlen >> VARIANT_SHIFT != 0 {
             return Err(Error::UnknownVariant);
@@ -113,9 +148,9 @@ impl Header {
         let len_bytes = raw.len_bytes();
         let fields = bytes
             .get(BASE_LEN_BYTES..len_bytes)
-            .ok_or(Error::Truncated)?;
+            .ok_or(Error::HeaderPastEnd)?;
         let flags = raw.flags.get();
-        if flags & !FLAG_PRIVATE != 0 {
+        if flags & !dialect.known_flags() != 0 {
             return Err(Error::UnknownFlag);
         }
         let remote_checksum = if flags & FLAG_PRIVATE != 0 {
@@ -126,6 +161,7 @@ impl Header {
         Ok(Self {
             control: raw.variant_control_hlen & CONTROL != 0,
             proto_ctype: raw.proto_ctype,
+            flags,
             len_bytes,
             remote_checksum,
         })
@@ -141,6 +177,19 @@ impl Header {
     #[inline]
     pub const fn proto_ctype(&self) -> u8 {
         self.proto_ctype
+    }
+
+    /// The flags as they stood in the header, in host order. All of them are understood.
+    #[inline]
+    pub const fn flags(&self) -> u16 {
+        self.flags
+    }
+
+    /// Hlen: length of what follows the first four bytes, in words of four bytes, 0 to 31.
+    #[inline]
+    pub const fn hlen_words(&self) -> usize {
+        // Never below the four: saturating so that no overflow check is compiled in.
+        self.len_bytes.saturating_sub(BASE_LEN_BYTES) / 4
     }
 
     /// Length of the header in bytes, 4 to 128; the payload follows.
@@ -162,7 +211,7 @@ fn parse_private(fields: &[u8]) -> Result<Option<RemoteChecksum>, Error> {
     let (word, fields) = U32::ref_from_prefix(fields).map_err(|_| Error::FieldPastHeader)?;
     let word = word.get();
     if word & !PRIVATE_REMCSUM != 0 {
-        return Err(Error::UnknownFlag);
+        return Err(Error::UnknownPrivateFlag);
     }
     if word & PRIVATE_REMCSUM == 0 {
         return Ok(None);
@@ -197,12 +246,17 @@ impl Repr {
     #[inline]
     pub const fn len_bytes(&self) -> usize {
         match self.remote_checksum {
-            Some(_) => BASE_LEN_BYTES + size_of::<U32>() + remcsum::LEN_BYTES,
+            Some(_) => REMOTE_CHECKSUM_LEN_BYTES,
             None => BASE_LEN_BYTES,
         }
     }
 
     /// Writes the header to the first [`Self::len_bytes`] bytes of `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::BufferTooShort`]: `buffer` is shorter than that; nothing is written.
+    /// - [`Error::HeaderTooLong`]: more fields than Hlen can count. No [`Repr`] of today is.
     #[inline]
     pub fn emit(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let len_bytes = self.len_bytes();

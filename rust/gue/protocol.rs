@@ -4,6 +4,8 @@
 
 /// IPv4 in IP.
 pub const IPV4: u8 = 4;
+/// TCP.
+pub const TCP: u8 = 6;
 /// UDP.
 pub const UDP: u8 = 17;
 /// IPv6 in IP.
@@ -12,3 +14,5 @@ pub const IPV6: u8 = 41;
 pub const GRE: u8 = 47;
 /// No next header: the payload is not to be parsed by its number (gue-09 §3.3).
 pub const NONE: u8 = 59;
+/// UDP-Lite.
+pub const UDP_LITE: u8 = 136;

@@ -4,7 +4,7 @@
 //!
 //! `start:16 | offset:16`, both counted from the first byte of the payload (gue-extensions-06 §5.5).
 
-use crate::Error;
+use crate::{protocol, Error};
 use zerocopy::byteorder::big_endian::U16;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -29,7 +29,9 @@ pub struct RemoteChecksum {
 impl RemoteChecksum {
     /// The checksum at `offset` over the payload from `start` on; both in bytes.
     ///
-    /// Fails with [`Error::ChecksumBeforeStart`] if the checksum is not among what it covers.
+    /// # Errors
+    ///
+    /// [`Error::ChecksumBeforeStart`] if the checksum is not among what it covers.
     #[inline]
     pub const fn new(start: u16, offset: u16) -> Result<Self, Error> {
         if offset < start {
@@ -51,10 +53,23 @@ impl RemoteChecksum {
     }
 
     /// How many bytes of payload there must be at least, for the checksum field to lie in it.
+    ///
+    /// A shorter payload is to be dropped. As `start` is not above `offset`, this bounds both.
     #[inline]
     pub const fn payload_needed(&self) -> usize {
         // `offset` is not below `start`, and 16 bits wide: no overflow.
         self.offset as usize + size_of::<u16>()
+    }
+
+    /// Whether this is the own checksum of the first TCP or UDP header of the payload, which begins
+    /// with a header of `protocol`: the one that a sender leaves who offloads checksums.
+    ///
+    /// IPv4 and IPv6 are looked into, also behind GRE, but not fragments, extension headers and
+    /// tunnels in tunnels. `payload` may be cut off behind the checksum.
+    #[inline]
+    #[must_use]
+    pub fn is_of_transport_header(&self, protocol: u8, payload: &[u8]) -> bool {
+        transport_checksum(protocol, payload) == Some((self.start(), self.offset()))
     }
 
     #[inline]
@@ -68,5 +83,71 @@ impl RemoteChecksum {
             start: self.start.into(),
             offset: self.offset.into(),
         }
+    }
+}
+
+/// Where the checksum of the first transport header begins, and where it is.
+#[inline]
+fn transport_checksum(number: u8, payload: &[u8]) -> Option<(usize, usize)> {
+    let (ip_at, number) = match number {
+        protocol::GRE => gre_payload(payload)?,
+        number => (0, number),
+    };
+    let ip = payload.get(ip_at..)?;
+    let (header_len, number) = match number {
+        protocol::IPV4 => ipv4_payload(ip)?,
+        protocol::IPV6 => ipv6_payload(ip)?,
+        number => (0, number),
+    };
+    let start = ip_at.checked_add(header_len)?;
+    let field = match number {
+        protocol::TCP => 16,
+        protocol::UDP => 6,
+        _ => return None,
+    };
+    Some((start, start.checked_add(field)?))
+}
+
+/// The length of an IPv4 header (RFC 791), and the protocol of what is whole behind it.
+#[inline]
+fn ipv4_payload(ip: &[u8]) -> Option<(usize, u8)> {
+    let [first, _, _, _, _, _, fragment @ .., _, number] = ip.first_chunk::<10>()?;
+    let header_len = usize::from(first & 0xf).saturating_mul(4);
+    // All but "don't fragment".
+    let whole = u16::from_be_bytes(*fragment) & !0x4000 == 0;
+    (first >> 4 == 4 && header_len >= 20 && whole).then_some((header_len, *number))
+}
+
+/// The length of an IPv6 header (RFC 8200), and the protocol behind it.
+#[inline]
+fn ipv6_payload(ip: &[u8]) -> Option<(usize, u8)> {
+    let [first, _, _, _, _, _, number] = ip.first_chunk::<7>()?;
+    (first >> 4 == 6).then_some((40, *number))
+}
+
+/// The length of a GRE header (RFC 2784, RFC 2890), with that of the Ethernet header if it carries
+/// one, and the protocol of the IP header behind it.
+#[inline]
+fn gre_payload(gre: &[u8]) -> Option<(usize, u8)> {
+    const CHECKSUM_KEY_SEQUENCE: [u8; 3] = [0x80, 0x20, 0x10];
+    let [flags, version, ether_type @ ..] = gre.first_chunk::<4>()?;
+    if flags & !0xb0 != 0 || *version != 0 {
+        return None;
+    }
+    let mut len: usize = 4;
+    for flag in CHECKSUM_KEY_SEQUENCE {
+        if flags & flag != 0 {
+            len = len.checked_add(4)?;
+        }
+    }
+    let mut ether_type = *ether_type;
+    if ether_type == [0x65, 0x58] {
+        ether_type = *gre.get(len.checked_add(12)?..)?.first_chunk()?;
+        len = len.checked_add(14)?;
+    }
+    match ether_type {
+        [0x08, 0x00] => Some((len, protocol::IPV4)),
+        [0x86, 0xdd] => Some((len, protocol::IPV6)),
+        _ => None,
     }
 }

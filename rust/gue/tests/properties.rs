@@ -2,7 +2,7 @@
 
 //! What holds for all headers.
 
-use gue::{header, Error, Header, RemoteChecksum, Repr, Start};
+use gue::{header, Dialect, Error, Header, RemoteChecksum, Repr, Start};
 use proptest::prelude::*;
 
 fn repr() -> impl Strategy<Value = Repr> {
@@ -51,12 +51,16 @@ proptest! {
         match (Start::parse(&bytes), Header::parse(&bytes)) {
             (Ok(Start::Header { len_bytes }), Ok(header)) => {
                 prop_assert_eq!(header.len_bytes(), len_bytes);
+                prop_assert_eq!(header.hlen_words(), usize::from(bytes[0] & 0x1f));
+                prop_assert_eq!(header.flags(), u16::from_be_bytes([bytes[2], bytes[3]]));
+                prop_assert_eq!(header.flags() & !Dialect::Linux.known_flags(), 0);
                 prop_assert!(len_bytes <= bytes.len());
                 prop_assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&len_bytes));
                 prop_assert_eq!(len_bytes % 4, 0);
             }
             (Ok(Start::Header { len_bytes }), Err(error)) => {
-                prop_assert_eq!(error == Error::Truncated, bytes.len() < len_bytes);
+                prop_assert_ne!(error, Error::Truncated, "the first step has read four bytes");
+                prop_assert_eq!(error == Error::HeaderPastEnd, bytes.len() < len_bytes);
             }
             (_, header) => prop_assert!(header.is_err(), "a header of no variant"),
         }
@@ -68,7 +72,8 @@ proptest! {
         repr.emit(&mut bytes).unwrap();
         bytes.truncate(cut);
         if cut < repr.len_bytes() {
-            prop_assert_eq!(Header::parse(&bytes), Err(Error::Truncated));
+            let reason = if cut < header::BASE_LEN_BYTES { Error::Truncated } else { Error::HeaderPastEnd };
+            prop_assert_eq!(Header::parse(&bytes), Err(reason));
         }
     }
 
