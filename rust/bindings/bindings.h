@@ -6,5 +6,10 @@
 
 #include <linux/skbuff.h>
 #include <linux/udp.h>
+#include <net/dropreason.h>
+#include <net/gro.h>
+#include <net/ip6_checksum.h>
+#include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
+#include <net/protocol.h>
 #include <net/udp_tunnel.h>

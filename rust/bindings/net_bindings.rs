@@ -15,7 +15,14 @@
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-#![allow(clippy::undocumented_unsafe_blocks)]
+// Generated code, as in the kernel's own bindings.
+#![allow(
+    clippy::as_underscore,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks
+)]
 
 #[allow(dead_code)]
 mod generated {

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * C wrappers of inline functions and macros that rust/net calls: one call each,
- * no logic. Sorted by header, then by name.
+ * C wrappers of what rust/net cannot reach: inline functions, macros, bit fields
+ * and RCU pointers; no policy. Sorted by header.
  */
 
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
+#include <net/dropreason.h>
 #include <net/genetlink.h>
+#include <net/gro.h>
 #include <net/ip_tunnels.h>
 #include <net/netns/generic.h>
+#include <net/protocol.h>
+#include <net/route.h>
 #include <net/sock.h>
 #include <net/udp.h>
 #include <net/udp_tunnel.h>
@@ -16,6 +20,9 @@
 #ifdef __BINDGEN__
 /* bindgen ignores inline functions. */
 #define __rust_helper
+#elif defined(RFOU_INLINE_HELPERS)
+/* Bitcode: rust/Makefile.crates. */
+#define __rust_helper __always_inline
 #else
 #define __rust_helper __used
 #endif
@@ -40,6 +47,89 @@ __rust_helper unsigned char *rust_helper_skb_network_header(const struct sk_buff
 __rust_helper void rust_helper_skb_reset_transport_header(struct sk_buff *skb)
 {
 	skb_reset_transport_header(skb);
+}
+
+__rust_helper int rust_helper_skb_network_offset(const struct sk_buff *skb)
+{
+	return skb_network_offset(skb);
+}
+
+__rust_helper void rust_helper_skb_set_network_header(struct sk_buff *skb, int offset)
+{
+	skb_set_network_header(skb, offset);
+}
+
+__rust_helper int rust_helper_skb_transport_offset(const struct sk_buff *skb)
+{
+	return skb_transport_offset(skb);
+}
+
+__rust_helper void rust_helper_skb_set_transport_header(struct sk_buff *skb, int offset)
+{
+	skb_set_transport_header(skb, offset);
+}
+
+__rust_helper void rust_helper_skb_set_inner_mac_header(struct sk_buff *skb, int offset)
+{
+	skb_set_inner_mac_header(skb, offset);
+}
+
+__rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+__rust_helper bool rust_helper_skb_is_checksum_partial(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_PARTIAL;
+}
+
+__rust_helper int rust_helper_skb_checksum_start_offset(const struct sk_buff *skb)
+{
+	return skb_checksum_start_offset(skb);
+}
+
+__rust_helper u16 rust_helper_skb_csum_offset(const struct sk_buff *skb)
+{
+	return skb->csum_offset;
+}
+
+/* Nothing to compute, so nothing inside to tell a device of either. */
+__rust_helper void rust_helper_skb_clear_checksum(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_NONE;
+	skb->encapsulation = 0;
+}
+
+__rust_helper void rust_helper_skb_set_partial_checksum(struct sk_buff *skb, unsigned int start,
+							u16 offset)
+{
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb->data + start - skb->head;
+	skb->csum_offset = offset;
+}
+
+/* The sum from skb->data on, computed if the device did not. */
+__rust_helper __wsum rust_helper_skb_complete_checksum(struct sk_buff *skb)
+{
+	if (skb->ip_summed != CHECKSUM_COMPLETE)
+		__skb_checksum_complete(skb);
+	return skb->csum;
+}
+
+__rust_helper void rust_helper_skb_set_csum(struct sk_buff *skb, __wsum csum)
+{
+	skb->csum = csum;
+}
+
+__rust_helper bool rust_helper_skb_remcsum_offload(const struct sk_buff *skb)
+{
+	return skb->remcsum_offload;
+}
+
+__rust_helper void rust_helper_skb_set_remcsum_offload(struct sk_buff *skb, bool offload)
+{
+	skb->remcsum_offload = offload;
 }
 
 __rust_helper unsigned char *rust_helper_skb_tail_pointer(const struct sk_buff *skb)
@@ -87,6 +177,15 @@ __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 	return dev_net(dev);
 }
 
+/* net/dropreason.h */
+
+/* To be compared only. */
+__rust_helper const struct drop_reason_list *
+rust_helper_drop_reasons_of_subsys(enum skb_drop_reason_subsys subsys)
+{
+	return rcu_access_pointer(drop_reasons_by_subsys[subsys]);
+}
+
 /* net/genetlink.h, net/netlink.h */
 
 __rust_helper struct net *rust_helper_genl_info_net(const struct genl_info *info)
@@ -104,6 +203,89 @@ __rust_helper int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_inf
 	return genlmsg_reply(skb, info);
 }
 
+/* net/gro.h */
+
+__rust_helper unsigned int rust_helper_skb_gro_offset(const struct sk_buff *skb)
+{
+	return skb_gro_offset(skb);
+}
+
+__rust_helper void *rust_helper_skb_gro_header(struct sk_buff *skb, unsigned int hlen,
+					       unsigned int offset)
+{
+	return skb_gro_header(skb, hlen, offset);
+}
+
+__rust_helper void rust_helper_skb_gro_pull(struct sk_buff *skb, unsigned int len)
+{
+	skb_gro_pull(skb, len);
+}
+
+__rust_helper void rust_helper_skb_gro_postpull_rcsum(struct sk_buff *skb, const void *start,
+						      unsigned int len)
+{
+	skb_gro_postpull_rcsum(skb, start, len);
+}
+
+__rust_helper void rust_helper_gro_compare_held(struct list_head *head, const void *start,
+						unsigned int offset, unsigned int len)
+{
+	struct sk_buff *p;
+
+	list_for_each_entry(p, head, list) {
+		if (!NAPI_GRO_CB(p)->same_flow)
+			continue;
+		if (skb_headlen(p) < offset + len || memcmp(p->data + offset, start, len))
+			NAPI_GRO_CB(p)->same_flow = 0;
+	}
+}
+
+__rust_helper struct sk_buff *rust_helper_call_gro_receive(gro_receive_t cb, struct list_head *head,
+							   struct sk_buff *skb)
+{
+	return call_gro_receive(cb, head, skb);
+}
+
+__rust_helper void rust_helper_gro_set_flush(struct sk_buff *skb)
+{
+	NAPI_GRO_CB(skb)->flush = 1;
+}
+
+__rust_helper bool rust_helper_gro_is_in_tunnel(const struct sk_buff *skb)
+{
+	return NAPI_GRO_CB(skb)->is_fou;
+}
+
+/*
+ * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
+ * or of the GRE's.
+ */
+__rust_helper void rust_helper_gro_mark_in_tunnel(struct sk_buff *skb)
+{
+	NAPI_GRO_CB(skb)->encap_mark = 0;
+	NAPI_GRO_CB(skb)->is_fou = 1;
+}
+
+__rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)
+{
+	return NAPI_GRO_CB(skb)->csum_valid;
+}
+
+__rust_helper __wsum rust_helper_gro_checksum(const struct sk_buff *skb)
+{
+	return NAPI_GRO_CB(skb)->csum;
+}
+
+__rust_helper void rust_helper_gro_set_checksum(struct sk_buff *skb, __wsum csum)
+{
+	NAPI_GRO_CB(skb)->csum = csum;
+}
+
+__rust_helper void rust_helper_gro_set_remcsum_start(struct sk_buff *skb, u16 start)
+{
+	NAPI_GRO_CB(skb)->gro_remcsum_start = start;
+}
+
 /* net/ip_tunnels.h */
 
 __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
@@ -111,11 +293,54 @@ __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
 	return iptunnel_pull_offloads(skb);
 }
 
+/* The source address that routing will choose for an ip_tunnel device's packet, or 0. */
+__rust_helper __be32 rust_helper_ip_tunnel_source(const struct sk_buff *skb,
+						  const struct flowi4 *flow)
+{
+	struct flowi4 fl4 = *flow;
+	struct rtable *rt = ip_route_output_key(ip_tunnel_get_link_net(skb->dev), &fl4);
+
+	if (IS_ERR(rt))
+		return 0;
+	ip_rt_put(rt);
+	return fl4.saddr;
+}
+
 /* net/netns/generic.h */
 
 __rust_helper void *rust_helper_net_generic(const struct net *net, unsigned int id)
 {
 	return net_generic(net, id);
+}
+
+/* net/protocol.h */
+
+__rust_helper const struct net_offload *rust_helper_inet_offload(bool ipv6, u8 protocol)
+{
+	const struct net_offload __rcu **offloads = ipv6 ? inet6_offloads : inet_offloads;
+
+	return rcu_dereference(offloads[protocol]);
+}
+
+__rust_helper int rust_helper_inet_handle_error(u8 protocol, struct sk_buff *skb, u32 info)
+{
+	const struct net_protocol *handlers = rcu_dereference(inet_protos[protocol]);
+
+	if (!handlers || !handlers->err_handler || handlers->err_handler(skb, info))
+		return -ENOENT;
+	return 0;
+}
+
+__rust_helper int rust_helper_inet6_handle_error(u8 protocol, struct sk_buff *skb,
+						 struct inet6_skb_parm *opt, u8 type, u8 code,
+						 int offset, __be32 info)
+{
+	const struct inet6_protocol *handlers = rcu_dereference(inet6_protos[protocol]);
+
+	if (!handlers || !handlers->err_handler ||
+	    handlers->err_handler(skb, opt, type, code, offset, info))
+		return -ENOENT;
+	return 0;
 }
 
 /* net/sock.h */

@@ -215,7 +215,7 @@ impl<F: Family> Registration<F> {
         };
         family.set_netnsok(1);
         for (to, from) in family.name.iter_mut().zip(F::NAME.to_bytes()) {
-            *to = *from as _;
+            *to = *from;
         }
         family
     }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Encapsulation hooks of the IPv4 tunnel devices (ipip, sit, gre): what is put between the outer
-//! IP header and the tunnelled packet.
+//! Encapsulation hooks of the tunnel devices: what is put between the outer IP header and the
+//! tunnelled packet. Here those of the devices whose outer header is IPv4 (ipip, sit, gre), and what
+//! they share with those of [`ip6_tunnel`](crate::ip6_tunnel).
 //!
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
-use crate::{udp::PortNumber, Skb};
+use crate::{icmp::QuotedPacket, udp::Checksum, udp::PortNumber, udp_tunnel::InnerProtocol, Skb};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
 use net_bindings as extra;
@@ -21,15 +22,18 @@ impl EncapConfig {
     ///
     /// `ptr` must be valid for the chosen lifetime.
     #[inline]
-    unsafe fn from_raw<'a>(ptr: *const extra::ip_tunnel_encap) -> &'a Self {
+    pub(crate) unsafe fn from_raw<'a>(ptr: *const extra::ip_tunnel_encap) -> &'a Self {
         // SAFETY: Promised by the caller; the type is a transparent wrapper.
         unsafe { &*ptr.cast() }
     }
 
-    /// `encap-csum`: the outer UDP checksum is to be set when the outer header is IPv4.
     #[inline]
-    pub fn checksum(&self) -> bool {
-        u32::from(self.0.flags) & extra::TUNNEL_ENCAP_FLAG_CSUM != 0
+    pub(crate) fn checksum_if(&self, flag: u32) -> Checksum {
+        if u32::from(self.0.flags) & flag != 0 {
+            Checksum::Full
+        } else {
+            Checksum::Zero
+        }
     }
 
     /// `encap-remcsum`: the inner checksum is to be left to the receiver.
@@ -51,6 +55,25 @@ impl EncapConfig {
     }
 }
 
+/// The outer flow that a packet is being sent in: what differs between IPv4 and IPv6.
+pub trait Flow: private::Sealed {
+    /// What the user wants the outer UDP checksum to be: `encap-csum` for IPv4, `encap-csum6` for
+    /// IPv6.
+    fn udp_checksum(config: &EncapConfig) -> Checksum;
+
+    /// Sets the checksum of the UDP header in front of a packet.
+    ///
+    /// # Safety
+    ///
+    /// `skb`'s transport header must be a UDP header in its linear part, `len` bytes before its end.
+    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, checksum: Checksum, len: i32);
+}
+
+pub(crate) mod private {
+    /// A flow is C's; there are no others.
+    pub trait Sealed {}
+}
+
 /// The outer IPv4 flow that a packet is being sent in.
 #[repr(transparent)]
 pub struct FlowIpv4(bindings::flowi4);
@@ -66,22 +89,40 @@ impl FlowIpv4 {
         // SAFETY: Promised by the caller; the type is a transparent wrapper.
         unsafe { &*ptr.cast() }
     }
+}
 
-    /// Outer source address, as C's `__be32`. All zero if routing has yet to choose it.
+impl private::Sealed for FlowIpv4 {}
+
+impl Flow for FlowIpv4 {
     #[inline]
-    pub(crate) fn source_be(&self) -> u32 {
-        self.0.saddr
+    fn udp_checksum(config: &EncapConfig) -> Checksum {
+        config.checksum_if(extra::TUNNEL_ENCAP_FLAG_CSUM)
     }
 
-    /// Outer destination address, as C's `__be32`.
     #[inline]
-    pub(crate) fn destination_be(&self) -> u32 {
-        self.0.daddr
+    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, checksum: Checksum, len: i32) {
+        let (mut source, destination) = (self.0.saddr, self.0.daddr);
+        if source == 0 && checksum == Checksum::Full {
+            // Devices without a local address have it chosen by routing, later than this; but the
+            // sum needs it now. Where there is no route the packet goes nowhere anyway.
+            // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
+            source = unsafe { extra::ip_tunnel_source(skb.as_raw(), &self.0) };
+        }
+        // SAFETY: Promised by the caller; the packet is valid and ours to change.
+        unsafe {
+            extra::udp_set_csum(
+                checksum == Checksum::Zero,
+                skb.as_raw(),
+                source,
+                destination,
+                len,
+            )
+        };
     }
 }
 
-/// An encapsulation for the IPv4 tunnel devices.
-pub trait IpTunnelEncap: 'static {
+/// An encapsulation for the tunnel devices whose outer flows are of type `F`.
+pub trait IpTunnelEncap<F: Flow>: 'static {
     /// The number under which a tunnel's configuration asks for it (`enum tunnel_encap_types`).
     const TYPE: u32;
 
@@ -93,15 +134,17 @@ pub trait IpTunnelEncap: 'static {
     ///
     /// Transmit path of the device, RCU read side, no sleeping. On an error the device drops the
     /// packet and counts a transmit error.
-    fn build_header(
-        skb: &mut Skb<'_>,
-        config: &EncapConfig,
-        protocol: u8,
-        flow: &FlowIpv4,
-    ) -> Result<u8>;
+    fn build_header(skb: &mut Skb<'_>, config: &EncapConfig, protocol: u8, flow: &F) -> Result<u8>;
+
+    /// Finds the tunnelled packet in one of ours that an ICMP error quotes: where it begins, in bytes
+    /// after the quoted UDP header, and its IP protocol, whose own error handler is called then.
+    ///
+    /// Any packet of UDP from no socket of this host comes here, so most are not ours. Softirq
+    /// context, RCU read side. On an error the packet is offered to others.
+    fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)>;
 }
 
-/// The registration of an [`IpTunnelEncap`]. Dropping it waits until no packet is in its hooks.
+/// The registration of an [`IpTunnelEncap`] for IPv4. Dropping it waits until no packet is in its hooks.
 ///
 /// Devices that are configured for the encapsulation stay; until it is registered again, what they
 /// send is dropped and counted as a transmit error.
@@ -109,16 +152,16 @@ pub trait IpTunnelEncap: 'static {
 /// # Invariants
 ///
 /// `ops` is registered under `T::TYPE`.
-pub struct Registration<T: IpTunnelEncap> {
+pub struct Registration<T: IpTunnelEncap<FlowIpv4>> {
     ops: &'static extra::ip_tunnel_encap_ops,
     _encap: PhantomData<T>,
 }
 
-impl<T: IpTunnelEncap> Registration<T> {
+impl<T: IpTunnelEncap<FlowIpv4>> Registration<T> {
     const OPS: &'static extra::ip_tunnel_encap_ops = &extra::ip_tunnel_encap_ops {
         encap_hlen: Some(encap_hlen::<T>),
         build_header: Some(build_header::<T>),
-        err_handler: None,
+        err_handler: Some(err_handler::<T>),
     };
 
     /// Registers the encapsulation. Fails with `EEXIST` if another module has its number.
@@ -138,7 +181,7 @@ impl<T: IpTunnelEncap> Registration<T> {
     }
 }
 
-impl<T: IpTunnelEncap> Drop for Registration<T> {
+impl<T: IpTunnelEncap<FlowIpv4>> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip_tunnel_encap_del_ops(self.ops, T::TYPE) };
@@ -148,7 +191,9 @@ impl<T: IpTunnelEncap> Drop for Registration<T> {
 /// # Safety
 ///
 /// To be called by C alone, with a valid configuration.
-unsafe extern "C" fn encap_hlen<T: IpTunnelEncap>(config: *mut extra::ip_tunnel_encap) -> usize {
+unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv4>>(
+    config: *mut extra::ip_tunnel_encap,
+) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
     T::header_len_bytes(unsafe { EncapConfig::from_raw(config) })
 }
@@ -156,7 +201,7 @@ unsafe extern "C" fn encap_hlen<T: IpTunnelEncap>(config: *mut extra::ip_tunnel_
 /// # Safety
 ///
 /// To be called by C alone, with a packet that is the caller's and is on its way out of a device.
-unsafe extern "C" fn build_header<T: IpTunnelEncap>(
+unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv4>>(
     skb: *mut bindings::sk_buff,
     config: *mut extra::ip_tunnel_encap,
     protocol: *mut u8,
@@ -180,6 +225,27 @@ unsafe extern "C" fn build_header<T: IpTunnelEncap>(
             unsafe { *protocol = outer };
             0
         }
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// To be called by C alone, with a packet that begins with the IPv4 header that an ICMP error quotes,
+/// right behind the ICMP header in the linear part, and whose transport header is the quoted UDP
+/// header's place.
+unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv4>>(
+    skb: *mut bindings::sk_buff,
+    info: u32,
+) -> c_int {
+    // SAFETY: C passes a valid packet.
+    let skb = unsafe { NonNull::new_unchecked(skb) };
+    // SAFETY: Promised by the caller, who does not touch the packet during the call.
+    let mut quoted = unsafe { QuotedPacket::from_raw(skb) };
+    match T::find_inner(&mut quoted)
+        .and_then(|(at, protocol)| quoted.handle_ipv4(at, protocol, info))
+    {
+        Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
 }

@@ -5,17 +5,28 @@
 //! All `unsafe` code of this project is in this crate, and nothing in it knows what FOU or GUE is.
 //! Each module turns one C contract into types:
 //!
+//! - [`bpf`]: functions for BPF programs;
+//! - [`checksum`]: the Internet checksum's arithmetic;
 //! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
 //! - [`udp`]: UDP headers on transmit, source ports from the inner flow;
 //! - [`udp_tunnel`]: kernel UDP sockets that hand what they receive to a tunnel;
-//! - [`ip_tunnel`]: the encapsulation hooks of ipip, sit and gre devices;
+//! - [`gro`]: merging of tunnelled packets on receive;
+//! - [`ip_tunnel`], [`ip6_tunnel`]: the encapsulation hooks of tunnel devices;
+//! - [`icmp`]: errors about packets that a tunnel sent;
+//! - [`drop_reason`]: why packets are dropped;
 //! - [`netns`]: state that exists once per network namespace;
 //! - [`genetlink`]: generic netlink families with do and dump operations;
 //! - [`rcu`]: what has to be waited for before a module's code may go.
 //!
 //! Registrations are guards: dropping one undoes it, so a set-up that fails half way undoes the half.
 
+pub mod bpf;
+pub mod checksum;
+pub mod drop_reason;
 pub mod genetlink;
+pub mod gro;
+pub mod icmp;
+pub mod ip6_tunnel;
 pub mod ip_tunnel;
 pub mod netns;
 pub mod rcu;
@@ -23,5 +34,6 @@ pub mod skb;
 pub mod udp;
 pub mod udp_tunnel;
 
+pub use drop_reason::DropReason;
 pub use netns::Netns;
-pub use skb::{DropReason, SkBuff, Skb};
+pub use skb::{SkBuff, Skb};

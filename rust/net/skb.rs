@@ -9,33 +9,18 @@
 //! reached through [`Skb::header`], whose result borrows the packet, so that no pointer into the
 //! packet survives an operation that may move its data.
 
-use core::{marker::PhantomData, ops, ptr::NonNull, slice};
-use kernel::{bindings, error::to_result, prelude::*};
+use crate::{checksum::Sum, DropReason};
+use core::{ffi::c_int, hint, marker::PhantomData, ops, ptr::NonNull, slice};
+use kernel::{bindings, prelude::*};
 use net_bindings as extra;
-
-/// Why a packet was dropped, as tracing and dropwatch show it (`enum skb_drop_reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DropReason(bindings::skb_drop_reason);
-
-impl DropReason {
-    /// No reason is known.
-    pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
-    /// The packet is shorter than the headers it must have.
-    pub const PACKET_TOO_SMALL: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
-    /// Memory for a private copy could not be had.
-    pub const NO_MEMORY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
-    /// The protocol of the payload is not one that can be delivered.
-    pub const UNHANDLED_PROTOCOL: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
-}
 
 /// A borrowed packet: it can be read and changed, not freed.
 ///
 /// # Invariants
 ///
 /// `ptr` points to a valid `sk_buff` that nobody else changes the fields of during `'a`; its linear
-/// part lies between `head` and `end`, with `head <= data <= tail <= end`.
+/// part lies between `head` and `end`, with `head <= data <= tail <= end`. `len` counts the bytes of
+/// the linear part and of the fragments, `data_len` those of the fragments.
 pub struct Skb<'a> {
     ptr: NonNull<bindings::sk_buff>,
     _borrow: PhantomData<&'a mut bindings::sk_buff>,
@@ -85,8 +70,8 @@ impl Skb<'_> {
     /// Bytes of the packet that lie in the linear part.
     #[inline]
     pub fn linear_len(&self) -> usize {
-        // `data_len` counts the bytes in fragments and never exceeds `len`.
-        self.len().saturating_sub(self.fields().data_len as usize)
+        // By the type invariant this does not wrap; every header that is read comes by here.
+        self.fields().len.wrapping_sub(self.fields().data_len) as usize
     }
 
     /// Makes the first `len` bytes linear and returns them.
@@ -101,7 +86,12 @@ impl Skb<'_> {
         // SAFETY: The linear part holds at least `len` initialized bytes from `data` on. They are
         // not written to while the borrow lasts: we have the packet for ourselves, and who has a
         // clone of it must make the data private before writing.
-        Ok(unsafe { slice::from_raw_parts(self.fields().data, len) })
+        Ok(unsafe {
+            let data = self.fields().data;
+            // A load does not tell the compiler, which would look for the null of `Err`.
+            hint::assert_unchecked(!data.is_null());
+            slice::from_raw_parts(data, len)
+        })
     }
 
     /// The slow path of [`Self::header`]: moves bytes from the fragments.
@@ -138,20 +128,25 @@ impl Skb<'_> {
         let start = unsafe { extra::skb_network_header(self.as_raw()) };
         // SAFETY: As above.
         let tail = unsafe { extra::skb_tail_pointer(self.as_raw()) };
-        let available = (tail as usize).checked_sub(start as usize).ok_or(EINVAL)?;
-        if (start as usize) < self.fields().head as usize || available < len {
+        // The header's place is kept as an offset from `head` that is not negative.
+        if (tail as usize).saturating_sub(start as usize) < len {
             return Err(EINVAL);
         }
         // SAFETY: `head <= start` and `start + len <= tail`, so these are initialized bytes of the
-        // linear part, which is private to us by `unshare` and borrowed with `self`.
-        Ok(unsafe { slice::from_raw_parts_mut(start, len) })
+        // linear part, which is private to us by `unshare` and borrowed with `self`. A place within
+        // an allocation is not null.
+        Ok(unsafe {
+            hint::assert_unchecked(!start.is_null());
+            slice::from_raw_parts_mut(start, len)
+        })
     }
 
     /// Takes `len` bytes of outer headers off the front of a received packet.
     ///
     /// What is left starts with the transport header. A checksum over the whole packet
     /// (`CHECKSUM_COMPLETE`) is kept in step, and what the outer headers meant for segmentation is
-    /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `ENOMEM` if no
+    /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `EBADMSG` if its
+    /// partial checksum is not in what is left ([`Self::partial_checksum`]), with `ENOMEM` if no
     /// private copy of a segmented packet's shared information could be made.
     #[inline]
     pub fn decapsulate(&mut self, len: usize) -> Result {
@@ -162,11 +157,13 @@ impl Skb<'_> {
         // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most
         // `tail`, and no less is left than the fragments hold. `start` is valid for `len` bytes.
         unsafe {
-            (*skb).len -= len;
+            // By `header` this does not wrap.
+            (*skb).len = (*skb).len.wrapping_sub(len);
             (*skb).data = (*skb).data.add(len as usize);
             extra::skb_postpull_rcsum(skb, start.cast(), len);
             extra::skb_reset_transport_header(skb);
         }
+        self.partial_checksum().map_err(|_| EBADMSG)?;
         // SAFETY: The packet is valid and ours to change.
         to_result(unsafe { extra::iptunnel_pull_offloads(skb) })
     }
@@ -195,6 +192,115 @@ impl Skb<'_> {
         }
     }
 
+    /// The checksum that is still to be computed over this packet, by a device or by who needs it
+    /// (`CHECKSUM_PARTIAL`); its field holds the pseudo header's sum until then.
+    ///
+    /// `None` if there is none. Fails with `EINVAL` if it begins before the packet's data, or if its
+    /// field is not in the linear part. The core takes both for impossible and would read and write
+    /// past the packet, but is itself the one that brings them about: where it verifies a checksum
+    /// before which a partial one begins, it writes the sum over the place of the partial one.
+    #[inline]
+    pub fn partial_checksum(&self) -> Result<Option<PartialChecksum>> {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid.
+        if !unsafe { extra::skb_is_checksum_partial(skb) } {
+            return Ok(None);
+        }
+        // SAFETY: The packet is valid, and one with a partial checksum has these fields.
+        let (start, offset) = unsafe {
+            (
+                extra::skb_checksum_start_offset(skb),
+                extra::skb_csum_offset(skb),
+            )
+        };
+        let start = u16::try_from(start).map_err(|_| EINVAL)?;
+        let field = start.checked_add(offset).ok_or(EINVAL)?;
+        if usize::from(field).saturating_add(size_of::<u16>()) > self.linear_len() {
+            return Err(EINVAL);
+        }
+        Ok(Some(PartialChecksum { start, field }))
+    }
+
+    /// Says that a packet's partial checksum will be computed by the receiver of an outer header,
+    /// which knows from there where it is, so that nobody does it on the way.
+    ///
+    /// A packet that will be segmented keeps it: each segment needs its own pseudo header's sum, and
+    /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
+    #[inline]
+    pub fn leave_checksum_to_receiver(&mut self) {
+        // SAFETY: The packet is valid and ours to change.
+        unsafe {
+            if !extra::skb_is_gso(self.as_raw()) {
+                extra::skb_clear_checksum(self.as_raw());
+            }
+        }
+    }
+
+    /// Sees to a checksum that the sender has left to us: the sum from `start` on, to be stored
+    /// inverted at `field`, both counted in bytes from the packet's data, where the sender has put
+    /// the sum of the pseudo header.
+    ///
+    /// With [`RemoteChecksum::Partial`] nothing is computed: the packet becomes one whose checksum
+    /// is still to be computed, which whoever it is for takes as good. That is for the checksum of
+    /// the first transport header alone: the stack loses its place when it takes off a header that
+    /// it is in, see [`Self::partial_checksum`]. With [`RemoteChecksum::Compute`] it is computed and
+    /// written, but for what GRO or a sender on this machine left to segmentation, which has its
+    /// checksum. A checksum over the whole packet
+    /// (`CHECKSUM_COMPLETE`) is kept in step. Softirq context. Fails with `EINVAL` if the packet is
+    /// too short or `field` lies before `start`, with `ENOMEM`.
+    #[inline]
+    pub fn process_remote_checksum(
+        &mut self,
+        start: usize,
+        field: usize,
+        how: RemoteChecksum,
+    ) -> Result {
+        let offset = field.checked_sub(start).ok_or(EINVAL)?;
+        let offset = u16::try_from(offset).map_err(|_| EINVAL)?;
+        let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
+        self.header(end)?;
+        // SAFETY: The packet is valid.
+        if unsafe { extra::skb_is_gso(self.as_raw()) } && self.partial_checksum()?.is_some() {
+            return Ok(());
+        }
+        match how {
+            RemoteChecksum::Partial => {
+                // SAFETY: The packet is valid and ours to change; the field lies in its linear part.
+                // `start` is below `end`, which is no more than the packet's 32-bit length.
+                unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
+                Ok(())
+            }
+            RemoteChecksum::Compute => {
+                self.unshare()?;
+                self.header(end)?;
+                self.compute_remote_checksum(start, field)
+            }
+        }
+    }
+
+    /// Computes the checksum from `start` on and writes it to `field`, which lies in the linear part
+    /// and is private to us.
+    fn compute_remote_checksum(&mut self, start: usize, field: usize) -> Result {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid and ours to change. If nothing is known about its sum, C sums
+        // it up and notes that.
+        let total = Sum::from_raw(unsafe { extra::skb_complete_checksum(skb) });
+        let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
+        let bytes = self.header(end)?;
+        let new = bytes
+            .get(..start)
+            .map(|before| total.minus(Sum::of(before)).moved_by(start).to_field())
+            .ok_or(EINVAL)?;
+        let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
+        let change = Sum::of_word(new).minus(Sum::of_word(old));
+        // SAFETY: The linear part holds `end` bytes, which are private as promised by the caller.
+        unsafe {
+            (*skb).data.add(field).cast::<[u8; 2]>().write(new);
+            extra::skb_set_csum(skb, total.plus(change.moved_by(field)).as_raw());
+        }
+        Ok(())
+    }
+
     /// Says that the packet's data now starts with its transport header.
     #[inline]
     pub fn reset_transport_header(&mut self) {
@@ -213,15 +319,53 @@ impl Skb<'_> {
     }
 }
 
+/// The kernel crate's function of this name is a call, on each packet's way.
+#[inline]
+fn to_result(code: c_int) -> Result {
+    if code < 0 {
+        return Err(Error::from_errno(code));
+    }
+    Ok(())
+}
+
+/// Where a checksum is that is still to be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartialChecksum {
+    /// The first byte that is summed, counted from the packet's data.
+    pub start: u16,
+    /// The checksum's field, counted from the packet's data.
+    pub field: u16,
+}
+
+/// What to do about a checksum that the sender has left to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteChecksum {
+    /// Leave it to be computed when, and if, it is needed.
+    Partial,
+    /// Compute it now.
+    Compute,
+}
+
 /// What segmentation offload has to do for an outer header (`SKB_GSO_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GsoType(i32);
 
 impl GsoType {
     /// A UDP tunnel whose outer checksum is zero.
-    pub const UDP_TUNNEL: Self = Self(extra::SKB_GSO_UDP_TUNNEL as i32);
+    pub const UDP_TUNNEL: Self = Self(extra::SKB_GSO_UDP_TUNNEL);
     /// A UDP tunnel whose outer checksum is set in each segment.
-    pub const UDP_TUNNEL_CSUM: Self = Self(extra::SKB_GSO_UDP_TUNNEL_CSUM as i32);
+    pub const UDP_TUNNEL_CSUM: Self = Self(extra::SKB_GSO_UDP_TUNNEL_CSUM);
+    /// The inner checksum is left to the receiver of the tunnel in each segment.
+    pub const TUNNEL_REMCSUM: Self = Self(extra::SKB_GSO_TUNNEL_REMCSUM);
+}
+
+impl ops::BitOr for GsoType {
+    type Output = Self;
+
+    #[inline]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 /// A packet of our own. Dropping it frees it, as `NOT_SPECIFIED`.
@@ -257,7 +401,7 @@ impl SkBuff {
     #[inline]
     pub fn free(self, reason: DropReason) {
         // SAFETY: The packet was ours and is given up here.
-        unsafe { extra::kfree_skb_reason(self.into_raw(), reason.0) };
+        unsafe { extra::kfree_skb_reason(self.into_raw(), reason.as_raw()) };
     }
 }
 
@@ -280,7 +424,7 @@ impl ops::DerefMut for SkBuff {
 impl Drop for SkBuff {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the packet is ours to free, and nobody uses it after.
-        unsafe { extra::kfree_skb_reason(self.0.as_raw(), DropReason::NOT_SPECIFIED.0) };
+        unsafe { extra::kfree_skb_reason(self.0.as_raw(), DropReason::NOT_SPECIFIED.as_raw()) };
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
 
-use crate::{ip_tunnel::FlowIpv4, Skb};
+use crate::{ip_tunnel::Flow, Skb};
 use core::num::NonZeroU16;
 use kernel::prelude::*;
 use net_bindings as extra;
@@ -79,26 +79,28 @@ pub fn flow_source_port(skb: &mut Skb<'_>) -> Result<PortNumber> {
 /// What the UDP checksum of an outgoing packet is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
-    /// Zero: "none" (IPv4 outer).
+    /// Zero: "none".
     Zero,
     /// Over the whole datagram, left to the device where it can.
     Full,
 }
 
-/// Pushes a UDP header in front of a packet that will leave in IPv4.
+/// Pushes a UDP header in front of a packet that will leave in a flow.
 ///
 /// `skb` starts with the UDP payload; afterwards with the UDP header, which is its transport header.
 /// The length is that of the whole packet, or 0 for a super-packet of 64 KiB or more, whose segments
 /// get theirs from the segmentation offload. Fails with `ENOMEM`.
 #[inline]
-pub fn push_header_ipv4(
+pub fn push_header<F: Flow>(
     skb: &mut Skb<'_>,
     source: PortNumber,
     destination: PortNumber,
     checksum: Checksum,
-    flow: &FlowIpv4,
+    flow: &F,
 ) -> Result {
     let total = skb.len().checked_add(HEADER_LEN_BYTES).ok_or(EINVAL)?;
+    // The outer checksum is made from the inner one, where that is said to be.
+    skb.partial_checksum()?;
     let header: &mut [u8; HEADER_LEN_BYTES] =
         skb.push(HEADER_LEN_BYTES)?.try_into().map_err(|_| EINVAL)?;
     let [s0, s1] = source.to_be_bytes();
@@ -108,16 +110,8 @@ pub fn push_header_ipv4(
     skb.reset_transport_header();
 
     let total = i32::try_from(total).map_err(|_| EINVAL)?;
-    // SAFETY: The packet is valid and ours to change, and its transport header is the UDP header
-    // that was just pushed, so that the checksum field lies in its linear part.
-    unsafe {
-        extra::udp_set_csum(
-            checksum == Checksum::Zero,
-            skb.as_raw(),
-            flow.source_be(),
-            flow.destination_be(),
-            total,
-        )
-    };
+    // SAFETY: The packet's transport header is the UDP header that was just pushed, so that the
+    // checksum field lies in its linear part, and `total` is its length.
+    unsafe { flow.set_udp_checksum(skb, checksum, total) };
     Ok(())
 }

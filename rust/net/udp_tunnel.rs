@@ -4,7 +4,12 @@
 //!
 //! C header: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h)
 
-use crate::{rcu::Quiescence, udp::PortNumber, DropReason, Netns, SkBuff};
+use crate::{
+    gro::{self, GroTunnel},
+    rcu::Quiescence,
+    udp::PortNumber,
+    DropReason, Netns, SkBuff,
+};
 use core::{ffi::c_void, mem::ManuallyDrop, num::NonZeroU8, ptr, ptr::NonNull};
 use kernel::{bindings, error::to_result, prelude::*, sync::Arc};
 use net_bindings as extra;
@@ -241,6 +246,34 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         tunnel: T,
         quiescence: Arc<Quiescence>,
     ) -> Result<Self> {
+        Self::set_up(netns, socket, tunnel, quiescence, Default::default())
+    }
+
+    /// As [`Self::new`], for a tunnel whose packets are merged by GRO.
+    pub fn new_with_gro(
+        netns: &Netns,
+        socket: UdpSocket,
+        tunnel: T,
+        quiescence: Arc<Quiescence>,
+    ) -> Result<Self>
+    where
+        T: GroTunnel,
+    {
+        let config = extra::udp_tunnel_sock_cfg {
+            gro_receive: Some(gro_receive::<T>),
+            gro_complete: Some(gro_complete::<T>),
+            ..Default::default()
+        };
+        Self::set_up(netns, socket, tunnel, quiescence, config)
+    }
+
+    fn set_up(
+        netns: &Netns,
+        socket: UdpSocket,
+        tunnel: T,
+        quiescence: Arc<Quiescence>,
+        mut config: extra::udp_tunnel_sock_cfg,
+    ) -> Result<Self> {
         let data = KBox::new(
             TunnelData {
                 rcu: Default::default(),
@@ -249,15 +282,13 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             GFP_KERNEL,
         )?;
         let data = NonNull::from(KBox::leak(data));
-        let mut config = extra::udp_tunnel_sock_cfg {
-            sk_user_data: data.as_ptr().cast::<c_void>(),
-            // Any value but 0 says that there is a hook.
-            encap_type: 1,
-            encap_rcv: Some(encap_rcv::<T>),
-            ..Default::default()
-        };
+        config.sk_user_data = data.as_ptr().cast::<c_void>();
+        // Any value but 0 says that there is a hook.
+        config.encap_type = 1;
+        config.encap_rcv = Some(encap_rcv::<T>);
         // SAFETY: The namespace is the socket's, the socket is ours and open, and the configuration
-        // is valid during the call. The user data lives until no RCU reader can find it.
+        // is valid during the call. The user data lives until no RCU reader can find it, and the
+        // hooks are all for a `TunnelData<T>`.
         unsafe { extra::setup_udp_tunnel_sock(netns.as_raw(), socket.sock.as_ptr(), &mut config) };
         // INVARIANT: The user data was just set.
         Ok(Self {
@@ -302,25 +333,36 @@ unsafe extern "C" fn free<T: EncapReceive>(rcu: *mut bindings::callback_head) {
     drop(unsafe { KBox::from_raw(rcu.cast::<TunnelData<T>>()) });
 }
 
+/// The tunnel whose socket this is, unless that has been closed.
+///
+/// # Safety
+///
+/// RCU read side, in which the result is used. `sock` must be a socket that
+/// [`UdpTunnelSocket::set_up`] set up for `T`.
+#[inline]
+unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
+    // SAFETY: The socket is valid, and the caller holds the RCU read lock.
+    let data = unsafe { extra::rcu_dereference_sk_user_data(sock) }.cast::<TunnelData<T>>();
+    // SAFETY: The user data of a socket with our hooks is a `TunnelData<T>` or null, and it is not
+    // freed before the end of the RCU read side.
+    unsafe { data.as_ref() }.map(|data| &data.tunnel)
+}
+
 /// Translates a [`Verdict`] to C's convention: above 0 for "not ours", 0 for "gone", below 0 for the
 /// protocol to deliver to.
 ///
 /// # Safety
 ///
-/// To be called by UDP alone, under RCU, for a socket that [`UdpTunnelSocket::new`] set up for `T`.
+/// To be called by UDP alone, under RCU, for a socket that [`UdpTunnelSocket::set_up`] set up for `T`.
 unsafe extern "C" fn encap_rcv<T: EncapReceive>(
     sock: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
-    // SAFETY: UDP passes a valid socket and holds the RCU read lock.
-    let data = unsafe { extra::rcu_dereference_sk_user_data(sock) }.cast::<TunnelData<T>>();
-    if data.is_null() {
+    // SAFETY: Promised by the caller.
+    let Some(tunnel) = (unsafe { tunnel_of::<T>(sock) }) else {
         // Closed while the packet was on its way.
         return 1;
-    }
-    // SAFETY: The user data of a socket with this hook is a `TunnelData<T>`, and it is not freed
-    // before the end of the RCU read side.
-    let tunnel = unsafe { &(*data).tunnel };
+    };
     // SAFETY: UDP passes a valid packet.
     let skb = unsafe { NonNull::new_unchecked(skb) };
     // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
@@ -339,4 +381,59 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive>(
             0
         }
     }
+}
+
+/// # Safety
+///
+/// To be called by UDP's GRO alone, under RCU, for a socket that [`UdpTunnelSocket::set_up`] set up
+/// for `T`.
+unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
+    sock: *mut bindings::sock,
+    head: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // SAFETY: Promised by the caller; the pointers are what GRO passes.
+    unsafe {
+        gro::receive::<T>(
+            tunnel_of(sock),
+            is_ipv6(sock),
+            head,
+            NonNull::new_unchecked(skb),
+        )
+    }
+}
+
+/// # Safety
+///
+/// As for [`gro_receive`].
+unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel>(
+    sock: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+    at: c_int,
+) -> c_int {
+    let Ok(at) = usize::try_from(at) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: Promised by the caller; the packet is what GRO passes.
+    let result = unsafe {
+        gro::complete::<T>(
+            tunnel_of(sock),
+            is_ipv6(sock),
+            NonNull::new_unchecked(skb),
+            at,
+        )
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// `sock` must be a valid UDP socket.
+#[inline]
+unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
+    // SAFETY: Promised by the caller.
+    u32::from(unsafe { extra::sk_family(sock) }) == bindings::AF_INET6
 }

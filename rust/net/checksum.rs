@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The Internet checksum's arithmetic (RFC 1071).
+//!
+//! C header: [`include/net/checksum.h`](srctree/include/net/checksum.h)
+
+use kernel::prelude::*;
+use net_bindings as extra;
+
+/// A ones' complement sum of 16-bit words, not yet folded (C's `__wsum`).
+///
+/// Words are taken as they lie in memory, so a sum's bytes are in network order whatever the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sum(u32);
+
+impl Sum {
+    /// From C's `__wsum`.
+    #[inline]
+    pub(crate) const fn from_raw(sum: u32) -> Self {
+        Self(sum)
+    }
+
+    /// To C's `__wsum`.
+    #[inline]
+    pub(crate) const fn as_raw(self) -> u32 {
+        self.0
+    }
+
+    /// The sum of some bytes, the first of which is at an even offset.
+    #[inline]
+    pub fn of(bytes: &[u8]) -> Self {
+        let (start, len) = (bytes.as_ptr(), bytes.len());
+        // SAFETY: `start` is valid for `len` bytes. A slice of a packet is far shorter than 2 GiB.
+        Self(unsafe { extra::csum_partial(start.cast(), len as i32, 0) })
+    }
+
+    /// The sum of one word, given as it lies in memory.
+    #[inline]
+    pub const fn of_word(bytes: [u8; 2]) -> Self {
+        Self(u16::from_ne_bytes(bytes) as u32)
+    }
+
+    /// The sum of the words of both.
+    #[inline]
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        Self(sum.wrapping_add(carry as u32))
+    }
+
+    /// The sum of the words of `self` without those of `other`.
+    #[inline]
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        self.plus(Self(!other.0))
+    }
+
+    /// The same bytes' sum, had they been `offset` bytes further on: at an odd one, the bytes of each
+    /// word change places.
+    #[inline]
+    #[must_use]
+    pub const fn moved_by(self, offset: usize) -> Self {
+        if offset % 2 == 0 {
+            self
+        } else {
+            Self(self.0.rotate_right(8))
+        }
+    }
+
+    /// The inverted 16-bit sum, as it is stored in a checksum's field. A result of 0 is given as
+    /// 0xffff, which is the same number in this arithmetic: UDP takes 0 for "none".
+    #[inline]
+    pub const fn to_field(self) -> [u8; 2] {
+        let sum = (self.0 & 0xffff) + (self.0 >> 16);
+        // The first folding may have carried once more.
+        let sum = (sum & 0xffff) + (sum >> 16);
+        match !(sum as u16) {
+            0 => [0xff, 0xff],
+            field => field.to_ne_bytes(),
+        }
+    }
+}
+
+#[kunit_tests(rfou_net_checksum)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sum_of_an_ip_header_that_is_right_is_all_ones() {
+        // RFC 791 header of 10.1.1.1 -> 10.1.1.2.
+        let header = [
+            0x45, 0, 0, 0x1c, 0, 1, 0x40, 0, 0x40, 1, 0x24, 0xdc, 10, 1, 1, 1, 10, 1, 1, 2,
+        ];
+        assert_eq!(Sum::of(&header).to_field(), [0xff, 0xff]);
+        let without = Sum::of(&header).minus(Sum::of_word([0x24, 0xdc]));
+        assert_eq!(without.to_field(), [0x24, 0xdc]);
+    }
+
+    #[test]
+    fn sums_of_parts_add_up_at_any_cut() {
+        let bytes = *b"the quick brown fox";
+        for cut in 0..bytes.len() {
+            let (head, tail) = bytes.split_at(cut);
+            let sum = Sum::of(head).plus(Sum::of(tail).moved_by(cut));
+            assert_eq!(sum.to_field(), Sum::of(&bytes).to_field());
+            let rest = Sum::of(&bytes).minus(Sum::of(head)).moved_by(cut);
+            assert_eq!(rest.to_field(), Sum::of(tail).to_field());
+        }
+    }
+}

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Generic receive offload of UDP tunnels: packets of a flow are merged before they are decapsulated.
+//!
+//! C header: [`include/net/gro.h`](srctree/include/net/gro.h)
+//!
+//! What is held back is compared header by header, from the outermost on: each layer looks at its
+//! header at the packet's GRO offset, says which of the held packets cannot be of the same flow, and
+//! passes the rest on to the next. When packets have been merged, each layer mends its header, again
+//! from the outermost on.
+
+use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
+use core::{ptr, ptr::NonNull, slice};
+use kernel::{bindings, error::to_result, prelude::*};
+use net_bindings as extra;
+
+/// What a tunnel does about packets that may be merged.
+pub trait GroTunnel: Send + Sync + 'static {
+    /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
+    /// another one, and takes it off: see [`Packet`].
+    ///
+    /// Returns the protocol of what is left, which goes on from there. Softirq context, RCU read side.
+    fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
+
+    /// Finds the tunnelled packet in a merged one: its protocol, and where it begins, in bytes behind
+    /// the UDP header. Softirq context, RCU read side.
+    fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)>;
+}
+
+/// The packet cannot be merged with others: it is to go its way now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMerge;
+
+/// A packet that may be merged with others that are held back.
+///
+/// # Invariants
+///
+/// Both pointers are valid; the packet is on its way through GRO, and nobody else changes it.
+pub struct Packet<'a> {
+    head: *mut bindings::list_head,
+    skb: NonNull<bindings::sk_buff>,
+    /// A checksum that was put into the packet for the layers within, to be taken out again.
+    patch: Option<Patch>,
+    _borrow: core::marker::PhantomData<&'a mut bindings::sk_buff>,
+}
+
+/// What was at some place of a packet, counted from its data.
+struct Patch {
+    at: usize,
+    bytes: [u8; 2],
+}
+
+impl Packet<'_> {
+    #[inline]
+    fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+
+    /// Where what is left of the packet begins, in bytes from its data.
+    #[inline]
+    fn offset(&self) -> usize {
+        // SAFETY: By the type invariant the packet is in GRO.
+        unsafe { extra::skb_gro_offset(self.as_raw()) as usize }
+    }
+
+    /// Where `len` bytes of the packet are that begin `from` bytes behind its data.
+    #[inline]
+    fn find(&mut self, from: usize, len: usize) -> Result<NonNull<u8>, NoMerge> {
+        let end = from.checked_add(len).ok_or(NoMerge)?;
+        let skb = self.as_raw();
+        // SAFETY: By the type invariant the packet is valid; `data_len` never exceeds `len`.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.saturating_sub((*skb).data_len)) };
+        // C's way to the bytes may lead to a fragment that they have been pulled out of since, by a
+        // layer within that needed more of them than the fragment had.
+        if end <= linear as usize {
+            // SAFETY: `from` is at most `end`, so this lies in the linear part.
+            return NonNull::new(unsafe { data.add(from) }).ok_or(NoMerge);
+        }
+        let (from, end) = (
+            u32::try_from(from).map_err(|_| NoMerge)?,
+            u32::try_from(end).map_err(|_| NoMerge)?,
+        );
+        // SAFETY: By the type invariant the packet is in GRO. C checks that there are `end` bytes.
+        let start = unsafe { extra::skb_gro_header(skb, end, from) };
+        NonNull::new(start.cast()).ok_or(NoMerge)
+    }
+
+    /// The first `len` bytes of what is left of the packet. Fails if there are fewer, or no memory
+    /// to make them contiguous.
+    #[inline]
+    pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
+        let start = self.find(self.offset(), len)?;
+        // SAFETY: `len` bytes are there. They are written to through `self` only.
+        Ok(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
+    }
+
+    /// Says that held packets whose next `len` bytes are not the same as this one's are of other
+    /// flows.
+    #[inline]
+    pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
+        let offset = self.offset();
+        let start = self.find(offset, len)?;
+        // SAFETY: `start` is valid for `len` bytes, by `find` both numbers have 32 bits, and the list
+        // is that of the held packets, whose length is checked there.
+        unsafe {
+            extra::gro_compare_held(self.head, start.as_ptr().cast(), offset as u32, len as u32)
+        };
+        Ok(())
+    }
+
+    /// Takes the first `len` bytes off what is left of the packet.
+    #[inline]
+    pub fn pull(&mut self, len: usize) -> Result<(), NoMerge> {
+        let start = self.find(self.offset(), len)?;
+        // SAFETY: `start` is valid for `len` bytes, and the packet is in GRO.
+        unsafe {
+            extra::skb_gro_postpull_rcsum(self.as_raw(), start.as_ptr().cast(), len as u32);
+            extra::skb_gro_pull(self.as_raw(), len as u32);
+        }
+        Ok(())
+    }
+
+    /// Sees to a checksum that the sender has left to us, so that the layers within find it good;
+    /// arguments as for [`Skb::process_remote_checksum`](crate::Skb::process_remote_checksum).
+    ///
+    /// What is changed in the packet is put back when they are done. Fails if nothing is known about
+    /// the outer checksum, or the packet is too short.
+    pub fn process_remote_checksum(
+        &mut self,
+        start: usize,
+        field: usize,
+        how: RemoteChecksum,
+    ) -> Result<(), NoMerge> {
+        let (skb, payload) = (self.as_raw(), self.offset());
+        let at = payload.checked_add(field).ok_or(NoMerge)?;
+        // SAFETY: The packet is in GRO.
+        unsafe {
+            // Another tunnel outside of this one, in this pass, has seen to it. Left over from
+            // segmentation on this machine the mark means nothing.
+            if extra::gro_is_in_tunnel(skb) && extra::skb_remcsum_offload(skb) {
+                return Ok(());
+            }
+            if !extra::gro_checksum_valid(skb) {
+                return Err(NoMerge);
+            }
+        }
+        // Also where nothing is computed: what points past the packet will be dropped.
+        let place = self.find(at, size_of::<u16>())?;
+        match how {
+            RemoteChecksum::Partial => {
+                let start = payload.checked_add(start).ok_or(NoMerge)?;
+                let start = u16::try_from(start).map_err(|_| NoMerge)?;
+                // SAFETY: The packet is in GRO.
+                unsafe { extra::gro_set_remcsum_start(skb, start) };
+            }
+            RemoteChecksum::Compute => {
+                // SAFETY: `find` has found two bytes, of which nobody has a reference.
+                let bytes: [u8; 2] = unsafe { place.cast::<[u8; 2]>().read() };
+                let before = Sum::of(self.header(start)?);
+                // SAFETY: The packet is in GRO, and its checksum is valid.
+                let total = Sum::from_raw(unsafe { extra::gro_checksum(skb) });
+                let new = total.minus(before).moved_by(start).to_field();
+                let change = Sum::of_word(new).minus(Sum::of_word(bytes));
+                // Bytes may have moved.
+                let place = self.find(at, size_of::<u16>())?;
+                // SAFETY: As above, and the packet is ours to change.
+                unsafe {
+                    place.cast::<[u8; 2]>().write(new);
+                    extra::gro_set_checksum(skb, total.plus(change.moved_by(field)).as_raw());
+                }
+                self.patch = Some(Patch { at, bytes });
+            }
+        }
+        // SAFETY: The packet is in GRO.
+        unsafe { extra::skb_set_remcsum_offload(skb, true) };
+        Ok(())
+    }
+
+    /// Puts back what was changed in the packet for the layers within.
+    #[inline]
+    fn restore(&mut self) {
+        if let Some(patch) = self.patch.take() {
+            if let Ok(place) = self.find(patch.at, size_of::<u16>()) {
+                // SAFETY: `find` has found two bytes, of which nobody has a reference.
+                unsafe { place.cast::<[u8; 2]>().write(patch.bytes) };
+            }
+        }
+        // SAFETY: The packet is in GRO.
+        unsafe { extra::skb_set_remcsum_offload(self.as_raw(), false) };
+    }
+
+    /// Passes the packet on to a protocol. Returns the held packet that is complete with it, if any.
+    ///
+    /// # Safety
+    ///
+    /// RCU read side.
+    unsafe fn pass_on(
+        &mut self,
+        ipv6: bool,
+        protocol: InnerProtocol,
+    ) -> Result<*mut bindings::sk_buff, NoMerge> {
+        // SAFETY: The caller holds the RCU read lock.
+        let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
+        // SAFETY: As above; C's table holds valid pointers.
+        let receive = unsafe { offload.as_ref() }
+            .and_then(|offload| offload.callbacks.gro_receive)
+            .ok_or(NoMerge)?;
+        // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
+        Ok(unsafe {
+            extra::gro_mark_in_tunnel(self.as_raw());
+            extra::call_gro_receive(Some(receive), self.head, self.as_raw())
+        })
+    }
+}
+
+/// C's way through [`GroTunnel::gro_receive`].
+///
+/// # Safety
+///
+/// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, whose family
+/// `ipv6` tells.
+pub(crate) unsafe fn receive<T: GroTunnel>(
+    tunnel: Option<&T>,
+    ipv6: bool,
+    head: *mut bindings::list_head,
+    skb: NonNull<bindings::sk_buff>,
+) -> *mut bindings::sk_buff {
+    // INVARIANT: Promised by the caller.
+    let mut packet = Packet {
+        head,
+        skb,
+        patch: None,
+        _borrow: core::marker::PhantomData,
+    };
+    let result = tunnel
+        .ok_or(NoMerge)
+        .and_then(|tunnel| tunnel.gro_receive(&mut packet))
+        // SAFETY: Promised by the caller.
+        .and_then(|protocol| unsafe { packet.pass_on(ipv6, protocol) });
+    match result {
+        // Encryption has taken the packet, which is not ours any more.
+        Ok(complete) if complete as isize == -(bindings::EINPROGRESS as isize) => complete,
+        Ok(complete) => {
+            packet.restore();
+            complete
+        }
+        Err(NoMerge) => {
+            packet.restore();
+            // SAFETY: The packet is in GRO.
+            unsafe { extra::gro_set_flush(packet.as_raw()) };
+            ptr::null_mut()
+        }
+    }
+}
+
+/// A packet that others have been merged into, or a single one that was held back.
+///
+/// # Invariants
+///
+/// `skb` is valid and nobody else's; its data begins with the outer IP header.
+pub struct Merged<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    /// Where the tunnel's header begins, in bytes from the packet's data.
+    at: usize,
+    _borrow: core::marker::PhantomData<&'a mut bindings::sk_buff>,
+}
+
+impl Merged<'_> {
+    /// The first `len` bytes behind the UDP header. Fails with `EINVAL` if the packet does not have
+    /// them in its linear part.
+    #[inline]
+    pub fn header(&self, len: usize) -> Result<&[u8]> {
+        let skb = self.skb.as_ptr();
+        // SAFETY: By the type invariant the packet is valid.
+        let (data, linear) = unsafe { ((*skb).data, ((*skb).len - (*skb).data_len) as usize) };
+        let end = self.at.checked_add(len).ok_or(EINVAL)?;
+        if end > linear {
+            return Err(EINVAL);
+        }
+        // SAFETY: `end` bytes are linear, and not written to while `self` is borrowed.
+        Ok(unsafe { slice::from_raw_parts(data.add(self.at), len) })
+    }
+}
+
+/// C's way through [`GroTunnel::gro_complete`].
+///
+/// # Safety
+///
+/// As for [`receive`]; `at` is where UDP's payload begins.
+pub(crate) unsafe fn complete<T: GroTunnel>(
+    tunnel: Option<&T>,
+    ipv6: bool,
+    skb: NonNull<bindings::sk_buff>,
+    at: usize,
+) -> Result {
+    let merged = Merged {
+        skb,
+        at,
+        _borrow: core::marker::PhantomData,
+    };
+    let (protocol, len) = tunnel.ok_or(ENOENT)?.gro_complete(&merged)?;
+    let inner = at.checked_add(len).ok_or(EINVAL)?;
+    let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
+    // SAFETY: The caller holds the RCU read lock.
+    let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
+    // SAFETY: As above; C's table holds valid pointers.
+    let complete = unsafe { offload.as_ref() }
+        .and_then(|offload| offload.callbacks.gro_complete)
+        .ok_or(ENOENT)?;
+    // SAFETY: The packet is a merged one, the callback is C's for what begins at `inner`.
+    unsafe {
+        let result = complete(skb.as_ptr(), inner);
+        extra::skb_set_inner_mac_header(skb.as_ptr(), inner);
+        to_result(result)
+    }
+}
