@@ -14,6 +14,7 @@ use net::{
     genetlink::{Attr, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Message, Request},
     netns,
     rcu::Quiescence,
+    skb::RemoteChecksum,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, InnerProtocol, UdpSocket},
     Netns,
@@ -175,11 +176,7 @@ fn parse_encapsulation(request: &Request<'_>) -> Result<Encapsulation> {
                     request.refuse(EINVAL, c"direct encapsulation needs an IP protocol", at)
                 })
         }
-        encap::GUE => Err(request.refuse(
-            EOPNOTSUPP,
-            c"this version of rfou does not receive GUE",
-            Some(at),
-        )),
+        encap::GUE => Ok(Encapsulation::Gue),
         _ => Err(request.refuse(
             EINVAL,
             c"the type of encapsulation must be 1 (direct) or 2 (GUE)",
@@ -205,7 +202,10 @@ impl Do<Fou> for Add {
                 OuterIp::V4
             },
             encapsulation: parse_encapsulation(request)?,
-            remcsum_nopartial: request.attr(attr::REMCSUM_NOPARTIAL).is_some(),
+            remote_checksum: match request.attr(attr::REMCSUM_NOPARTIAL) {
+                Some(_) => RemoteChecksum::Compute,
+                None => RemoteChecksum::Partial,
+            },
         };
         fou.ports
             .get(netns)
@@ -230,6 +230,8 @@ fn why_not_bound(error: Error) -> &'static CStr {
         EACCES => c"the UDP port is a privileged one",
         ENODEV => c"no such device",
         EPFNOSUPPORT | EAFNOSUPPORT => c"this kernel has no IPv6",
+        // That a socket's inode could not be had is told as ENFILE.
+        ENOMEM | ENFILE => c"there is not enough memory for a UDP socket",
         _ => c"the UDP socket could not be bound",
     }
 }
@@ -289,6 +291,7 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
     };
     let (kind, protocol) = match port.decapsulator().encapsulation {
         Encapsulation::Direct(protocol) => (encap::DIRECT, protocol.number()),
+        Encapsulation::Gue => (encap::GUE, 0),
     };
     message.put(attr::AF, &family)?;
     message.put(attr::PORT, &binding.local_port.to_be_bytes())?;
@@ -296,7 +299,7 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
     message.put(attr::IPPROTO, &protocol)?;
     message.put(attr::TYPE, &kind)?;
     message.put(attr::IFINDEX, &binding.ifindex)?;
-    if port.decapsulator().remcsum_nopartial {
+    if port.decapsulator().remote_checksum == RemoteChecksum::Compute {
         message.put_flag(attr::REMCSUM_NOPARTIAL)?;
     }
     match binding.addresses {

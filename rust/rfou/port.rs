@@ -80,7 +80,7 @@ impl Ports {
         decapsulator: Decapsulator,
         quiescence: Arc<Quiescence>,
     ) -> Result {
-        let socket = UdpTunnelSocket::new(netns, socket, decapsulator, quiescence)?;
+        let socket = UdpTunnelSocket::new_with_gro(netns, socket, decapsulator, quiescence)?;
         let mut list = self.list.lock();
         if list.ports.iter().any(|port| port.binding() == *binding) {
             return Err(EALREADY);

@@ -10,11 +10,12 @@
 
 mod netlink;
 mod port;
+mod reason;
 mod receive;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{genetlink, ip_tunnel};
+use net::{bpf, drop_reason, genetlink, ip_tunnel};
 
 module! {
     type: Rfou,
@@ -27,10 +28,13 @@ module! {
 }
 
 /// All that is registered while the module is loaded. Fields are dropped, that is unregistered, from
-/// first to last: no new packet is encapsulated, then no new port is made, then ports are closed.
+/// first to last: no new packet is encapsulated, then no new port is made, then ports are closed, and
+/// nothing is dropped any more that needs a reason.
 struct Rfou {
     _fou: ip_tunnel::Registration<transmit::Fou>,
+    _gue: ip_tunnel::Registration<transmit::Gue>,
     _family: Pin<KBox<genetlink::Registration<netlink::Fou>>>,
+    _reasons: drop_reason::Registration,
 }
 
 impl kernel::Module for Rfou {
@@ -45,13 +49,19 @@ impl kernel::Module for Rfou {
 
 impl Rfou {
     fn register(module: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
+        let reasons = drop_reason::Registration::new(&reason::SUBSYSTEM);
+        let registered = Self {
             _fou: ip_tunnel::Registration::new()?,
+            _gue: ip_tunnel::Registration::new()?,
             _family: KBox::pin_init(
                 genetlink::Registration::new(netlink::Fou::new()?, module),
                 GFP_KERNEL,
             )?,
-        })
+            _reasons: reasons,
+        };
+        // Last: there is no taking them back but by unloading the module.
+        bpf::register_encap_kfuncs()?;
+        Ok(registered)
     }
 }
 

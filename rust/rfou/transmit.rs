@@ -1,48 +1,140 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets on their way out: what a tunnel device has made of them gets its UDP header.
+//! Packets on their way out: what a tunnel device has made of them gets its UDP header, and for GUE
+//! the one behind it. And what comes back of them: ICMP errors.
+//!
+//! Part of both modules: `rfou` has it for devices whose outer header is IPv4, `rfou6` for IPv6.
 
+use gue::{header, protocol, Header, Repr, Start};
 use kernel::prelude::*;
 use net::{
-    ip_tunnel::{EncapConfig, FlowIpv4, IpTunnelEncap},
+    icmp::QuotedPacket,
+    ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},
     skb::GsoType,
-    udp::{self, Checksum},
+    udp::{self, Checksum, PortNumber},
+    udp_tunnel::InnerProtocol,
     Skb,
 };
 
-/// The number by which tunnels ask for FOU (`enum tunnel_encap_types`).
+/// The numbers by which tunnels ask for an encapsulation (`enum tunnel_encap_types`).
 const TUNNEL_ENCAP_FOU: u32 = 1;
-
-/// What a FOU packet is to the IP header in front of it.
-const IPPROTO_UDP: u8 = 17;
+const TUNNEL_ENCAP_GUE: u32 = 2;
 
 /// Foo over UDP: a UDP header and nothing else.
 pub(crate) struct Fou;
 
-impl IpTunnelEncap for Fou {
+/// Generic UDP Encapsulation, variant 0.
+pub(crate) struct Gue;
+
+impl<F: Flow> IpTunnelEncap<F> for Fou {
     const TYPE: u32 = TUNNEL_ENCAP_FOU;
 
     fn header_len_bytes(_config: &EncapConfig) -> usize {
         udp::HEADER_LEN_BYTES
     }
 
+    #[inline]
     fn build_header(
         skb: &mut Skb<'_>,
         config: &EncapConfig,
         _protocol: u8,
-        flow: &FlowIpv4,
+        flow: &F,
     ) -> Result<u8> {
-        let (checksum, gso_type) = if config.checksum() {
-            (Checksum::Full, GsoType::UDP_TUNNEL_CSUM)
-        } else {
-            (Checksum::Zero, GsoType::UDP_TUNNEL)
-        };
+        let (checksum, gso_type) = outer_checksum::<F>(config);
         skb.handle_offloads(gso_type)?;
-        let source = match config.source_port().specific() {
-            Some(_) => config.source_port(),
-            None => udp::flow_source_port(skb)?,
+        let source = source_port(skb, config)?;
+        udp::push_header(skb, source, config.destination_port(), checksum, flow)?;
+        Ok(protocol::UDP)
+    }
+
+    fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
+        // Nothing on the wire says what a FOU packet carries. An IP packet shows by its version. What
+        // else tunnel devices send is GRE (RFC 2784, RFC 2890), whose first two bytes are zero but
+        // for the bits that say that there is a checksum, a key and a sequence number.
+        let inner = match quoted.payload(2)? {
+            [first, _] if first >> 4 == 4 => protocol::IPV4,
+            [first, _] if first >> 4 == 6 => protocol::IPV6,
+            [first, 0] if first & !0xb0 == 0 => protocol::GRE,
+            _ => return Err(ENOENT),
         };
-        udp::push_header_ipv4(skb, source, config.destination_port(), checksum, flow)?;
-        Ok(IPPROTO_UDP)
+        Ok((0, InnerProtocol::new(inner).ok_or(EINVAL)?))
+    }
+}
+
+impl<F: Flow> IpTunnelEncap<F> for Gue {
+    const TYPE: u32 = TUNNEL_ENCAP_GUE;
+
+    fn header_len_bytes(config: &EncapConfig) -> usize {
+        let gue_len = if config.remote_checksum() {
+            header::REMOTE_CHECKSUM_LEN_BYTES
+        } else {
+            header::BASE_LEN_BYTES
+        };
+        udp::HEADER_LEN_BYTES.saturating_add(gue_len)
+    }
+
+    #[inline]
+    fn build_header(skb: &mut Skb<'_>, config: &EncapConfig, protocol: u8, flow: &F) -> Result<u8> {
+        let (checksum, mut gso_type) = outer_checksum::<F>(config);
+        let mut header = Repr {
+            control: false,
+            proto_ctype: protocol,
+            remote_checksum: None,
+        };
+        if config.remote_checksum() {
+            // A packet whose checksum is done has nothing to leave to the receiver.
+            if let Some(checksum) = skb.partial_checksum()? {
+                let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);
+                header.remote_checksum = Some(remote.map_err(|_| EINVAL)?);
+                gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
+            }
+        }
+        skb.handle_offloads(gso_type)?;
+        let source = source_port(skb, config)?;
+        header
+            .emit(skb.push(header.len_bytes())?)
+            .map_err(|_| EINVAL)?;
+        if header.remote_checksum.is_some() {
+            skb.leave_checksum_to_receiver();
+        }
+        udp::push_header(skb, source, config.destination_port(), checksum, flow)?;
+        Ok(protocol::UDP)
+    }
+
+    fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
+        let start = quoted.payload(header::BASE_LEN_BYTES)?;
+        let (at, number) = match Start::parse(start).map_err(|_| EOPNOTSUPP)? {
+            Start::Direct { protocol } => (0, protocol),
+            Start::Header { len_bytes } => {
+                let header = Header::parse(quoted.payload(len_bytes)?).map_err(|_| EINVAL)?;
+                if header.is_control() {
+                    return Err(ENOENT);
+                }
+                // UDP's handler would come back here: a packet could make us recurse.
+                if let protocol::UDP | protocol::UDP_LITE = header.proto_ctype() {
+                    return Err(EOPNOTSUPP);
+                }
+                (len_bytes, header.proto_ctype())
+            }
+        };
+        Ok((at, InnerProtocol::new(number).ok_or(EINVAL)?))
+    }
+}
+
+/// What the user wants of the outer UDP checksum, and what segmentation must do about it.
+#[inline]
+fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
+    match F::udp_checksum(config) {
+        Checksum::Full => (Checksum::Full, GsoType::UDP_TUNNEL_CSUM),
+        Checksum::Zero => (Checksum::Zero, GsoType::UDP_TUNNEL),
+    }
+}
+
+/// The source port that the user wants, or the inner flow's.
+#[inline]
+fn source_port(skb: &mut Skb<'_>, config: &EncapConfig) -> Result<PortNumber> {
+    match config.source_port().specific() {
+        Some(_) => Ok(config.source_port()),
+        None => udp::flow_source_port(skb),
     }
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why a packet is dropped.
+
+use net::{
+    drop_reason::{Names, Subsystem},
+    DropReason,
+};
+
+/// Declares the reasons, the names that they have in the kernel's traces, and, for when there is no
+/// number for them, which of the core's reasons is nearest.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident = $name:literal, else $core:ident;)*) => {
+        /// Why a packet is dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Reason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        static NAMES: Names<{ [$($name),*].len() }> = Names::new([$($name),*]);
+
+        impl Reason {
+            const fn nearest(self) -> DropReason {
+                match self {
+                    $(Self::$reason => DropReason::$core,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The packet is shorter than UDP's header, or than a GUE packet must be.
+    Truncated = c"RFOU_TRUNCATED", else PACKET_TOO_SMALL;
+    /// The outer IP header says a length that is less than that of the headers behind it.
+    BadOuterLength = c"RFOU_BAD_OUTER_LENGTH", else INVALID_PROTOCOL;
+    /// No memory.
+    NoMemory = c"RFOU_NO_MEMORY", else NO_MEMORY;
+    /// The checksum that is still to be computed is not in the packet.
+    StrayChecksum = c"RFOU_STRAY_CHECKSUM", else CHECKSUM;
+    /// GUE of variant 2 or 3.
+    GueBadVariant = c"RFOU_GUE_BAD_VARIANT", else INVALID_PROTOCOL;
+    /// GUE of variant 1 that is neither IPv4 nor IPv6.
+    GueBadIpVersion = c"RFOU_GUE_BAD_IP_VERSION", else INVALID_PROTOCOL;
+    /// GUE's Hlen is more than there is.
+    GueBadHlen = c"RFOU_GUE_BAD_HLEN", else PACKET_TOO_SMALL;
+    /// A GUE flag that is not known.
+    GueUnknownFlag = c"RFOU_GUE_UNKNOWN_FLAG", else INVALID_PROTOCOL;
+    /// A flag in Linux's private word that is not known.
+    GueUnknownPrivateFlag = c"RFOU_GUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTOCOL;
+    /// GUE's Hlen is less than the fields need that its flags announce.
+    GueFieldPastHeader = c"RFOU_GUE_FIELD_PAST_HEADER", else INVALID_PROTOCOL;
+    /// Remote checksum offload: the checksum is not in what it covers, or not in the packet.
+    GueBadRemcsum = c"RFOU_GUE_BAD_REMCSUM", else INVALID_PROTOCOL;
+    /// A GUE control message: none is known.
+    GueControl = c"RFOU_GUE_CONTROL", else UNHANDLED_PROTOCOL;
+    /// GUE of protocol 0.
+    GueProtocolZero = c"RFOU_GUE_PROTOCOL_ZERO", else UNHANDLED_PROTOCOL;
+}
+
+/// The reasons' place among the kernel's.
+pub(crate) static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+
+impl Reason {
+    /// The kernel's number. Any context.
+    #[cold]
+    pub(crate) fn number(self) -> DropReason {
+        SUBSYSTEM.reason(self as u16, self.nearest())
+    }
+}
+
+impl From<gue::Error> for Reason {
+    fn from(error: gue::Error) -> Self {
+        match error {
+            gue::Error::Truncated => Self::Truncated,
+            gue::Error::HeaderPastEnd => Self::GueBadHlen,
+            gue::Error::UnknownVariant => Self::GueBadVariant,
+            gue::Error::UnknownIpVersion => Self::GueBadIpVersion,
+            gue::Error::UnknownFlag => Self::GueUnknownFlag,
+            gue::Error::UnknownPrivateFlag => Self::GueUnknownPrivateFlag,
+            gue::Error::FieldPastHeader => Self::GueFieldPastHeader,
+            gue::Error::ChecksumBeforeStart => Self::GueBadRemcsum,
+            // These are of building a header, which receiving never does.
+            gue::Error::BufferTooShort | gue::Error::HeaderTooLong => Self::Truncated,
+        }
+    }
+}

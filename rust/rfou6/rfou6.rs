@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! FOU and GUE for the tunnel devices whose outer header is IPv6: takes the place of Linux's `fou6`.
+//!
+//! A module of its own, as Linux has it: it needs `ip6_tunnel`, which makes a device `ip6tnl0` in
+//! every network namespace, and who uses FOU over IPv4 alone does not want that. (That module's
+//! symbols cannot be asked for at run time either: they are not exported for that.) Receiving is
+//! `rfou`'s for both versions of IP.
+
+#![forbid(unsafe_code)]
+
+#[path = "../rfou/transmit.rs"]
+mod transmit;
+
+use kernel::prelude::*;
+use net::ip6_tunnel;
+
+module! {
+    type: Rfou6,
+    name: "rfou6",
+    authors: ["The rfou developers"],
+    description: "Foo over UDP and Generic UDP Encapsulation over IPv6",
+    license: "GPL v2",
+}
+
+struct Rfou6 {
+    _fou: ip6_tunnel::Registration<transmit::Fou>,
+    _gue: ip6_tunnel::Registration<transmit::Gue>,
+}
+
+impl kernel::Module for Rfou6 {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Self::register().inspect_err(|error| {
+            if *error == EEXIST {
+                pr_err!(
+                    "another module does FOU over IPv6 already: unload it first (rmmod fou6)\n"
+                );
+            }
+        })
+    }
+}
+
+impl Rfou6 {
+    fn register() -> Result<Self> {
+        Ok(Self {
+            _fou: ip6_tunnel::Registration::new()?,
+            _gue: ip6_tunnel::Registration::new()?,
+        })
+    }
+}
