@@ -5,29 +5,14 @@ import pathlib
 
 import pytest
 from fou_netlink import Fou
-from hosts import Host, run
+from hosts import two_hosts
 
 
 @pytest.fixture
 def hosts():
     """Two hosts on one wire, by device eth0: 192.0.2.1 and .2, 2001:db8::1 and ::2."""
-    made = []
-    try:
-        for name in ("h1", "h2"):
-            made.append(Host(name))
-        h1, h2 = made
-        h1.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", "h2")
-        for number, host in enumerate(made, start=1):
-            host.batch(
-                "link set lo up",
-                f"addr add 192.0.2.{number}/24 dev eth0",
-                f"addr add 2001:db8::{number}/64 dev eth0 nodad",
-                "link set eth0 up",
-            )
-        yield h1, h2
-    finally:
-        for host in made:
-            host.remove()
+    with two_hosts() as made:
+        yield made
 
 
 @pytest.fixture
@@ -45,8 +30,14 @@ def module():
     return os.environ["RFOU_MODULE"]
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of what Linux's fou does otherwise are not run against it."""
+def pytest_collection_modifyitems(config, items):
+    """Leave out what has no meaning for this module, or too little for this kernel's time."""
+    unwanted = {"stock": ["debug_only"], "debug": ["stock_only"]}[os.environ["RFOU_KERNEL"]]
+    if os.environ["RFOU_KERNEL"] == "debug" and "RFOU_SOAK" not in os.environ:
+        unwanted.append("soak_on_debug")
+    left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     if os.environ["RFOU_MODULE"] == "fou":
         for item in items:
             if item.get_closest_marker("rfou_only"):
@@ -56,6 +47,11 @@ def pytest_collection_modifyitems(items):
 def pytest_configure(config):
     """Say which markers there are."""
     config.addinivalue_line("markers", "rfou_only: Linux's fou does this otherwise")
+    config.addinivalue_line("markers", "stock_only: the debug kernel has not what it takes")
+    config.addinivalue_line("markers", "debug_only: needs the debug kernel's checkers")
+    config.addinivalue_line(
+        "markers", "soak_on_debug: left to `make soak` there, as others take the same way"
+    )
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -72,4 +68,11 @@ def pytest_terminal_summary(terminalreporter):
 def no_ports_left():
     """A test leaves no port in the initial namespace."""
     yield
-    assert run("ip", "fou", "show").stdout == "", "the test left a port behind"
+    try:
+        client = Fou()
+    except OSError:
+        # Without the family there is no port.
+        return
+    ports = client.dump()
+    client.close()
+    assert ports == [], "the test left a port behind"

@@ -80,19 +80,19 @@ class NetlinkError(OSError):
         return f"{errno.errorcode.get(self.errno, self.errno)}: {self.reason}"
 
 
-class Fou:
-    """A netlink socket that talks to the family `fou`."""
+class GenericNetlink:
+    """A netlink socket that talks to a family of generic netlink."""
 
-    def __init__(self):
+    def __init__(self, name):
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC)
         self.socket.bind((0, 0))
         self.socket.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.socket.settimeout(10)
         self.sequence = 0
-        name = attribute(CTRL_ATTR_FAMILY_NAME, b"fou\0")
-        [reply] = self.call(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, name)
-        values = dict(parse_attributes(reply[4:]))
-        self.family = struct.unpack("=H", values[CTRL_ATTR_FAMILY_ID])[0]
+        request = attribute(CTRL_ATTR_FAMILY_NAME, name.encode() + b"\0")
+        [reply] = self.call(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, request)
+        self.about = dict(parse_attributes(reply[4:]))
+        self.family = struct.unpack("=H", self.about[CTRL_ATTR_FAMILY_ID])[0]
 
     def call(self, kind, command, payload, flags=NLM_F_ACK, version=1):
         """Send one message; the payloads of the answers. Raises `NetlinkError`."""
@@ -140,6 +140,17 @@ class Fou:
         """A command with any bytes behind its header."""
         return self.call(self.family, command, payload)
 
+    def close(self):
+        """Close the socket."""
+        self.socket.close()
+
+
+class Fou(GenericNetlink):
+    """The family `fou`."""
+
+    def __init__(self):
+        super().__init__("fou")
+
     def add(self, *attributes):
         """`FOU_CMD_ADD`."""
         self.do(ADD, *attributes)
@@ -158,6 +169,8 @@ class Fou:
         replies = self.call(self.family, GET, b"", flags=NLM_F_DUMP)
         return [parse_attributes(reply[4:]) for reply in replies]
 
-    def close(self):
-        """Close the socket."""
-        self.socket.close()
+    def delete_all(self):
+        """Delete each port by what the dump says of it."""
+        for port in self.dump():
+            # The protocol of a GUE port is shown as 0, which no request may have.
+            self.delete(*(pair for pair in port if pair[0] != IPPROTO))

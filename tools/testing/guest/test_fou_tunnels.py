@@ -11,9 +11,13 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
+# There test_tunnel_kinds and the cannon go the same ways.
+pytestmark = pytest.mark.soak_on_debug
+
 PORT = 5555
 
-# kind: IP protocol of the device's packets, family of the inner addresses, bytes before the inner IP
+# By kind: IP protocol of the device's packets, family of the inner addresses, bytes before the
+# inner IP header.
 KINDS = {"ipip": (4, 4, 0), "sit": (41, 6, 0), "gre": (47, 4, 4)}
 
 
@@ -47,8 +51,17 @@ def echoes(host, kind, **ping):
     """Ping the other host through the tunnel; how many of three came back."""
     count = ping.get("count", 3)
     done = host.run(
-        "ping", "-c", count, "-i", "0.2", "-W", "2", "-s", ping.get("size", 56),
-        inner_address(kind, 2), check=False,
+        "ping",
+        "-c",
+        count,
+        "-i",
+        "0.2",
+        "-W",
+        "2",
+        "-s",
+        ping.get("size", 56),
+        inner_address(kind, 2),
+        check=False,
     )
     return int(done.stdout.split(" received")[0].rsplit(" ", 1)[1])
 
@@ -71,7 +84,7 @@ def transfer(hosts, kind, size):
         while chunk := receiver.recv(1 << 16):
             digest.update(chunk)
 
-    thread = threading.Thread(target=receive)
+    thread = threading.Thread(target=receive, daemon=True)
     thread.start()
     sender.sendall(data)
     sender.close()

@@ -63,6 +63,18 @@ def test_rfou_is_refused_while_linux_fou_is_loaded_and_says_what_to_do(without_r
     assert has_family()
 
 
+def test_rfou6_is_refused_while_linux_fou6_is_loaded_and_says_what_to_do(without_rfou):
+    run("rmmod", "rfou6")
+    run("modprobe", "fou6")
+    try:
+        done = run("insmod", os.environ["RFOU6_MODULE_FILE"], check=False)
+        assert done.returncode != 0 and not loaded("rfou6")
+        assert "rmmod fou6" in kernel_log().splitlines()[-1], "the log says what to do"
+    finally:
+        run("rmmod", "fou6")
+        run("insmod", os.environ["RFOU6_MODULE_FILE"])
+
+
 def test_unloading_closes_ports_and_leaves_nothing_registered(hosts, without_rfou):
     assert not has_family()
     assert run("ip", "fou", "show", check=False).returncode != 0
@@ -79,13 +91,17 @@ def test_unloading_closes_ports_and_leaves_nothing_registered(hosts, without_rfo
         assert host.ip(*words, "encap", "fou", "encap-dport", "5555", check=False).returncode != 0
 
 
-def test_unloading_under_traffic_does_no_harm(hosts):
+@pytest.mark.soak_on_debug
+@pytest.mark.parametrize("encap", ["fou", "gue"])
+def test_unloading_under_traffic_does_no_harm(hosts, encap):
     h1, h2 = hosts
+    how = ["gue"] if encap == "gue" else ["ipproto", "4"]
     for number, host in enumerate(hosts, start=1):
-        host.ip("fou", "add", "port", "5555", "ipproto", "4")
+        host.run("ethtool", "-K", "eth0", "gro", "on")
+        host.ip("fou", "add", "port", "5555", *how)
         host.batch(
             f"link add tun1 type ipip local 192.0.2.{number} remote 192.0.2.{3 - number}"
-            " encap fou encap-dport 5555",
+            f" encap {encap} encap-dport 5555",
             f"addr add 10.1.1.{number}/24 dev tun1",
             "link set tun1 up",
         )
@@ -97,12 +113,13 @@ def test_unloading_under_traffic_does_no_harm(hosts):
         run("rmmod", "rfou")
         run("insmod", rfou_file())
         for host in hosts:
-            host.ip("fou", "add", "port", "5555", "ipproto", "4")
+            host.ip("fou", "add", "port", "5555", *how)
     h1.run("ping", "-c", "2", "-i", "0.2", "-W", "5", "10.1.1.2")
     assert all(flood.poll() is None for flood in floods), "the floods were running all along"
     assert h2.link("tun1")["stats64"]["tx"]["packets"] > 0
 
 
+@pytest.mark.soak_on_debug
 def test_namespaces_come_and_go_while_the_module_does():
     for round_ in range(10):
         host = Host(f"n{round_}")
@@ -129,22 +146,38 @@ def few_modules(tmp_path):
     for part in ("kernel/net/ipv4", "kernel/net/ipv6"):
         run("mkdir", "-p", tmp_path / part)
         # Not below it, where there are those of netfilter.
-        run("find", tree / part, "-maxdepth", "1", "-type", "f", "-exec",
-            "cp", "-t", tmp_path / part, "{}", "+")
+        run(
+            "find",
+            tree / part,
+            "-maxdepth",
+            "1",
+            "-type",
+            "f",
+            "-exec",
+            "cp",
+            "-t",
+            tmp_path / part,
+            "{}",
+            "+",
+        )
     run("mount", "--bind", tmp_path, tree)
     yield
     run("umount", tree)
 
 
+@pytest.mark.soak_on_debug
 def test_installed_module_is_loaded_by_its_own_name_by_fous_and_on_demand(
     without_rfou, few_modules
 ):
     top = pathlib.Path(__file__).parents[3]
-    run(top / "scripts" / "install-module", rfou_file())
+    run(top / "scripts" / "install-module", pathlib.Path(rfou_file()).parent)
     for ask in (["modprobe", "rfou"], ["modprobe", "fou"], ["ip", "fou", "show"]):
         run(*ask)
         assert loaded("rfou") and not loaded("fou"), f"after {' '.join(ask)}"
         run("rmmod", "rfou")
+    run("rmmod", "rfou6")
+    run("modprobe", "fou6")
+    assert loaded("rfou6") and not loaded("fou6")
     # And back: without the file, fou is Linux's own.
     pathlib.Path("/etc/modprobe.d/rfou.conf").unlink()
     run("modprobe", "fou")

@@ -10,6 +10,9 @@ import pytest
 from fou_netlink import Fou, NetlinkError
 from hosts import Host, wait_until
 
+# There test_netlink_fuzz and test_memory go the same ways.
+pytestmark = pytest.mark.soak_on_debug
+
 IPIP = (nl.IPPROTO, nl.u8(4))
 DIRECT = (nl.TYPE, nl.u8(nl.DIRECT))
 PORT = (nl.PORT, nl.be16(5555))
@@ -115,44 +118,71 @@ def test_same_port_on_two_addresses_are_two_ports(hosts, fou):
 
 REFUSALS = {
     "an unknown address family": (
-        nl.ADD, [PORT, (nl.AF, nl.u8(7)), IPIP, DIRECT],
-        errno.EAFNOSUPPORT, "address family must be 2 (IPv4) or 10 (IPv6)",
+        nl.ADD,
+        [PORT, (nl.AF, nl.u8(7)), IPIP, DIRECT],
+        errno.EAFNOSUPPORT,
+        "address family must be 2 (IPv4) or 10 (IPv6)",
     ),
     "a type that is missing": (
-        nl.ADD, [PORT, IPIP], errno.EINVAL, "the type of encapsulation is missing",
+        nl.ADD,
+        [PORT, IPIP],
+        errno.EINVAL,
+        "the type of encapsulation is missing",
     ),
     "an unknown type": (
-        nl.ADD, [PORT, IPIP, (nl.TYPE, nl.u8(3))],
-        errno.EINVAL, "the type of encapsulation must be 1 (direct) or 2 (GUE)",
+        nl.ADD,
+        [PORT, IPIP, (nl.TYPE, nl.u8(3))],
+        errno.EINVAL,
+        "the type of encapsulation must be 1 (direct) or 2 (GUE)",
     ),
     "direct without a protocol": (
-        nl.ADD, [PORT, DIRECT], errno.EINVAL, "direct encapsulation needs an IP protocol",
+        nl.ADD,
+        [PORT, DIRECT],
+        errno.EINVAL,
+        "direct encapsulation needs an IP protocol",
     ),
     "protocol 0": (
-        nl.ADD, [PORT, (nl.IPPROTO, nl.u8(0)), DIRECT], errno.ERANGE, "integer out of range",
+        nl.ADD,
+        [PORT, (nl.IPPROTO, nl.u8(0)), DIRECT],
+        errno.ERANGE,
+        "integer out of range",
     ),
     "a peer without its port": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.PEER_V4, nl.v4("192.0.2.2"))],
-        errno.EINVAL, "a peer address needs a peer port",
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.PEER_V4, nl.v4("192.0.2.2"))],
+        errno.EINVAL,
+        "a peer address needs a peer port",
     ),
     "a device without a local address": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.IFINDEX, nl.s32(1))],
-        errno.EINVAL, "a device needs a local address",
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.IFINDEX, nl.s32(1))],
+        errno.EINVAL,
+        "a device needs a local address",
     ),
     "a local address of somebody else": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.77"))],
-        errno.EADDRNOTAVAIL, "the local address is none of this network namespace's",
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.77"))],
+        errno.EADDRNOTAVAIL,
+        "the local address is none of this network namespace's",
     ),
     "a device that cannot be": (
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.IFINDEX, nl.s32(-1))],
-        errno.EINVAL, "the UDP socket could not be bound",
+        errno.EINVAL,
+        "the UDP socket could not be bound",
     ),
     "an IPv6 device that is not there": (
         nl.ADD,
-        [PORT, IPIP, DIRECT, (nl.AF, nl.u8(10)), (nl.LOCAL_V6, nl.v6("fe80::1")),
-         (nl.IFINDEX, nl.s32(12345))],
-        errno.ENODEV, "no such device",
+        [
+            PORT,
+            IPIP,
+            DIRECT,
+            (nl.AF, nl.u8(10)),
+            (nl.LOCAL_V6, nl.v6("fe80::1")),
+            (nl.IFINDEX, nl.s32(12345)),
+        ],
+        errno.ENODEV,
+        "no such device",
     ),
     "deleting what is not there": (nl.DEL, [PORT], errno.EINVAL, "there is no such port"),
     "getting what is not there": (nl.GET, [PORT], errno.ESRCH, "there is no such port"),
@@ -161,15 +191,22 @@ REFUSALS = {
     "a port of one byte": (nl.ADD, [(nl.PORT, b"\x15"), IPIP, DIRECT], errno.ERANGE, None),
     "a type of no bytes": (nl.ADD, [PORT, IPIP, (nl.TYPE, b"")], errno.ERANGE, None),
     "an IPv6 address of 15 bytes": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.AF, nl.u8(10)), (nl.LOCAL_V6, bytes(15))],
-        errno.ERANGE, None,
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.AF, nl.u8(10)), (nl.LOCAL_V6, bytes(15))],
+        errno.ERANGE,
+        None,
     ),
     "an IPv6 address of 17 bytes": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.AF, nl.u8(10)), (nl.LOCAL_V6, bytes(17))],
-        errno.ERANGE, None,
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.AF, nl.u8(10)), (nl.LOCAL_V6, bytes(17))],
+        errno.ERANGE,
+        None,
     ),
     "an IPv4 address of 3 bytes": (
-        nl.ADD, [PORT, IPIP, DIRECT, (nl.LOCAL_V4, bytes(3))], errno.ERANGE, None,
+        nl.ADD,
+        [PORT, IPIP, DIRECT, (nl.LOCAL_V4, bytes(3))],
+        errno.ERANGE,
+        None,
     ),
     "an unknown command": (4, [PORT], errno.EOPNOTSUPP, None),
 }
@@ -248,7 +285,9 @@ def test_peer_fixes_the_local_address(fou):
     assert dict(port)[nl.PEER_PORT] == nl.be16(7)
     assert refused(fou.delete, PORT).errno == errno.EINVAL
     fou.delete(
-        PORT, (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.PEER_V4, nl.v4("192.0.2.2")),
+        PORT,
+        (nl.LOCAL_V4, nl.v4("192.0.2.1")),
+        (nl.PEER_V4, nl.v4("192.0.2.2")),
         (nl.PEER_PORT, nl.be16(7)),
     )
 

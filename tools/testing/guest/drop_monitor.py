@@ -1,0 +1,40 @@
+"""Why the kernel dropped packets, as dropwatch and others are told: the family NET_DM."""
+
+import struct
+
+from fou_netlink import SOL_NETLINK, GenericNetlink, parse_attributes
+
+CTRL_ATTR_MCAST_GROUPS, CTRL_ATTR_MCAST_GRP_ID = 7, 2
+NETLINK_ADD_MEMBERSHIP = 1
+PACKET_ALERT, CONFIG, START, STOP = 5, 2, 3, 4
+ALERT_MODE, PAYLOAD, REASON = 1, 7, 23
+ALERT_MODE_PACKET = b"\x01"
+
+
+class DropMonitor(GenericNetlink):
+    """Packets that were dropped in any namespace, from now on."""
+
+    def __init__(self):
+        super().__init__("NET_DM")
+        self.do(CONFIG, (ALERT_MODE, ALERT_MODE_PACKET))
+        [(_, group)] = parse_attributes(self.about[CTRL_ATTR_MCAST_GROUPS])
+        [number] = struct.unpack("=I", dict(parse_attributes(group))[CTRL_ATTR_MCAST_GRP_ID])
+        self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number)
+        self.do(START)
+
+    def reason_for(self, wanted, timeout=5.0):
+        """Why the next packet was dropped for whose bytes `wanted(packet)` holds."""
+        self.socket.settimeout(timeout)
+        while True:
+            data = self.socket.recv(1 << 16)
+            attributes = dict(parse_attributes(data[20:]))
+            if wanted(attributes.get(PAYLOAD, b"")):
+                return attributes[REASON].rstrip(b"\0").decode()
+
+    def close(self):
+        """Stop."""
+        # By another socket: this one may hold more than it has room for.
+        super().close()
+        control = GenericNetlink("NET_DM")
+        control.do(STOP)
+        control.close()

@@ -1,0 +1,53 @@
+"""Failing memory: the n-th allocation of a piece of work fails, for each n in turn."""
+
+import os
+import pathlib
+
+FAIL_NTH = "/proc/thread-self/fail-nth"
+KNOBS = pathlib.Path("/sys/kernel/debug")
+
+
+def prepare():
+    """Any allocation may fail, those that may wait too, and without a word in the log."""
+    for name in ("failslab", "fail_page_alloc"):
+        for knob in ("ignore-gfp-wait", "cache-filter"):
+            path = KNOBS / name / knob
+            if path.exists():
+                path.write_text("N\n", encoding="ascii")
+        (KNOBS / name / "verbose").write_text("0\n", encoding="ascii")
+    # Single pages too.
+    (KNOBS / "fail_page_alloc" / "min-order").write_text("0\n", encoding="ascii")
+
+
+class FailingAllocation:
+    """In this context the n-th allocation of this thread fails, if there are so many: `hit`."""
+
+    def __init__(self, number):
+        self.number = number
+        self.hit = False
+
+    def __enter__(self):
+        # Opened before, so that it is the work's allocations that count.
+        self.file = os.open(FAIL_NTH, os.O_RDWR)
+        os.pwrite(self.file, b"%d" % self.number, 0)
+        return self
+
+    def __exit__(self, *_):
+        self.hit = int(os.pread(self.file, 20, 0)) == 0
+        os.pwrite(self.file, b"0", 0)
+        os.close(self.file)
+
+
+def each_allocation(limit=2000, stride=1):
+    """A `FailingAllocation` for the first, second, ... until one is not reached any more.
+
+    Where there are too many, `make test` takes one in `stride`, and `make soak` all.
+    """
+    if "RFOU_SOAK" in os.environ:
+        stride = 1
+    for number in range(1, limit + 1, stride):
+        failing = FailingAllocation(number)
+        yield failing
+        if not failing.hit:
+            return
+    raise AssertionError(f"more than {limit} allocations")

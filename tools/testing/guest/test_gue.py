@@ -1,0 +1,175 @@
+"""GUE as peers see it: what is accepted, what is dropped and why, and tunnels of every kind."""
+
+import struct
+
+import pytest
+from drop_monitor import DropMonitor
+from hosts import Capture, add_nopartial, run
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
+
+PORT = 6080
+# The inner packet of gue-reference's vectors: an ICMP echo request.
+INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001")
+TAKEN = "delivered"
+# With the remote checksum written, which stands at the end, as it is not that of TCP or UDP: the
+# sum is right already, so it is that of nothing.
+COMPUTED = "delivered with its checksum"
+
+# What stands behind the UDP header, and what becomes of it: a name in capitals is the drop's
+# reason.
+VERDICTS = {
+    "variant 0": ("00040000", TAKEN),
+    "variant 1, IPv4": ("", TAKEN),
+    "surplus space": ("02040000deadbeefcafef00d", TAKEN),
+    "longest header": ("1f040000" + "aa" * 124, TAKEN),
+    "private word, no private flag": ("0104000100000000", TAKEN),
+    "variant 2": ("80040000", "RFOU_GUE_BAD_VARIANT"),
+    "variant 3": ("c0040000", "RFOU_GUE_BAD_VARIANT"),
+    "variant 1, IP version 5": ("50000000", "RFOU_GUE_BAD_IP_VERSION"),
+    "variant 1, IP version 7": ("70000000", "RFOU_GUE_BAD_IP_VERSION"),
+    "three bytes": (b"\x00\x04\x00", "RFOU_TRUNCATED"),
+    "nothing": (b"", "RFOU_TRUNCATED"),
+    "Hlen past the end": (bytes.fromhex("1f040000") + bytes(96), "RFOU_GUE_BAD_HLEN"),
+    "private word missing": ("00040001", "RFOU_GUE_FIELD_PAST_HEADER"),
+    "remcsum field missing": ("0104000180000000", "RFOU_GUE_FIELD_PAST_HEADER"),
+    "unknown private flag": ("020400014000000000000000", "RFOU_GUE_UNKNOWN_PRIVATE_FLAG"),
+    "remcsum offset before start": ("020400018000000000240014", "RFOU_GUE_BAD_REMCSUM"),
+    "remcsum past the payload": ("02040001800000000014001b", "RFOU_GUE_BAD_REMCSUM"),
+    "remcsum at the payload's end": ("02040001800000000014001a", COMPUTED),
+    "remcsum of the drafts": ("0104020000140024", "RFOU_GUE_UNKNOWN_FLAG"),
+    "group identifier": ("0104800000000007", "RFOU_GUE_UNKNOWN_FLAG"),
+    "reserved flag": ("00040020", "RFOU_GUE_UNKNOWN_FLAG"),
+    "reserved security": ("05045000" + "00" * 20, "RFOU_GUE_UNKNOWN_FLAG"),
+    "fragment": ("020408000003040102030405", "RFOU_GUE_UNKNOWN_FLAG"),
+    "protocol 0": ("00000000", "RFOU_GUE_PROTOCOL_ZERO"),
+    "control message": ("20000000", "RFOU_GUE_CONTROL"),
+    "experimental control message": ("20ff000052464f55", "RFOU_GUE_CONTROL"),
+}
+
+
+@pytest.fixture(scope="module")
+def drop_monitor():
+    """The kernel's drop monitor."""
+    run("modprobe", "drop_monitor", check=False)
+    monitor = DropMonitor()
+    yield monitor
+    monitor.close()
+
+
+def receiver(hosts):
+    """The second host receives GUE, and shows it on tun1."""
+    h1, h2 = hosts
+    h2.batch(
+        f"fou add port {PORT} gue",
+        "link add tun1 type ipip local 192.0.2.2 remote 192.0.2.1",
+        "link set tun1 up",
+    )
+    return Ether(src=h1.mac("eth0"), dst=h2.mac("eth0"), type=0x0800)
+
+
+def around(payload, csum=True):
+    """A datagram to the port."""
+    udp = UDP(sport=49155, dport=PORT) if csum else UDP(sport=49155, dport=PORT, chksum=0)
+    return IP(src="192.0.2.1", dst="192.0.2.2") / udp / payload
+
+
+@pytest.mark.soak_on_debug
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("name", VERDICTS)
+def test_header_is_accepted_or_dropped_for_its_reason(hosts, drop_monitor, name):
+    head, verdict = VERDICTS[name]
+    payload = head if isinstance(head, bytes) else bytes.fromhex(head) + INNER
+    link = receiver(hosts)
+    with Capture(hosts[0], "eth0") as wire, Capture(hosts[1], "tun1") as tunnel:
+        wire.socket.send(bytes(link / around(payload)))
+        if verdict in (TAKEN, COMPUTED):
+            [seen] = tunnel.frames(lambda f: True)
+            assert seen == (INNER if verdict == TAKEN else INNER[:-2] + b"\xff\xff")
+        else:
+            mark = struct.pack("!HH", 49155, PORT)
+            assert drop_monitor.reason_for(lambda packet: mark in packet) == verdict
+            assert not tunnel.frames(lambda f: True, timeout=0.1)
+
+
+def test_no_next_header_is_answered_as_unknown_protocol(hosts):
+    link = receiver(hosts)
+    with Capture(hosts[0], "eth0") as wire:
+        wire.socket.send(bytes(link / around(bytes.fromhex("003b0000") + INNER)))
+        [answer] = wire.frames(lambda f: ICMP in Ether(f))
+    assert (Ether(answer)[ICMP].type, Ether(answer)[ICMP].code) == (3, 2)
+
+
+@pytest.mark.parametrize("csum", [False, True], ids=["zero checksum", "checksum"])
+def test_remote_checksum_is_put_in_by_a_port_that_does_not_leave_it(hosts, fou, csum):
+    """The SYN of gue-reference's vector 7: its checksum is dd4c."""
+    tcp = bytes.fromhex(
+        "4500002800024000400624ca0a0101010a0101029c400050000000010000000050022000161f0000"
+    )
+    link = receiver(hosts)
+    hosts[1].ip("fou", "del", "port", PORT)
+    add_nopartial(hosts[1], PORT)
+    payload = bytes.fromhex("020400018000000000140024") + tcp
+    with Capture(hosts[0], "eth0") as wire, Capture(hosts[1], "tun1") as tunnel:
+        wire.socket.send(bytes(link / around(payload, csum)))
+        [seen] = tunnel.frames(lambda f: True)
+    assert seen[36:38].hex() == "dd4c"
+    assert seen[:36] + seen[38:] == tcp[:36] + tcp[38:], "nothing else is changed"
+
+
+@pytest.mark.rfou_only
+def test_remote_checksum_from_an_odd_byte_on_or_of_zero_is_right(hosts, fou):
+    """Linux sums from an odd byte on as from an even one, and writes 0: for UDP, none."""
+    link = receiver(hosts)
+    hosts[1].ip("fou", "del", "port", PORT)
+    add_nopartial(hosts[1], PORT)
+    head = INNER[:20]
+    for start, field, data in (
+        (21, 23, b"\x77\x12\x34\x00\x00\x56"),
+        (20, 22, b"\xff\xff\x00\x00"),
+    ):
+        payload = struct.pack("!IIHH", 0x02040001, 0x80000000, start, field) + head + data
+        with Capture(hosts[0], "eth0") as wire, Capture(hosts[1], "tun1") as tunnel:
+            wire.socket.send(bytes(link / around(payload)))
+            [seen] = tunnel.frames(lambda f: True)
+        assert seen[field : field + 2] == expected_checksum(data[start - 20 :])
+
+
+def expected_checksum(covered):
+    """The inverted sum, the field's own value included as the seed; never 0."""
+    covered += b"\0" * (len(covered) % 2)
+    total = sum(struct.unpack(f"!{len(covered) // 2}H", covered))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ((total ^ 0xFFFF) or 0xFFFF).to_bytes(2, "big")
+
+
+def test_every_protocol_number_passes_gro_without_harm(hosts):
+    """Most protocols have no share in GRO; some have only half of one."""
+    link = receiver(hosts)
+    hosts[1].run("ethtool", "-K", "eth0", "gro", "on")
+    raw = hosts[0].packet_socket("eth0")
+    for protocol in range(256):
+        for _ in range(2):
+            raw.send(bytes(link / around(bytes((0, protocol, 0, 0)) + INNER)))
+    raw.close()
+    hosts[0].run("ping", "-c", 1, "-W", 2, "192.0.2.2")
+
+
+def test_many_headers_in_each_other_pass_gro_and_receive_without_harm(hosts):
+    """GUE in GUE, as deep as a packet can hold: recursion is bounded."""
+    link = receiver(hosts)
+    hosts[1].run("ethtool", "-K", "eth0", "gro", "on")
+    nested = INNER
+    packet = INNER
+    for _ in range(40):
+        packet = bytes((0, 17, 0, 0)) + bytes(UDP(sport=1, dport=PORT, chksum=0) / packet)
+        nested = bytes((0, 4, 0, 0)) + bytes(
+            IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1, dport=PORT, chksum=0) / nested
+        )
+    raw = hosts[0].packet_socket("eth0")
+    for _ in range(3):
+        raw.send(bytes(link / around(packet)))
+        raw.send(bytes(link / around(nested[:1472])))
+    raw.close()
+    hosts[0].run("ping", "-c", 1, "-W", 2, "192.0.2.2")

@@ -1,0 +1,294 @@
+"""Memory fails: at each allocation in turn, the work is done or refused, and nothing is left."""
+
+import ctypes
+import errno
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import sys
+
+import fou_netlink as nl
+import pytest
+from faults import each_allocation, prepare
+from fou_netlink import Fou, NetlinkError
+from hosts import call, libc, run, wait_until
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
+
+from target import GUE_PORT, HOST_MAC, PEER_MAC, target  # noqa: E402
+
+pytestmark = [pytest.mark.debug_only, pytest.mark.rfou_only]
+
+# The last is what the kernel says when a socket's inode cannot be had.
+NO_MEMORY = {errno.ENOMEM, errno.ENOBUFS, errno.ENFILE}
+FINIT_MODULE = 313
+SIOCOUTQ = 0x5411
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
+
+PORTS = {
+    "FOU, IPv4": [(nl.PORT, nl.be16(5555)), (nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4))],
+    "GUE, IPv6, with a peer": [
+        (nl.PORT, nl.be16(5555)),
+        (nl.TYPE, nl.u8(nl.GUE)),
+        (nl.AF, nl.u8(socket.AF_INET6)),
+        (nl.LOCAL_V6, nl.v6("::1")),
+        (nl.PEER_V6, nl.v6("::1")),
+        (nl.PEER_PORT, nl.be16(6666)),
+    ],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def faults():
+    """Fault injection is ready."""
+    prepare()
+
+
+@pytest.fixture(params=PORTS)
+def port(request):
+    """The attributes of a port."""
+    return PORTS[request.param]
+
+
+def attempt(work, *arguments):
+    """Whether the work was done, refused for lack of memory, or, if None, its answer lost."""
+    try:
+        work(*arguments)
+    except NetlinkError as error:
+        assert error.errno in NO_MEMORY, f"the wrong error: {error}"
+        return False
+    except OSError as error:
+        # Of the netlink socket itself: the request was not sent, or the answer not received.
+        assert error.errno in NO_MEMORY, f"the wrong error: {error}"
+        return None
+    return True
+
+
+def is_bound(host):
+    """Whether a UDP socket is on the port."""
+    return ":15B3" in host.proc_net("udp") + host.proc_net("udp6")
+
+
+def test_adding_a_port(hosts, fou, port):
+    failed = 0
+    for failing in each_allocation():
+        with failing:
+            done = attempt(fou.add, *port)
+        there = len(fou.dump())
+        assert there == is_bound(hosts[0]), f"allocation {failing.number}: half a port"
+        assert done is None or done == there, f"allocation {failing.number}: {done}, {there}"
+        failed += done is False
+        if there:
+            fou.delete(*port)
+    # Also where most of them are satisfied from what a cache still holds.
+    assert failed > 0, f"{failed} failures: the allocations were not reached"
+    assert not is_bound(hosts[0])
+
+
+def test_deleting_a_port(hosts, fou, port):
+    for failing in each_allocation():
+        fou.add(*port)
+        with failing:
+            done = attempt(fou.delete, *port)
+        there = len(fou.dump())
+        assert there == is_bound(hosts[0])
+        assert done is None or done != there
+        if there:
+            fou.delete(*port)
+    assert not is_bound(hosts[0])
+
+
+def test_showing_one_port(fou, port):
+    fou.add(*port)
+    right = fou.get(*port)
+    for failing in each_allocation():
+        with failing:
+            try:
+                shown = fou.get(*port)
+            except OSError as error:
+                assert error.errno in NO_MEMORY, str(error)
+            else:
+                assert shown == right
+    fou.delete(*port)
+
+
+def test_dumping_ports(hosts, fou):
+    for number in range(100):
+        fou.add((nl.PORT, nl.be16(5000 + number)), (nl.TYPE, nl.u8(nl.GUE)))
+    right = fou.dump()
+    assert len(right) == 100
+    for failing in each_allocation():
+        with failing:
+            try:
+                shown = fou.dump()
+            except OSError as error:
+                assert error.errno in NO_MEMORY, str(error)
+                # What is left of an interrupted dump is not to be read as the next one's.
+                fou.close()
+                with hosts[0].inside():
+                    fou.__init__()
+            else:
+                assert shown == right
+    for number in range(100):
+        fou.delete((nl.PORT, nl.be16(5000 + number)), (nl.TYPE, nl.u8(nl.GUE)))
+
+
+def insmod(path):
+    """Load a module; 0 or the error number."""
+    try:
+        with open(path, "rb") as file:
+            call("syscall", FINIT_MODULE, file.fileno(), b"", 0)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+def family_is_there():
+    """Whether the netlink family is registered."""
+    try:
+        Fou().close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize(("name", "stride"), [("rfou", 13), ("rfou6", 3)])
+def test_loading_the_module(name, stride, tmp_path):
+    # The file system that a guest shares with its host does not come through this.
+    files = {}
+    for each in ("rfou", "rfou6"):
+        files[each] = shutil.copy(os.environ[f"{each.upper()}_MODULE_FILE"], tmp_path)
+    run("rmmod", *(["rfou6", "rfou"] if name == "rfou" else ["rfou6"]))
+    loaded = pathlib.Path("/sys/module", name)
+    failed = 0
+    try:
+        for failing in each_allocation(20000, stride=stride):
+            with failing:
+                number = insmod(files[name])
+            if number:
+                failed += 1
+                assert number in NO_MEMORY | {errno.EINVAL, errno.ENOEXEC}, os.strerror(number)
+                assert not loaded.exists(), "half loaded"
+            else:
+                run("rmmod", name)
+        assert failed > 10, f"{failed} failures: the allocations were not reached"
+        assert family_is_there() == (name == "rfou6")
+    finally:
+        for file in files.values():
+            insmod(file)
+
+
+@pytest.mark.timeout(3000)
+def test_making_a_namespace():
+    """Half of what a module sets up in a namespace is taken back when the other half fails."""
+    refused = 0
+    # Or most of the allocations are those of the tunnels' own first devices.
+    pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("2\n", "ascii")
+    with open("/proc/thread-self/ns/net", "rb") as outside:
+        for failing in each_allocation(20000, stride=7):
+            done = True
+            with failing:
+                try:
+                    os.unshare(os.CLONE_NEWNET)
+                except OSError:
+                    # Whoever it was that failed, and whatever it calls that.
+                    done = False
+                    refused += 1
+            if done:
+                client = Fou()
+                client.add(*PORTS["FOU, IPv4"])
+                client.close()
+            os.setns(outside.fileno(), os.CLONE_NEWNET)
+    pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("0\n", "ascii")
+    assert refused > 10, f"{refused} failures: the allocations were not reached"
+
+
+def outstanding(sender):
+    """Bytes of a socket's packets that are not freed yet."""
+    value = ctypes.c_int()
+    assert libc.ioctl(sender.fileno(), SIOCOUTQ, ctypes.byref(value)) == 0
+    return value.value
+
+
+def inner_packet(version):
+    """A UDP packet with its checksum left, and its virtio header."""
+    if version == 4:
+        packet = IP(src="10.0.9.2", dst="10.0.0.1") / UDP(sport=9, dport=9) / bytes(2000)
+    else:
+        packet = IPv6(src="fd00:9::2", dst="fd00::1") / UDP(sport=9, dport=9) / bytes(2000)
+    start = 20 if version == 4 else 40
+    # To be segmented (UDP_L4) into pieces of 500 bytes.
+    return struct.pack("<BBHHHH", 1, 5, start + 8, 500, start, 6) + bytes(packet)
+
+
+@pytest.mark.parametrize(
+    ("device", "version"),
+    [
+        ("tun4", 4),
+        ("tnl6", 6),
+        pytest.param("tun6", 6, marks=pytest.mark.soak_on_debug),
+        pytest.param("gre4", 4, marks=pytest.mark.soak_on_debug),
+        pytest.param("gre6", 4, marks=pytest.mark.soak_on_debug),
+    ],
+)
+def test_sending(device, version):
+    with target("transmit") as (host, _):
+        with host.inside():
+            sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        with sender:
+            sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+            sender.bind((device, 0))
+            packet = inner_packet(version)
+            sender.send(packet)
+            for failing in each_allocation():
+                with failing:
+                    try:
+                        sender.send(packet)
+                    except OSError as error:
+                        assert error.errno in NO_MEMORY, str(error)
+            wait_until(lambda: outstanding(sender) == 0, "each packet is freed", 5)
+        assert host.link(device)["stats64"]["tx"]["packets"] > 0
+
+
+@pytest.mark.parametrize(
+    ("flavour", "version"),
+    [
+        ("plain", 4),
+        ("gro", 6),
+        ("fragments", 4),
+        pytest.param("plain", 6, marks=pytest.mark.soak_on_debug),
+        pytest.param("gro", 4, marks=pytest.mark.soak_on_debug),
+        pytest.param("fragments", 6, marks=pytest.mark.soak_on_debug),
+    ],
+)
+def test_receiving(flavour, version):
+    device = "tun4" if version == 4 else "tnl6"
+    inner = inner_packet(4)[10:]
+    if version == 4:
+        outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
+    else:
+        outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IPv6(src="2001:db8::2", dst="2001:db8::1")
+    remcsum = bytes.fromhex("02040001800000000014001a")
+    frame = bytes(outer / UDP(sport=40000, dport=GUE_PORT) / remcsum / inner)
+    # A header in the linear part, the rest in pages.
+    virtio = struct.pack("<BBHHHH", 0, 0, 60, 0, 0, 0)
+    pieces = [virtio, frame[:60], frame[60:90], frame[90:200], frame[200:]]
+    with target(flavour) as (host, tap), host.packet_socket("tap0"):
+        received = 0
+        for failing in each_allocation():
+            before = host.link(device)["stats64"]["rx"]["packets"]
+            with failing:
+                try:
+                    os.writev(tap, pieces)
+                except OSError as error:
+                    assert error.errno in NO_MEMORY, str(error)
+            received += host.link(device)["stats64"]["rx"]["packets"] - before
+        wait_until(
+            lambda: host.link(device)["stats64"]["rx"]["packets"] > 0, "packets are received", 5
+        )

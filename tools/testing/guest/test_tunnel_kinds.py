@@ -1,0 +1,314 @@
+"""Tunnels of every kind over FOU and GUE: traffic, merging of segments, errors from the way."""
+
+import hashlib
+import socket
+import struct
+import threading
+
+import pytest
+from hosts import Capture, add_nopartial, wait_until
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+from scapy.layers.l2 import Ether
+
+PORT = 5555
+
+# By kind: outer and inner IP version, IP protocol of the device's packets, how it is made.
+KINDS = {
+    "ipip": (4, 4, 4, "type ipip"),
+    "sit": (4, 6, 41, "type sit"),
+    "gre": (4, 4, 47, "type gre"),
+    "gretap": (4, 4, 47, "type gretap"),
+    "ip4ip6": (6, 4, 4, "type ip6tnl mode ipip6 encaplimit none"),
+    "ip6ip6": (6, 6, 41, "type ip6tnl mode ip6ip6 encaplimit none"),
+    "ip6gre": (6, 4, 47, "type ip6gre encaplimit none"),
+    "ip6gretap": (6, 6, 47, "type ip6gretap encaplimit none"),
+}
+
+
+def few_on_debug(cases, few):
+    """The cases, of which the debug kernel's checkers need to see but a few."""
+    return [
+        pytest.param(case, marks=() if case in few else pytest.mark.soak_on_debug) for case in cases
+    ]
+
+
+ALL_KINDS = few_on_debug(KINDS, ("gre", "ip6ip6"))
+OPTIONS = {
+    "plain": "no{csum} noencap-remcsum",
+    "checksum": "{csum} noencap-remcsum",
+    "remcsum": "{csum} encap-remcsum",
+}
+
+
+def inner_address(kind, number):
+    """A host's address inside the tunnel."""
+    return f"10.1.1.{number}" if KINDS[kind][1] == 4 else f"fd00::{number}"
+
+
+def make_tunnel(hosts, kind, encap, options="plain"):
+    """A tunnel between both hosts, with a port on each."""
+    outer, inner, protocol, how = KINDS[kind]
+    csum = "encap-csum" if outer == 4 else "encap-udp6-csum"
+    for number, host in enumerate(hosts, start=1):
+        prefix = "192.0.2." if outer == 4 else "2001:db8::"
+        host.batch(
+            f"fou add port {PORT} {'gue' if encap == 'gue' else f'ipproto {protocol}'}"
+            + (" -6" if outer == 6 else ""),
+            f"link add tun1 {how} local {prefix}{number} remote {prefix}{3 - number}"
+            f" encap {encap} encap-sport auto encap-dport {PORT} "
+            + OPTIONS[options].format(csum=csum),
+            f"addr add {inner_address(kind, number)}/{24 if inner == 4 else 64} dev tun1"
+            + ("" if inner == 4 else " nodad"),
+            "link set tun1 up",
+        )
+
+
+def transfer(hosts, kind, size):
+    """Send bytes over TCP through the tunnel; whether what arrived is what was sent."""
+    family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
+    with hosts[1].inside():
+        listener = socket.create_server((inner_address(kind, 2), 5000), family=family)
+    with hosts[0].inside():
+        sender = socket.socket(family, socket.SOCK_STREAM)
+    with listener, sender:
+        sender.settimeout(60)
+        sender.connect((inner_address(kind, 2), 5000))
+        receiver, _ = listener.accept()
+        receiver.settimeout(60)
+        data = bytes(range(251)) * (size // 251)
+        digest = hashlib.sha256()
+
+        def receive():
+            while chunk := receiver.recv(1 << 16):
+                digest.update(chunk)
+
+        with receiver:
+            thread = threading.Thread(target=receive, daemon=True)
+            thread.start()
+            sender.sendall(data)
+            sender.shutdown(socket.SHUT_WR)
+            thread.join()
+    return digest.digest() == hashlib.sha256(data).digest()
+
+
+def no_checksum_errors(host):
+    """Whether all checksums that this host has seen were good."""
+    return not any(host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
+
+
+def to_port(frame):
+    """Whether a frame is UDP to the tunnels' port."""
+    packet = Ether(frame)
+    return UDP in packet and packet[UDP].dport == PORT
+
+
+@pytest.mark.parametrize("options", few_on_debug(OPTIONS, ("remcsum",)))
+@pytest.mark.parametrize("encap", ["fou", "gue"])
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_tcp_and_echo_pass(hosts, kind, encap, options):
+    make_tunnel(hosts, kind, encap, options)
+    hosts[0].run("ping", "-c", 2, "-i", "0.2", "-W", 2, inner_address(kind, 2))
+    assert transfer(hosts, kind, 300_000)
+    assert all(no_checksum_errors(host) for host in hosts)
+
+
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("encap", ["fou", "gue"])
+@pytest.mark.parametrize("kind", few_on_debug(["ipip", "sit", "gre"], ["ipip"]))
+def test_outer_checksum_is_right_where_routing_chooses_the_source(hosts, kind, encap):
+    """Linux sums with a source address of 0, which is not known yet."""
+    make_tunnel(hosts, kind, encap, "checksum")
+    h1, h2 = hosts
+    inner = KINDS[kind][1]
+    h1.ip("link", "del", "tun1")
+    h1.batch(
+        f"link add tun1 {KINDS[kind][3]} remote 192.0.2.2"
+        f" encap {encap} encap-dport {PORT} encap-csum",
+        f"addr add {inner_address(kind, 1)}/{24 if inner == 4 else 64} dev tun1"
+        + ("" if inner == 4 else " nodad"),
+        "link set tun1 up",
+    )
+    h1.run("ethtool", "-K", "eth0", "tx", "off")
+    with Capture(h2, "eth0") as capture:
+        h1.run("ping", "-c", 1, "-W", 2, inner_address(kind, 2))
+        [request] = capture.frames(lambda f: to_port(f) and Ether(f)[IP].src == "192.0.2.1")
+    packet = Ether(request)
+    on_wire = packet[UDP].chksum
+    packet[UDP].chksum = None
+    assert on_wire != 0 and Ether(bytes(packet))[UDP].chksum == on_wire
+
+
+def segment_in_software(host):
+    """Super-packets do not leave this host whole."""
+    host.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off")
+    for feature in ("tx-udp_tnl-segmentation", "tx-udp_tnl-csum-segmentation"):
+        host.run("ethtool", "-K", "eth0", feature, "off", check=False)
+
+
+@pytest.mark.parametrize(
+    ("encap", "options"),
+    [
+        ("fou", "plain"),
+        pytest.param("fou", "checksum", marks=pytest.mark.soak_on_debug),
+        pytest.param("gue", "plain", marks=pytest.mark.soak_on_debug),
+        pytest.param("gue", "checksum", marks=pytest.mark.soak_on_debug),
+        # Linux's fou takes segments made on this machine for ones already adjusted.
+        pytest.param("gue", "remcsum", marks=pytest.mark.rfou_only),
+    ],
+)
+# Of GRE in UDP this kernel merges no segments, whichever module it is.
+@pytest.mark.parametrize("kind", [each for each in ALL_KINDS if "gre" not in each.values[0]])
+def test_segments_of_a_flow_are_merged_on_receive(hosts, kind, encap, options):
+    make_tunnel(hosts, kind, encap, options)
+    assert_merged(hosts, kind)
+
+
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("kind", few_on_debug(["ipip", "ip6ip6"], ["ipip"]))
+def test_segments_are_merged_by_a_port_that_computes_remote_checksums(hosts, kind):
+    """For the time of GRO the checksum stands in the packet, and then no longer."""
+    make_tunnel(hosts, kind, "gue", "remcsum")
+    version = KINDS[kind][0]
+    hosts[1].ip(f"-{version}", "fou", "del", "port", PORT)
+    add_nopartial(hosts[1], PORT, version)
+    assert_merged(hosts, kind)
+
+
+def assert_merged(hosts, kind):
+    """Send by TCP in small segments, and see that the second host merges them, and well."""
+    segment_in_software(hosts[0])
+    hosts[1].run("ethtool", "-K", "eth0", "gro", "on")
+    # A capture comes after GRO. That of the tunnel device would not do: some merge again.
+    with Capture(hosts[1], "eth0") as wire:
+        assert transfer(hosts, kind, 1_000_000)
+        sizes = [len(f) for f in wire.frames(to_port, 5000, timeout=0.5) if len(f) > 1000]
+    assert sum(sizes) > 1_000_000
+    assert max(sizes) > 2000, "there are merged packets"
+    assert len(sizes) < 600, "and few single ones: more than 700 segments were sent"
+    assert all(no_checksum_errors(host) for host in hosts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "encap"),
+    [
+        pytest.param("ipip", "fou", marks=pytest.mark.soak_on_debug),
+        pytest.param("ipip", "gue", marks=pytest.mark.soak_on_debug),
+        # Linux has GRE's handler look for its header where the UDP header is.
+        pytest.param("gre", "fou", marks=pytest.mark.rfou_only),
+        pytest.param("gre", "gue", marks=pytest.mark.rfou_only),
+    ],
+)
+def test_unreachable_from_the_way_reaches_the_tunnel(hosts, kind, encap):
+    """A router says that the other end cannot be reached: the tunnel tells who sends through it."""
+    make_tunnel(hosts, kind, encap)
+    h1, h2 = hosts
+    with Capture(h2, "eth0") as capture:
+        h1.run("ping", "-c", 1, "-W", 2, inner_address(kind, 2))
+        [request] = capture.frames(lambda f: to_port(f) and Ether(f)[IP].src == "192.0.2.1")
+    h2.ip("link", "set", "tun1", "down")
+    quoted = bytes(Ether(request)[IP])[:128]
+    error = IP(src="192.0.2.2", dst="192.0.2.1") / ICMP(type=3, code=1) / quoted
+    frame = Ether(src=h2.mac("eth0"), dst=h1.mac("eth0")) / error
+    before = errors_told(h1, kind)
+    raw = h2.packet_socket("eth0")
+    raw.send(bytes(frame))
+    raw.close()
+    h1.run("ping", "-c", 1, "-W", 1, inner_address(kind, 2), check=False)
+    wait_until(lambda: errors_told(h1, kind) > before, "the sender is told", 2)
+
+
+def errors_told(host, kind):
+    """How many unreachable errors this host has sent, to itself as well."""
+    if KINDS[kind][1] == 4:
+        return host.snmp("IcmpOutDestUnreachs")
+    values = dict(line.split() for line in host.proc_net("snmp6").splitlines())
+    return int(values["Icmp6OutDestUnreachs"])
+
+
+@pytest.mark.parametrize("encap", ["fou", "gue"])
+@pytest.mark.parametrize("kind", few_on_debug(["ip4ip6", "ip6ip6"], ["ip6ip6"]))
+def test_packet_too_big_from_the_way_lowers_the_path_mtu(hosts, kind, encap):
+    make_tunnel(hosts, kind, encap)
+    h1, h2 = hosts
+    with Capture(h2, "eth0") as capture:
+        h1.run("ping", "-c", 1, "-W", 2, inner_address(kind, 2))
+        [request] = capture.frames(lambda f: to_port(f) and Ether(f)[IPv6].src == "2001:db8::1")
+    quoted = bytes(Ether(request)[IPv6])
+    error = IPv6(src="2001:db8::2", dst="2001:db8::1") / ICMPv6DestUnreach(type=2, unused=1300)
+    frame = Ether(src=h2.mac("eth0"), dst=h1.mac("eth0")) / error / quoted
+    raw = h2.packet_socket("eth0")
+    raw.send(bytes(frame))
+    raw.close()
+    wait_until(
+        lambda: "mtu 1300" in h1.ip("-6", "route", "get", "2001:db8::2").stdout, "path MTU", 3
+    )
+    size = 1300 - 40 - (8 if encap == "fou" else 12)
+    with Capture(h2, "eth0") as capture:
+        done = h1.run("ping", "-c", 3, "-i", "0.2", "-W", 1, "-M", "do", "-s", 1400,
+                      inner_address(kind, 2), check=False)  # fmt: skip
+        sent = [len(f) for f in capture.frames(to_port, 1, timeout=0.5)]
+    assert not [each for each in sent if each > 1314], "nothing that is too big leaves"
+    assert "mtu" in done.stdout + done.stderr, f"the sender is told; it may send {size} bytes"
+
+
+def test_error_about_a_packet_that_is_not_ours_is_ignored(hosts):
+    make_tunnel(hosts, "ipip", "gue")
+    h1, h2 = hosts
+    quoted = IP(src="192.0.2.1", dst="198.51.100.9") / UDP(sport=5, dport=PORT)
+    gue_udp = bytes.fromhex("00110000") * 4
+    chain = struct.pack("!BBH", 0, 17, 0)
+    raw = h2.packet_socket("eth0")
+    for payload in (b"", b"\0\4", gue_udp, chain * 8, b"\x45" * 40, b"\x1f\4\0\0", b"\xff" * 60):
+        error = IP(src="192.0.2.2", dst="192.0.2.1") / ICMP(type=3, code=4, nexthopmtu=600)
+        raw.send(bytes(Ether(src=h2.mac("eth0"), dst=h1.mac("eth0")) / error / quoted / payload))
+    raw.close()
+    h1.run("ping", "-c", 2, "-i", "0.2", "-W", 2, "10.1.1.2")
+    assert "mtu" not in h1.ip("route", "get", "192.0.2.2").stdout
+
+
+@pytest.mark.parametrize("encap", few_on_debug(["fou", "gue"], ["gue"]))
+def test_port_comes_and_goes_under_merged_traffic(hosts, encap):
+    """Deleting a port while packets to it are held back by GRO."""
+    make_tunnel(hosts, "ipip", encap, "checksum")
+    segment_in_software(hosts[0])
+    h1, h2 = hosts
+    h2.run("ethtool", "-K", "eth0", "gro", "on")
+    # What is lost while there is no port is sent again soon, not in ever longer intervals.
+    h1.sysctl("net.ipv4.tcp_rto_max_ms", 1000)
+    with h2.inside():
+        listener = socket.create_server(("10.1.1.2", 5000))
+    with h1.inside():
+        sender = socket.create_connection(("10.1.1.2", 5000), timeout=60)
+    receiver, _ = listener.accept()
+    received = 0
+    stop = threading.Event()
+
+    def send():
+        while not stop.is_set():
+            try:
+                sender.send(bytes(1 << 16))
+            except OSError:
+                return
+
+    def receive():
+        nonlocal received
+        while chunk := receiver.recv(1 << 16):
+            received += len(chunk)
+
+    threads = [threading.Thread(target=each, daemon=True) for each in (send, receive)]
+    for thread in threads:
+        thread.start()
+    kind = ["gue"] if encap == "gue" else ["ipproto", 4]
+    for _ in range(30):
+        h2.ip("fou", "del", "port", PORT)
+        h2.ip("fou", "add", "port", PORT, *kind)
+    before = received
+    wait_until(lambda: received > before, "traffic goes on", 60)
+    stop.set()
+    sender.settimeout(1)
+    threads[0].join()
+    sender.close()
+    threads[1].join(10)
+    receiver.close()
+    listener.close()
