@@ -1,0 +1,57 @@
+"""Write down what a module does: observe.py OUTPUT [--packets FILE] [--transmit]
+
+In a guest. OUTPUT is a line of JSON for each input: [part, name, what was seen]. FILE is what
+packets.py wrote. Run once with each module; compare.py tells the difference.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
+
+import receive  # noqa: E402
+import transmit  # noqa: E402
+from hosts import two_hosts  # noqa: E402
+
+
+def put_off_nothing():
+    """Have what was sent arrive before the sender goes on, on this guest's one CPU.
+
+    When the kernel is busy it leaves packets to a thread, which would take its turn after us.
+    """
+    for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
+        if comm.read_text(encoding="ascii").startswith("ksoftirqd/"):
+            os.sched_setscheduler(int(comm.parent.name), os.SCHED_FIFO, os.sched_param(50))
+            return
+    sys.exit("observe: there is no ksoftirqd")
+
+
+def main():
+    """Observe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output")
+    parser.add_argument("--packets", help="packets to receive")
+    parser.add_argument("--transmit", action="store_true", help="transmit, in every way")
+    options = parser.parse_args()
+    put_off_nothing()
+    with open(options.output, "w", encoding="ascii") as output:
+
+        def reporter(part):
+            def report(name, seen):
+                output.write(json.dumps([part, name, seen]) + "\n")
+
+            return report
+
+        if options.transmit:
+            with two_hosts() as hosts:
+                transmit.observe(hosts, reporter("transmit"))
+        if options.packets:
+            with two_hosts() as hosts:
+                receive.observe(hosts, reporter("receive"), options.packets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Generate packets for receive.py: packets.py OUTPUT [--seed N] [--count N]
+
+Valid ones, valid ones with a field changed, cut short, or with noise behind the UDP header. A line
+of JSON each: [kind, IP version, bytes in hexadecimal], the same ones for the same seed.
+"""
+
+import argparse
+import json
+import random
+import struct
+
+from ports import PORTS
+from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from wire import add_up, fold
+
+
+def inner(rng):
+    """A packet to tunnel: its protocol number and bytes, and where its checksum is, or None."""
+    version = rng.choice((4, 6))
+    data = rng.randbytes(rng.choice((0, 1, 2, 7, 20, 64, 200)))
+    if version == 4:
+        head, length = IP(src="10.1.1.1", dst="10.1.1.2", id=1, tos=rng.choice((0, 1, 2, 3))), 20
+    else:
+        head, length = IPv6(src="fd00::1", dst="fd00::2", tc=rng.choice((0, 1, 2, 3))), 40
+    kind = rng.choice(("tcp", "udp", "echo"))
+    if kind == "tcp":
+        packet, field = head / TCP(sport=1000, dport=9, flags="S") / data, length + 16
+    elif kind == "udp":
+        packet, field = head / UDP(sport=1000, dport=9) / data, length + 6
+    elif version == 4:
+        packet, field = head / ICMP(id=1) / data, None
+    else:
+        packet, field = head / ICMPv6EchoRequest(id=1, data=data), None
+    packet = bytes(packet)
+    if rng.random() < 0.3:
+        proto = 0x0800 if version == 4 else 0x86DD
+        gre = bytes(GRE(proto=proto))
+        if field is not None:
+            field += len(gre)
+        return 47, gre + packet, field and (field, len(gre) + length)
+    return (4 if version == 4 else 41), packet, field and (field, length)
+
+
+def seed_of(payload, field, start):
+    """The payload with its checksum left to the receiver: the pseudo header's sum."""
+    data = bytearray(payload)
+    check = int.from_bytes(data[field : field + 2], "big")
+    total = add_up(bytes(data[start:field]) + b"\0\0" + bytes(data[field + 2 :]))
+    # check = ~(pseudo + total), so pseudo = ~check - total.
+    pseudo = fold((check ^ 0xFFFF) + (total ^ 0xFFFF))
+    data[field : field + 2] = pseudo.to_bytes(2, "big")
+    return bytes(data)
+
+
+def gue(rng):
+    """A GUE packet as it stands behind the UDP header."""
+    protocol, payload, checksum = inner(rng)
+    if rng.random() < 0.15 and protocol != 47:
+        return payload
+    first, flags, fields = 0, 0, b""
+    if checksum and rng.random() < 0.5:
+        field, start = checksum
+        payload = seed_of(payload, field, start)
+        flags, fields = 1, struct.pack("!IHH", 0x80000000, start, field)
+    elif rng.random() < 0.1:
+        flags, fields = 1, bytes(4)
+    fields += rng.randbytes(4 * rng.choice((0, 0, 0, 1, 2, 5)))
+    if rng.random() < 0.05:
+        first |= 0x20
+    if rng.random() < 0.1:
+        protocol = rng.choice((0, 1, 17, 59, 200, 201))
+    return struct.pack("!BBH", first | len(fields) // 4, protocol, flags) + fields + payload
+
+
+def datagram(rng, version, port, payload):
+    """An IP packet around a UDP datagram, whose checksum is set or zero."""
+    udp = UDP(sport=40000 + rng.randrange(1000), dport=port)
+    if rng.random() < 0.5:
+        udp.chksum = 0
+    tos = rng.choice((0, 0, 0, 1, 2, 3))
+    if version == 4:
+        head = IP(src="192.0.2.1", dst="192.0.2.2", id=1, tos=tos)
+    else:
+        head = IPv6(src="2001:db8::1", dst="2001:db8::2", tc=tos)
+    return bytes(head / udp / payload)
+
+
+def packets(seed, count):
+    """The packets: what kind of, IP version, bytes."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        port = rng.choice(list(PORTS))
+        version, how = PORTS[port]
+        if how.startswith("gue"):
+            payload, area = gue(rng), 24
+        else:
+            payload, area = inner(rng)[1], 8
+        kind = rng.choice(("valid", "field", "field", "cut", "noise"))
+        if kind == "field":
+            data = bytearray(payload)
+            for _ in range(rng.choice((1, 1, 2))):
+                at = rng.randrange(min(area, len(data)))
+                data[at] = rng.choice(
+                    (0, 1, 0xFF, rng.randrange(256), data[at] ^ 1 << rng.randrange(8))
+                )
+            payload = bytes(data)
+        elif kind == "cut":
+            payload = payload[: rng.randrange(len(payload))]
+        elif kind == "noise":
+            payload = rng.randbytes(rng.randrange(80))
+        packet = datagram(rng, version, port, payload)
+        if kind == "cut" and rng.random() < 0.2:
+            packet = packet[: (20 if version == 4 else 40) + rng.randrange(12)]
+            kind = "IP packet cut"
+        yield f"{how}, IPv{version}: {kind}", version, packet
+
+
+def main():
+    """Generate."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=20000)
+    options = parser.parse_args()
+    with open(options.output, "w", encoding="ascii") as output:
+        for kind, version, packet in packets(options.seed, options.count):
+            output.write(json.dumps([kind, version, packet.hex()]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""One of two guests on one wire, each with a module of its own: peer.py leader|follower
+
+The leader goes through all kinds of tunnels: has the follower make its end, makes its own, and
+sends in both directions. A line for each, "ok" or "not ok", on its standard output.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import pathlib
+import socket
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
+
+from hosts import CommandError, Host, run  # noqa: E402
+from test_tunnel_kinds import KINDS, OPTIONS, PORT, inner_address  # noqa: E402
+
+CONTROL_PORT = 4000
+SIZE = 300_000
+DATA = bytes(range(251)) * (SIZE // 251)
+
+
+def wire(number):
+    """This guest's host on the wire between the guests."""
+    run("modprobe", "virtio_net", check=False)
+    host = Host(f"h{number}")
+    deadline = time.monotonic() + 10
+    while True:
+        names = [path.name for path in pathlib.Path("/sys/class/net").iterdir()]
+        devices = [name for name in names if name.startswith("eth")]
+        if devices:
+            break
+        if time.monotonic() > deadline:
+            raise CommandError("there is no network device")
+        time.sleep(0.1)
+    run("ip", "link", "set", devices[0], "netns", host.name, "name", "eth0")
+    host.sysctl("net.ipv6.conf.default.addr_gen_mode", 1)
+    host.batch(
+        "link set lo up",
+        f"addr add 192.0.2.{number}/24 dev eth0",
+        f"addr add 2001:db8::{number}/64 dev eth0 nodad",
+        "link set eth0 up",
+    )
+    return host
+
+
+class Peer:
+    """This end of the tunnels."""
+
+    def __init__(self, number):
+        self.number = number
+        self.host = wire(number)
+
+    def set_up(self, kind, encap, options, offloads):
+        """Make this end of a tunnel."""
+        outer, inner, protocol, how = KINDS[kind]
+        csum = "encap-csum" if outer == 4 else "encap-udp6-csum"
+        prefix = "192.0.2." if outer == 4 else "2001:db8::"
+        number, other = self.number, 3 - self.number
+        self.host.run("ethtool", "-K", "eth0", "gro", offloads, "gso", offloads)
+        self.host.batch(
+            f"fou add port {PORT} {'gue' if encap == 'gue' else f'ipproto {protocol}'}"
+            + (" -6" if outer == 6 else ""),
+            f"link add tun1 {how} local {prefix}{number} remote {prefix}{other}"
+            f" encap {encap} encap-sport auto encap-dport {PORT} "
+            + OPTIONS[options].format(csum=csum),
+            f"addr add {inner_address(kind, number)}/{24 if inner == 4 else 64} dev tun1"
+            + ("" if inner == 4 else " nodad"),
+            "link set tun1 up",
+        )
+        # Only what this tunnel does is to count.
+        self.errors = self.checksum_errors()
+
+    def tear_down(self, kind):
+        """Take it away."""
+        version = KINDS[kind][0]
+        self.host.ip("link", "del", "tun1", check=False)
+        self.host.ip(f"-{version}", "fou", "del", "port", PORT, check=False)
+
+    def checksum_errors(self):
+        """How many wrong checksums this host has seen."""
+        return sum(self.host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
+
+    def listen(self, kind):
+        """Take one connection in the tunnel; `digest()` waits for what came."""
+        family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
+        with self.host.inside():
+            listener = socket.create_server((inner_address(kind, self.number), 5000), family=family)
+        listener.settimeout(30)
+        self.digest = None
+
+        def receive():
+            digest = hashlib.sha256()
+            with contextlib.suppress(OSError), listener, listener.accept()[0] as connection:
+                connection.settimeout(30)
+                while chunk := connection.recv(1 << 16):
+                    digest.update(chunk)
+                self.digest = digest.hexdigest()
+
+        self.thread = threading.Thread(target=receive, daemon=True)
+        self.thread.start()
+
+    def received(self):
+        """Whether what came is what was sent, and all checksums were good."""
+        self.thread.join()
+        if self.digest != hashlib.sha256(DATA).hexdigest():
+            return "what was sent by TCP did not arrive as it was"
+        more = self.checksum_errors() - self.errors
+        return f"{more} wrong checksums" if more else ""
+
+    def send(self, kind):
+        """Ping the other end, and send by TCP; why it failed, or nothing."""
+        target = inner_address(kind, 3 - self.number)
+        family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
+        if self.host.run("ping", "-c", 2, "-i", "0.2", "-W", 3, target, check=False).returncode:
+            return "no answer to echo"
+        try:
+            with self.host.inside():
+                sender = socket.socket(family, socket.SOCK_STREAM)
+            with sender:
+                sender.settimeout(30)
+                sender.connect((target, 5000))
+                sender.sendall(DATA)
+        except OSError as error:
+            return str(error)
+        return ""
+
+
+def follow():
+    """Do what the leader says."""
+    peer = Peer(2)
+    with peer.host.inside():
+        server = socket.create_server(("192.0.2.2", CONTROL_PORT))
+    connection, _ = server.accept()
+    with connection, connection.makefile("rw", encoding="ascii") as control:
+        for line in control:
+            name, *arguments = json.loads(line)
+            try:
+                answer = getattr(peer, name)(*arguments)
+            except (AssertionError, OSError) as error:
+                answer = f"the other end: {error}"
+            control.write(json.dumps(answer) + "\n")
+            control.flush()
+    return 0
+
+
+def lead():
+    """Go through all tunnels."""
+    peer = Peer(1)
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with peer.host.inside():
+                connection = socket.create_connection(("192.0.2.2", CONTROL_PORT), timeout=5)
+            break
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+    connection.settimeout(90)
+    control = connection.makefile("rw", encoding="ascii")
+
+    def ask(*words):
+        control.write(json.dumps(words) + "\n")
+        control.flush()
+        return json.loads(control.readline())
+
+    failed = False
+    for kind, encap, options, offloads in itertools.product(
+        KINDS, ("fou", "gue"), OPTIONS, ("on", "off")
+    ):
+        if (encap, options) == ("fou", "remcsum"):
+            continue
+        why = []
+        peer.set_up(kind, encap, options, offloads)
+        why.append(ask("set_up", kind, encap, options, offloads))
+        why.append(ask("listen", kind))
+        why.append(peer.send(kind))
+        why.append(ask("received"))
+        peer.listen(kind)
+        why.append(ask("send", kind))
+        why.append(peer.received())
+        peer.tear_down(kind)
+        why.append(ask("tear_down", kind))
+        wrong = "; ".join(filter(None, why))
+        failed = failed or bool(wrong)
+        name = f"{kind}, {encap}, {options}, GSO and GRO {offloads}"
+        print(f"not ok {name}: {wrong}" if wrong else f"ok {name}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(lead() if sys.argv[1] == "leader" else follow())
