@@ -1,0 +1,116 @@
+"""The host under fire: a tap device that packets are shot into, ports and tunnels of every kind."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import struct
+
+from hosts import Host, add_nopartial, run
+
+TUNSETIFF, TUNSETSNDBUF = 0x400454CA, 0x400454D4
+IFF_TAP, IFF_NAPI, IFF_NAPI_FRAGS, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x10, 0x20, 0x1000, 0x4000
+# What the cannon's flavours need of the tap device.
+TAP_FLAGS = {
+    "plain": 0,
+    "gro": IFF_NAPI,
+    "fragments": IFF_NAPI | IFF_NAPI_FRAGS,
+    "scattered": IFF_NAPI | IFF_NAPI_FRAGS,
+    "transmit": 0,
+}
+
+HOST_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+
+# As in the cannon's grammar.
+FOU_PORTS = {5551: 4, 5552: 41, 5553: 47, 5554: 17, 5555: 6, 5556: 136, 5557: 1, 5558: 58}
+GUE_PORT, NOPARTIAL_PORT = 6080, 6081
+
+V4 = "local 192.0.2.1 remote 192.0.2.2 ttl 64"
+V6 = "local 2001:db8::1 remote 2001:db8::2 hoplimit 64 encaplimit none"
+TUNNELS = {
+    "tun4": f"type ipip {V4} encap gue encap-sport auto encap-dport {GUE_PORT} encap-csum"
+    " encap-remcsum",
+    "tun6": f"type sit {V4} encap fou encap-sport auto encap-dport 5552 encap-csum",
+    "gre4": f"type gre {V4} encap gue encap-sport auto encap-dport {GUE_PORT}",
+    "eth4": f"type gretap {V4} encap fou encap-sport auto encap-dport 5553 encap-csum",
+    "tnl6": f"type ip6tnl mode any {V6} encap gue encap-sport auto encap-dport {GUE_PORT}"
+    " encap-udp6-csum encap-remcsum",
+    "gre6": f"type ip6gre {V6} encap fou encap-sport auto encap-dport 5553",
+    "eth6": f"type ip6gretap {V6} encap gue encap-sport auto encap-dport {NOPARTIAL_PORT}"
+    " encap-udp6-csum",
+}
+
+
+def add_ports(host):
+    """Every port that the cannon aims at, for both IP versions."""
+    direct = [f"port {port} ipproto {protocol}" for port, protocol in FOU_PORTS.items()]
+    ports = [*direct, f"port {GUE_PORT} gue"]
+    host.batch(*(f"fou add {port} {version}" for port in ports for version in ("", "-6")))
+    add_nopartial(host, NOPARTIAL_PORT)
+    add_nopartial(host, NOPARTIAL_PORT, 6)
+
+
+def make_tap(host, flavour):
+    """The tap device of a host; its file."""
+    run("modprobe", "tun", check=False)
+    tap = os.open("/dev/net/tun", os.O_RDWR)
+    flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
+    fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
+    # Who writes faster than GRO takes packets in has to wait.
+    fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", 1 << 22))
+    # Or each packet is a train of its own: packets wait for more of their flow.
+    settings = pathlib.Path("/sys/class/net/tap0")
+    (settings / "gro_flush_timeout").write_text("2000000\n", encoding="ascii")
+    (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
+    run("ip", "link", "set", "tap0", "address", HOST_MAC, "netns", host.name)
+    return tap
+
+
+@contextlib.contextmanager
+def target(flavour):
+    """The host and its tap device's file."""
+    host = Host("target")
+    tap = None
+    try:
+        tap = make_tap(host, flavour)
+        for name in ("ipv4.conf.all", "ipv4.conf.default"):
+            host.sysctl(f"net.{name}.rp_filter", 0)
+            host.sysctl(f"net.{name}.accept_local", 1)
+        host.sysctl("net.ipv4.ip_forward", 1)
+        host.sysctl("net.ipv6.conf.all.forwarding", 1)
+        host.sysctl("net.ipv4.icmp_ratelimit", 0)
+        host.sysctl("net.ipv6.icmp.ratelimit", 0)
+        host.batch(
+            "link set lo up",
+            "addr add 10.0.0.1/32 dev lo",
+            "addr add fd00::1/128 dev lo",
+            "addr add 192.0.2.1/24 dev tap0",
+            "addr add 2001:db8::1/64 dev tap0 nodad",
+            "link set tap0 up",
+            f"neigh replace 192.0.2.2 lladdr {PEER_MAC} nud permanent dev tap0",
+            f"neigh replace 2001:db8::2 lladdr {PEER_MAC} nud permanent dev tap0",
+            "link add link tap0 name vlan5 type vlan id 5",
+            "link set vlan5 up",
+            *(f"link add {name} {how}" for name, how in TUNNELS.items()),
+            f"link set eth4 address {HOST_MAC}",
+            f"link set eth6 address {HOST_MAC}",
+            *(f"link set {name} up" for name in TUNNELS),
+            "route add 10.0.1.0/24 dev tun4",
+            "route add 10.0.2.0/24 dev gre4",
+            "route add 10.0.3.0/24 dev eth4",
+            f"neigh replace 10.0.3.1 lladdr {PEER_MAC} nud permanent dev eth4",
+            "route add 10.0.9.0/24 dev tun4",
+            "route add fd00:1::/32 dev tun6",
+            "route add fd00:2::/32 dev tnl6",
+            "route add fd00:3::/32 dev gre6",
+            "route add fd00:9::/32 dev tnl6",
+        )
+        add_ports(host)
+        # The tunnels complain of each packet whose ECN bits do not fit together.
+        for knob in pathlib.Path("/sys/module").glob("*/parameters/log_ecn_error"):
+            knob.write_text("N\n", encoding="ascii")
+        yield host, tap
+    finally:
+        if tap is not None:
+            os.close(tap)
+        host.remove()
