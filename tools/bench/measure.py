@@ -1,0 +1,94 @@
+"""In a guest that counts instructions: what each packet costs on each path.
+
+measure.py FRAMES OUT [PATTERN]   OUT: a JSON object per line; PATTERN: of paths, for a part only
+"""
+
+import fnmatch
+import itertools
+import json
+import pathlib
+import sys
+
+import guest
+from fou_netlink import Fou
+from hosts import run
+from paths import COUNTS, TRAIN, all_paths, all_references
+
+# Each is measured that often, after a first run that fills caches.
+REPEATS = 3
+
+
+class DeliveryError(AssertionError):
+    """What was sent did not come out."""
+
+
+def measure(path, frames):
+    """Nanoseconds, that is instructions, per packet, of each repeat; and what came out, per packet."""
+    count = COUNTS[path.direction]
+    guest.load(frames / path.frames)
+    guest.fire(path.kind, max(path.flows, count // 10))
+    costs = []
+    for _ in range(REPEATS):
+        before = guest.taken_in()
+        elapsed, swallowed, segments, _ = guest.fire(path.kind, count)
+        costs.append(elapsed / count)
+        if path.direction in ("receive", "gro"):
+            came = guest.taken_in() - before
+            wanted = count if path.direction == "receive" else None
+        else:
+            came = segments
+            wanted = count if path.direction == "transmit" else None
+            if path.direction == "gso-segmented" and swallowed != segments:
+                raise DeliveryError(f"{path.name}: super-packets came to the device")
+        if came == 0 or wanted not in (None, came):
+            raise DeliveryError(f"{path.name}: of {count} packets came {came}")
+    return costs, came / count
+
+
+def scenes(paths):
+    """Paths by the devices and ports that they need."""
+    key = lambda path: (path.encap, path.version, path.ports)  # noqa: E731
+    return itertools.groupby(sorted(paths, key=lambda path: (*key(path), path.name)), key)
+
+
+def observe(module, paths, frames, report):
+    """Measure paths by one module."""
+    guest.use(module)
+    client = Fou() if module else None
+    for (encap, version, number), group in scenes(paths):
+        guest.tunnel(encap, version)
+        ports = guest.add_ports(client, encap, version, number) if module else []
+        segmenting = False
+        for path in sorted(group, key=lambda path: path.direction):
+            if (path.direction == "gso-segmented") != segmenting:
+                segmenting = not segmenting
+                how = "off" if segmenting else "on"
+                run("ethtool", "-K", "bench0", *(w for n in guest.SEGMENTATION for w in (n, how)))
+            costs, came = measure(path, frames)
+            report(path, module or path.encap, costs, came)
+        if segmenting:
+            run("ethtool", "-K", "bench0", *(w for n in guest.SEGMENTATION for w in (n, "on")))
+        guest.batch("link del tun1")
+        if module:
+            guest.delete_ports(client, version, ports)
+
+
+def main():
+    """Measure what is wanted."""
+    frames = pathlib.Path(sys.argv[1])
+    pattern = sys.argv[3] if len(sys.argv) > 3 else "*"
+    guest.start()
+    with open(sys.argv[2], "w", encoding="ascii") as out:
+
+        def report(path, column, costs, came):
+            line = {"path": path.name, "column": column, "costs": costs, "came": came}
+            print(json.dumps(line), file=out, flush=True)
+
+        for module in (None, "fou", "rfou"):
+            paths = all_paths() if module else all_references()
+            observe(module, [p for p in paths if fnmatch.fnmatch(p.name, pattern)], frames, report)
+
+
+if __name__ == "__main__":
+    assert TRAIN > 1
+    main()

@@ -1,0 +1,170 @@
+"""Make the packets of all paths: packets.py FOLDER
+
+A file for each kind, as the generator takes them.
+"""
+
+import pathlib
+import struct
+import sys
+
+from paths import COUNTS, FULL, SUPER_PACKET, TRAIN, all_paths, all_references
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+TUNNEL_MAC, INNER_MAC = "02:00:00:00:01:01", "02:00:00:00:01:02"
+PORTS = {"fou": 5555, "vxlan": 4789, "geneve": 6081}
+GUE_PORT = 6080
+VXLAN = bytes.fromhex("0800000000000100")
+GENEVE = bytes.fromhex("0000655800000100")
+GUE = bytes.fromhex("00040000")
+
+NEEDS_CSUM, DATA_VALID = 1, 2
+GSO_TCPV4 = 1
+SPREAD_FLOWS = 10000
+# Headers of Ethernet, IPv6, UDP, Geneve, Ethernet, IPv4 and TCP, and some.
+MOST_HEADERS = 160
+
+
+def record(data, linear, flags=0, gso=0, header_len=0, gso_size=0, start=0, offset=0):
+    """A packet as the generator takes it."""
+    virtio = struct.pack("<BBHHHH", flags, gso, header_len, gso_size, start, offset)
+    return struct.pack("<IH", len(data), min(linear, len(data))) + virtio + bytes(data)
+
+
+def address(flow):
+    """The ports of an inner flow."""
+    return {"sport": 1024 + flow % 40000, "dport": 9 + flow // 40000}
+
+
+def sum_of(data):
+    """The sum of 16-bit words, folded."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def left_to_compute(packet, number, field):
+    """The packet with its transport checksum left: the sum of the pseudo header."""
+    data = bytearray(packet)
+    pseudo = bytes(data[12:20]) + struct.pack("!HH", number, len(data) - 20)
+    struct.pack_into("!H", data, 20 + field, sum_of(pseudo))
+    return bytes(data)
+
+
+def inner_udp(flow, size):
+    """An IPv4 packet of this length."""
+    head = IP(src="10.0.0.2", dst="10.0.0.1", flags="DF", id=0)
+    return bytes(head / UDP(**address(flow)) / bytes(size - 28))
+
+
+def inner_tcp(flow, size, number=0, push=False):
+    """An IPv4 packet of this length, with the segment of this number."""
+    head = IP(src="10.0.0.2", dst="10.0.0.1", flags="DF", id=0)
+    payload = size - 40
+    flags = "PA" if push else "A"
+    segment = TCP(**address(flow), seq=1 + number * payload, ack=1, flags=flags)
+    return bytes(head / segment / bytes(payload))
+
+
+def outer(encap, version, flow, inner, checksum, transport):
+    """The frame on the wire around an inner packet."""
+    link = Ether(src=PEER_MAC, dst=MAC)
+    if version == 4:
+        head = IP(src="192.0.2.2", dst="192.0.2.1")
+    else:
+        head = IPv6(src="2001:db8::2", dst="2001:db8::1")
+        checksum = True
+    if encap == "plain":
+        head = link / head
+        head.payload.overload_fields = {}
+        head.lastlayer().fields["proto" if version == 4 else "nh"] = 4
+        return bytes(head / inner)
+    udp = UDP(sport=32768 + flow % 28000, dport=PORTS.get(encap, GUE_PORT))
+    if not checksum:
+        udp.chksum = 0
+    if encap in ("vxlan", "geneve"):
+        inner = bytes(Ether(src=INNER_MAC, dst=TUNNEL_MAC) / IP(inner))
+        return bytes(link / head / udp / (VXLAN if encap == "vxlan" else GENEVE) / inner)
+    if encap == "gue-remcsum":
+        number, field = transport
+        inner = left_to_compute(inner, number, field)
+        gue = struct.pack("!IIHH", 0x02040001, 0x80000000, 20, 20 + field)
+    else:
+        gue = GUE if encap == "gue" else b""
+    return bytes(link / head / udp / gue / inner)
+
+
+def receive(path):
+    """Packets that arrive, each of a flow of its own."""
+    checksum = path.encap == "gue-remcsum"
+    for flow in range(path.flows):
+        inner = inner_udp(flow, path.size)
+        frame = outer(path.encap, path.version, flow, inner, checksum, (17, 6))
+        verified = DATA_VALID if checksum or path.version == 6 else 0
+        yield record(frame, MOST_HEADERS, verified)
+
+
+def gro(path):
+    """A train of TCP segments, as a device has verified the outer checksum."""
+    for number in range(TRAIN):
+        inner = inner_tcp(0, path.size, number, number == TRAIN - 1)
+        frame = outer(path.encap, path.version, 0, inner, True, (6, 16))
+        yield record(frame, len(frame) - path.size + 40, DATA_VALID)
+
+
+def to_tunnel(path, packet, number, field, **gso):
+    """A packet for a tunnel device, with its checksum left to be computed."""
+    data, front = left_to_compute(packet, number, field), 0
+    if path.encap in ("vxlan", "geneve"):
+        front = 14
+        data = bytes(Ether(src=TUNNEL_MAC, dst=INNER_MAC, type=0x0800)) + data
+    if gso:
+        gso["header_len"] += front
+    return record(data, front + 40, NEEDS_CSUM, start=front + 20, offset=field, **gso)
+
+
+def transmit(path):
+    """Packets for a tunnel device, each of a flow of its own."""
+    for flow in range(path.flows):
+        yield to_tunnel(path, inner_udp(flow, path.size), 17, 6)
+
+
+def gso(path):
+    """A super-packet for a tunnel device."""
+    options = {"gso": GSO_TCPV4, "header_len": 40, "gso_size": FULL - 40}
+    yield to_tunnel(path, inner_tcp(0, path.size), 6, 16, **options)
+
+
+def spread():
+    """Small packets of many flows."""
+    for flow in range(SPREAD_FLOWS):
+        yield record(left_to_compute(inner_udp(flow, 64), 17, 6), 64, NEEDS_CSUM, start=20, offset=6)
+
+
+MAKERS = {
+    "receive": receive,
+    "gro": gro,
+    "transmit": transmit,
+    "gso": gso,
+    "gso-segmented": gso,
+}
+
+
+def main():
+    """Write them."""
+    assert SUPER_PACKET < 1 << 16 and set(MAKERS) == set(COUNTS)
+    folder = pathlib.Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    done = set()
+    for path in [*all_paths(), *all_references()]:
+        if path.frames not in done:
+            done.add(path.frames)
+            (folder / path.frames).write_bytes(b"".join(MAKERS[path.direction](path)))
+    (folder / "spread").write_bytes(b"".join(spread()))
+
+
+if __name__ == "__main__":
+    main()
