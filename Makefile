@@ -11,12 +11,24 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## from nothing: build rfou.ko, boot Debian's kernel in QEMU, send traffic through a FOU tunnel
+run: ## from nothing: build rfou.ko, boot Debian's kernel in QEMU, send traffic through FOU and GUE tunnels
 	@scripts/run-demo
 
 .PHONY: test
 test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel and the debug kernel
 	@scripts/run-tests
+
+.PHONY: soak
+soak: ## hostile packets, timing and failing memory at length, on the debug kernel (hours; PACKETS=10000000)
+	@scripts/soak $(PACKETS)
+
+.PHONY: test-broken
+test-broken: ## see that tests fail: builds with a fault put in on purpose
+	@scripts/test-broken
+
+.PHONY: fuzz
+fuzz: ## fuzz the wire codec on this machine (SECONDS=600 for each target)
+	@scripts/fuzz $(or $(SECONDS),600)
 
 .PHONY: shell
 shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
@@ -40,7 +52,7 @@ rust-analyzer: ## write rust-project.json, for editors
 
 .PHONY: clean
 clean: ## remove what was built here (the cache stays)
-	rm -rf build rust-project.json rust/gue/target
+	rm -rf build rust-project.json rust/gue/target tools/*/target
 
 .PHONY: clean-cache
 clean-cache: ## remove all that set-up downloaded and built, of every version

@@ -16,7 +16,7 @@ BUILD_PACKAGES="
 
 # scripts/vm and what runs in the guest.
 GUEST_PACKAGES="
-	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libbpf-dev
+	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libbpf-dev jq
 	libcap2-bin nftables procps python3-pyroute2 python3-pytest python3-pytest-timeout
 	python3-scapy qemu-system-x86 seabios strace tcpdump"
 
@@ -25,3 +25,6 @@ LINT_PACKAGES="clang-format python3-pip shellcheck"
 
 # From PyPI, as Debian has no package of it.
 RUFF_VERSION=0.17.6
+
+# make fuzz. The newest that SUITE's rustc builds.
+CARGO_FUZZ_VERSION=0.13.0
