@@ -158,7 +158,7 @@ def family_is_there():
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("name", "stride"), [("rfou", 13), ("rfou6", 3)])
+@pytest.mark.parametrize(("name", "stride"), [("rfou", 7), ("rfou6", 3)])
 def test_loading_the_module(name, stride, tmp_path):
     # The file system that a guest shares with its host does not come through this.
     files = {}
@@ -177,7 +177,7 @@ def test_loading_the_module(name, stride, tmp_path):
                 assert not loaded.exists(), "half loaded"
             else:
                 run("rmmod", name)
-        assert failed > 10, f"{failed} failures: the allocations were not reached"
+        assert failed > 5, f"{failed} failures: the allocations were not reached"
         assert family_is_there() == (name == "rfou6")
     finally:
         for file in files.values():
