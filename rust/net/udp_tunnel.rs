@@ -15,7 +15,7 @@ use kernel::{bindings, error::to_result, prelude::*, sync::Arc};
 use net_bindings as extra;
 
 /// The two address families of UDP, with a local and a peer address; all zero means "any".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Addresses {
     /// IPv4.
     V4 {
@@ -42,7 +42,7 @@ impl Addresses {
 }
 
 /// What a UDP socket receives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
     /// Addresses to receive on and from.
     pub addresses: Addresses,
@@ -240,22 +240,12 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     ///
     /// Multicast loop is turned off, and checksums that a device verified are kept for the inner
     /// packet. Fails with `ENOMEM`; the socket is closed then.
-    pub fn new(
-        netns: &Netns,
-        socket: UdpSocket,
-        tunnel: T,
-        quiescence: Arc<Quiescence>,
-    ) -> Result<Self> {
-        Self::set_up(netns, socket, tunnel, quiescence, Default::default())
+    pub fn new(socket: UdpSocket, tunnel: T, quiescence: Arc<Quiescence>) -> Result<Self> {
+        Self::set_up(socket, tunnel, quiescence, Default::default())
     }
 
     /// As [`Self::new`], for a tunnel whose packets are merged by GRO.
-    pub fn new_with_gro(
-        netns: &Netns,
-        socket: UdpSocket,
-        tunnel: T,
-        quiescence: Arc<Quiescence>,
-    ) -> Result<Self>
+    pub fn new_with_gro(socket: UdpSocket, tunnel: T, quiescence: Arc<Quiescence>) -> Result<Self>
     where
         T: GroTunnel,
     {
@@ -264,11 +254,10 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             gro_complete: Some(gro_complete::<T>),
             ..Default::default()
         };
-        Self::set_up(netns, socket, tunnel, quiescence, config)
+        Self::set_up(socket, tunnel, quiescence, config)
     }
 
     fn set_up(
-        netns: &Netns,
         socket: UdpSocket,
         tunnel: T,
         quiescence: Arc<Quiescence>,
@@ -286,10 +275,11 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         // Any value but 0 says that there is a hook.
         config.encap_type = 1;
         config.encap_rcv = Some(encap_rcv::<T>);
-        // SAFETY: The namespace is the socket's, the socket is ours and open, and the configuration
-        // is valid during the call. The user data lives until no RCU reader can find it, and the
-        // hooks are all for a `TunnelData<T>`.
-        unsafe { extra::setup_udp_tunnel_sock(netns.as_raw(), socket.sock.as_ptr(), &mut config) };
+        let sock = socket.sock.as_ptr();
+        // SAFETY: The socket is ours and open, its namespace is there, and the configuration is valid
+        // during the call. The user data lives until no RCU reader can find it, and the hooks are all
+        // for a `TunnelData<T>`.
+        unsafe { extra::setup_udp_tunnel_sock(extra::sock_net(sock), sock, &mut config) };
         // INVARIANT: The user data was just set.
         Ok(Self {
             socket: ManuallyDrop::new(socket),

@@ -209,13 +209,7 @@ impl Do<Fou> for Add {
         };
         fou.ports
             .get(netns)
-            .add(
-                netns,
-                &binding,
-                socket,
-                decapsulator,
-                fou.quiescence.clone(),
-            )
+            .add(&binding, socket, decapsulator, fou.quiescence.clone())
             .map_err(|error| match error {
                 EALREADY => request.refuse(error, c"there is such a port already", None),
                 _ => error,

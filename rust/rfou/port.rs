@@ -3,7 +3,13 @@
 //! The listening ports of a network namespace.
 
 use crate::receive::Decapsulator;
-use kernel::{new_mutex, prelude::*, sync::Arc, sync::Mutex};
+use core::cmp::Reverse;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{Arc, Mutex},
+};
 use net::{
     netns::{PerNetns, Slot, SlotRef},
     rcu::Quiescence,
@@ -49,10 +55,33 @@ pub(crate) struct Ports {
     list: Mutex<List>,
 }
 
-/// Oldest port first, so in the order of serial numbers.
 struct List {
-    ports: KVVec<Port>,
+    /// By serial number, newest first.
+    ports: RBTree<Reverse<u64>, Port>,
+    /// Their serial numbers, by what they are bound to.
+    serials: RBTree<Key, ()>,
     last_serial: u64,
+}
+
+/// What a port is found by: its binding. Several may have the same, as connecting chooses a local
+/// address; the newest of them comes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(Binding, Reverse<u64>);
+
+impl Key {
+    /// Not after any port's with this binding.
+    fn first_of(binding: &Binding) -> Self {
+        Self(*binding, Reverse(u64::MAX))
+    }
+}
+
+impl List {
+    /// The newest port with a binding.
+    fn find(&self, binding: &Binding) -> Option<Key> {
+        let cursor = self.serials.cursor_lower_bound(&Key::first_of(binding))?;
+        let (key, _) = cursor.current();
+        (key.0 == *binding).then_some(*key)
+    }
 }
 
 static SLOT: Slot<Ports> = Slot::new();
@@ -62,7 +91,10 @@ impl PerNetns for Ports {
 
     fn new(_netns: &Netns) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            list <- new_mutex!(List { ports: KVVec::new(), last_serial: 0 }, "rfou::Ports"),
+            list <- new_mutex!(
+                List { ports: RBTree::new(), serials: RBTree::new(), last_serial: 0 },
+                "rfou::Ports"
+            ),
         })
     }
 }
@@ -74,15 +106,14 @@ impl Ports {
     /// closed then. May sleep.
     pub(crate) fn add(
         &self,
-        netns: &Netns,
         binding: &Binding,
         socket: UdpSocket,
         decapsulator: Decapsulator,
         quiescence: Arc<Quiescence>,
     ) -> Result {
-        let socket = UdpTunnelSocket::new_with_gro(netns, socket, decapsulator, quiescence)?;
+        let socket = UdpTunnelSocket::new_with_gro(socket, decapsulator, quiescence)?;
         let mut list = self.list.lock();
-        if list.ports.iter().any(|port| port.binding() == *binding) {
+        if list.find(binding).is_some() {
             return Err(EALREADY);
         }
         let serial = list.last_serial.checked_add(1).ok_or(EOVERFLOW)?;
@@ -91,7 +122,12 @@ impl Ports {
             number: binding.local_port,
             socket,
         };
-        list.ports.push(port, GFP_KERNEL)?;
+        let key = Key(port.binding(), Reverse(serial));
+        // Both, before the list has either.
+        let serial_node = RBTreeNode::new(key, (), GFP_KERNEL)?;
+        let port_node = RBTreeNode::new(Reverse(serial), port, GFP_KERNEL)?;
+        list.serials.insert(serial_node);
+        list.ports.insert(port_node);
         list.last_serial = serial;
         Ok(())
     }
@@ -100,13 +136,9 @@ impl Ports {
     /// May sleep.
     pub(crate) fn remove(&self, binding: &Binding) -> Result {
         let mut list = self.list.lock();
-        let index = list
-            .ports
-            .iter()
-            .rposition(|port| port.binding() == *binding)
-            .ok_or(EINVAL)?;
-        let port = list.ports.remove(index).map_err(|_| EINVAL)?;
-        drop(port);
+        let key = list.find(binding).ok_or(EINVAL)?;
+        list.serials.remove(&key);
+        list.ports.remove(&key.1).ok_or(EINVAL)?;
         Ok(())
     }
 
@@ -114,13 +146,8 @@ impl Ports {
     /// is none. May sleep.
     pub(crate) fn find(&self, binding: &Binding, show: impl FnOnce(&Port) -> Result) -> Result {
         let list = self.list.lock();
-        let port = list
-            .ports
-            .iter()
-            .rev()
-            .find(|port| port.binding() == *binding)
-            .ok_or(ESRCH)?;
-        show(port)
+        let key = list.find(binding).ok_or(ESRCH)?;
+        show(list.ports.get(&key.1).ok_or(ESRCH)?)
     }
 
     /// Shows all ports to `show`, newest first, until it fails; `before` is the serial number to go
@@ -130,13 +157,15 @@ impl Ports {
         before: u64,
         mut show: impl FnMut(&Port) -> Result,
     ) -> Result {
-        let list = self.list.lock();
-        let end = match before {
-            0 => list.ports.len(),
-            serial => list.ports.partition_point(|port| port.serial < serial),
+        let mut list = self.list.lock();
+        let newest = match before {
+            0 => u64::MAX,
+            serial => serial.saturating_sub(1),
         };
-        for port in list.ports.iter().take(end).rev() {
-            show(port)?;
+        let mut cursor = list.ports.cursor_lower_bound_mut(&Reverse(newest));
+        while let Some(at) = cursor {
+            show(at.current().1)?;
+            cursor = at.move_next();
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ fn open(netns: &Netns) -> Result<UdpTunnelSocket<Sink>> {
         ifindex: 0,
     };
     let socket = UdpSocket::open(netns, &binding)?;
-    UdpTunnelSocket::new(netns, socket, Sink::default(), Quiescence::new()?)
+    UdpTunnelSocket::new(socket, Sink::default(), Quiescence::new()?)
 }
 
 impl Drop for Here {
