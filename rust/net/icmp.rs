@@ -63,6 +63,12 @@ impl QuotedPacket<'_> {
         self.skb.header(end)?.get(start..end).ok_or(EINVAL)
     }
 
+    /// Error handlers read the first 8 bytes of their header without asking: ICMP has made sure that
+    /// they are there (RFC 792), but for UDP's header. Fails with `EINVAL` if they are not.
+    fn need_inner(&mut self, at: usize) -> Result {
+        self.payload(at.checked_add(8).ok_or(EINVAL)?).map(|_| ())
+    }
+
     /// Has the error handler of an IPv4 protocol handle the error as if the packet had been sent
     /// without UDP: with `at` bytes behind the UDP header, where the tunnelled packet begins, right
     /// behind the IP header.
@@ -70,7 +76,7 @@ impl QuotedPacket<'_> {
     /// Handlers look there for what they need to find their tunnel. Fails with `ENOENT` if there is
     /// no handler, or it knows of no such tunnel.
     pub(crate) fn handle_ipv4(&mut self, at: usize, protocol: InnerProtocol, info: u32) -> Result {
-        self.payload(at)?;
+        self.need_inner(at)?;
         let outer = at.checked_add(udp::HEADER_LEN_BYTES).ok_or(EINVAL)?;
         let ip = self.udp_at;
         if ip > MAX_IPV4_HEADER_LEN_BYTES || outer > MAX_OUTER_LEN_BYTES {
@@ -114,7 +120,7 @@ impl QuotedPacket<'_> {
         protocol: InnerProtocol,
         error: &Icmp6Error,
     ) -> Result {
-        self.payload(at)?;
+        self.need_inner(at)?;
         let inner = self
             .udp_at
             .checked_add(udp::HEADER_LEN_BYTES)
