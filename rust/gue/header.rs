@@ -29,8 +29,10 @@ pub const MAX_LEN_BYTES: usize = BASE_LEN_BYTES + 4 * HLEN_MASK as usize;
 /// field.
 pub const REMOTE_CHECKSUM_LEN_BYTES: usize = BASE_LEN_BYTES + size_of::<U32>() + remcsum::LEN_BYTES;
 
+/// The first byte of variant 1 and 2 at least; the variant is its highest two bits.
+const VARIANT_1: u8 = 0x40;
+const VARIANT_2: u8 = 0x80;
 /// Bits of the first byte.
-const VARIANT_SHIFT: u32 = 6;
 const CONTROL: u8 = 0x20;
 const HLEN_MASK: u8 = 0x1f;
 
@@ -82,20 +84,21 @@ impl Start {
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
-        match raw.variant_control_hlen >> VARIANT_SHIFT {
-            0 => Ok(Self::Header {
+        // The same comparison as in `Header::parse`, so that it is made once.
+        if raw.variant_control_hlen < VARIANT_1 {
+            return Ok(Self::Header {
                 len_bytes: raw.len_bytes(),
+            });
+        }
+        // The variant is the upper half of the IP version, so the nibble tells both.
+        match raw.variant_control_hlen >> 4 {
+            4 => Ok(Self::Direct {
+                protocol: protocol::IPV4,
             }),
-            // The variant is the upper half of the IP version, so the nibble tells both.
-            1 => match raw.variant_control_hlen >> 4 {
-                4 => Ok(Self::Direct {
-                    protocol: protocol::IPV4,
-                }),
-                6 => Ok(Self::Direct {
-                    protocol: protocol::IPV6,
-                }),
-                _ => Err(Error::UnknownIpVersion),
-            },
+            6 => Ok(Self::Direct {
+                protocol: protocol::IPV6,
+            }),
+            _ if raw.variant_control_hlen < VARIANT_2 => Err(Error::UnknownIpVersion),
             _ => Err(Error::UnknownVariant),
         }
     }
@@ -142,7 +145,7 @@ impl Header {
     #[inline]
     pub fn parse_dialect(bytes: &[u8], dialect: Dialect) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
-        if raw.variant_control_hlen >> VARIANT_SHIFT != 0 {
+        if raw.variant_control_hlen >= VARIANT_1 {
             return Err(Error::UnknownVariant);
         }
         let len_bytes = raw.len_bytes();

@@ -4,8 +4,11 @@
  * and RCU pointers; no policy. Sorted by header.
  */
 
+#include <linux/if_vlan.h>
 #include <linux/netdevice.h>
+#include <linux/siphash.h>
 #include <linux/skbuff.h>
+#include <linux/unaligned.h>
 #include <net/dropreason.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
@@ -27,11 +30,33 @@
 #define __rust_helper __used
 #endif
 
+/* linux/siphash.h */
+
+__rust_helper u64 rust_helper_siphash(const void *data, size_t len, const siphash_key_t *key)
+{
+	return siphash(data, len, key);
+}
+
 /* linux/skbuff.h */
 
 __rust_helper bool rust_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len)
 {
 	return pskb_may_pull(skb, len);
+}
+
+__rust_helper unsigned int rust_helper_skb_headroom(const struct sk_buff *skb)
+{
+	return skb_headroom(skb);
+}
+
+__rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
+{
+	return skb_header_cloned(skb);
+}
+
+__rust_helper void rust_helper_consume_skb(struct sk_buff *skb)
+{
+	consume_skb(skb);
 }
 
 __rust_helper int rust_helper_skb_cow_head(struct sk_buff *skb, unsigned int headroom)
@@ -153,6 +178,21 @@ __rust_helper void rust_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_dr
 	kfree_skb_reason(skb, reason);
 }
 
+__rust_helper bool rust_helper_skb_has_hash(const struct sk_buff *skb)
+{
+	return skb->l4_hash || skb->sw_hash;
+}
+
+__rust_helper void rust_helper___skb_set_sw_hash(struct sk_buff *skb, u32 hash, bool is_l4)
+{
+	__skb_set_sw_hash(skb, hash, is_l4);
+}
+
+__rust_helper __be16 rust_helper_skb_protocol(const struct sk_buff *skb)
+{
+	return skb->protocol;
+}
+
 #ifdef CONFIG_KUNIT
 __rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t priority)
 {
@@ -170,11 +210,29 @@ __rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
 }
 #endif
 
+/* linux/if_vlan.h */
+
+__rust_helper bool rust_helper_skb_vlan_tag_present(const struct sk_buff *skb)
+{
+	return skb_vlan_tag_present(skb);
+}
+
 /* linux/netdevice.h */
 
 __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 {
 	return dev_net(dev);
+}
+
+/* net/flow_dissector.h, net/netns/bpf.h */
+
+/* Whether a BPF program dissects this packet, one of the initial namespace's or of its own. */
+__rust_helper bool rust_helper_skb_has_bpf_flow_dissector(const struct sk_buff *skb)
+{
+	const enum netns_bpf_attach_type type = NETNS_BPF_FLOW_DISSECTOR;
+
+	return rcu_access_pointer(init_net.bpf.run_array[type]) ||
+	       rcu_access_pointer(dev_net(skb->dev)->bpf.run_array[type]);
 }
 
 /* net/dropreason.h */
@@ -210,10 +268,22 @@ __rust_helper unsigned int rust_helper_skb_gro_offset(const struct sk_buff *skb)
 	return skb_gro_offset(skb);
 }
 
-__rust_helper void *rust_helper_skb_gro_header(struct sk_buff *skb, unsigned int hlen,
-					       unsigned int offset)
+__rust_helper bool rust_helper_skb_gro_may_pull(const struct sk_buff *skb, unsigned int hlen)
 {
-	return skb_gro_header(skb, hlen, offset);
+	return skb_gro_may_pull(skb, hlen);
+}
+
+__rust_helper void *rust_helper_skb_gro_header_fast(const struct sk_buff *skb, unsigned int offset)
+{
+	return skb_gro_header_fast(skb, offset);
+}
+
+/* May move the head, and takes from fragments: what GRO noted of the first bytes' place is void. */
+__rust_helper void *rust_helper_skb_gro_header_slow(struct sk_buff *skb, unsigned int hlen,
+						    unsigned int offset)
+{
+	NAPI_GRO_CB(skb)->frag0_len = 0;
+	return skb_gro_header_slow(skb, hlen, offset);
 }
 
 __rust_helper void rust_helper_skb_gro_pull(struct sk_buff *skb, unsigned int len)
@@ -227,6 +297,18 @@ __rust_helper void rust_helper_skb_gro_postpull_rcsum(struct sk_buff *skb, const
 	skb_gro_postpull_rcsum(skb, start, len);
 }
 
+/* As memcmp(), for a header of a word or a few. */
+static __always_inline bool gro_differ(const u8 *a, const u8 *b, unsigned int len)
+{
+	for (; len >= sizeof(u32); len -= sizeof(u32), a += sizeof(u32), b += sizeof(u32))
+		if (get_unaligned((const u32 *)a) != get_unaligned((const u32 *)b))
+			return true;
+	for (; len; len--)
+		if (*a++ != *b++)
+			return true;
+	return false;
+}
+
 __rust_helper void rust_helper_gro_compare_held(struct list_head *head, const void *start,
 						unsigned int offset, unsigned int len)
 {
@@ -235,7 +317,7 @@ __rust_helper void rust_helper_gro_compare_held(struct list_head *head, const vo
 	list_for_each_entry(p, head, list) {
 		if (!NAPI_GRO_CB(p)->same_flow)
 			continue;
-		if (skb_headlen(p) < offset + len || memcmp(p->data + offset, start, len))
+		if (skb_headlen(p) < offset + len || gro_differ(p->data + offset, start, len))
 			NAPI_GRO_CB(p)->same_flow = 0;
 	}
 }
@@ -344,6 +426,11 @@ __rust_helper int rust_helper_inet6_handle_error(u8 protocol, struct sk_buff *sk
 }
 
 /* net/sock.h */
+
+__rust_helper struct net *rust_helper_sock_net(const struct sock *sk)
+{
+	return sock_net(sk);
+}
 
 __rust_helper void *rust_helper_rcu_dereference_sk_user_data(const struct sock *sk)
 {

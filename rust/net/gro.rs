@@ -10,9 +10,12 @@
 //! from the outermost on.
 
 use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
-use core::{ptr, ptr::NonNull, slice};
+use core::{marker::PhantomData, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
+
+/// Length of the shortest header that GRO looks into: GRE's, in bytes.
+const LEAST_INNER_LEN_BYTES: usize = 4;
 
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
@@ -41,12 +44,12 @@ pub struct Packet<'a> {
     skb: NonNull<bindings::sk_buff>,
     /// A checksum that was put into the packet for the layers within, to be taken out again.
     patch: Option<Patch>,
-    _borrow: core::marker::PhantomData<&'a mut bindings::sk_buff>,
+    _borrow: PhantomData<&'a mut bindings::sk_buff>,
 }
 
-/// What was at some place of a packet, counted from its data.
+/// What was at some place of a packet's linear part, counted from its head.
 struct Patch {
-    at: usize,
+    from_head: usize,
     bytes: [u8; 2],
 }
 
@@ -64,7 +67,7 @@ impl Packet<'_> {
     }
 
     /// Where `len` bytes of the packet are that begin `from` bytes behind its data.
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, from: usize, len: usize) -> Result<NonNull<u8>, NoMerge> {
         let end = from.checked_add(len).ok_or(NoMerge)?;
         let skb = self.as_raw();
@@ -73,21 +76,16 @@ impl Packet<'_> {
         // C's way to the bytes may lead to a fragment that they have been pulled out of since, by a
         // layer within that needed more of them than the fragment had.
         if end <= linear as usize {
-            // SAFETY: `from` is at most `end`, so this lies in the linear part.
-            return NonNull::new(unsafe { data.add(from) }).ok_or(NoMerge);
+            // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
+            return Ok(unsafe { NonNull::new_unchecked(data.add(from)) });
         }
-        let (from, end) = (
-            u32::try_from(from).map_err(|_| NoMerge)?,
-            u32::try_from(end).map_err(|_| NoMerge)?,
-        );
-        // SAFETY: By the type invariant the packet is in GRO. C checks that there are `end` bytes.
-        let start = unsafe { extra::skb_gro_header(skb, end, from) };
-        NonNull::new(start.cast()).ok_or(NoMerge)
+        // SAFETY: By the type invariant the packet is in GRO.
+        unsafe { find_in_fragment(self.skb, from, end) }
     }
 
     /// The first `len` bytes of what is left of the packet. Fails if there are fewer, or no memory
     /// to make them contiguous.
-    #[inline]
+    #[inline(always)]
     pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
         let start = self.find(self.offset(), len)?;
         // SAFETY: `len` bytes are there. They are written to through `self` only.
@@ -96,7 +94,7 @@ impl Packet<'_> {
 
     /// Says that held packets whose next `len` bytes are not the same as this one's are of other
     /// flows.
-    #[inline]
+    #[inline(always)]
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
         let offset = self.offset();
         let start = self.find(offset, len)?;
@@ -108,13 +106,15 @@ impl Packet<'_> {
         Ok(())
     }
 
-    /// Takes the first `len` bytes off what is left of the packet.
-    #[inline]
-    pub fn pull(&mut self, len: usize) -> Result<(), NoMerge> {
-        let start = self.find(self.offset(), len)?;
-        // SAFETY: `start` is valid for `len` bytes, and the packet is in GRO.
+    /// As [`Self::compare_held`], and takes those bytes, a header, off what is left of the packet.
+    #[inline(always)]
+    pub fn take_header(&mut self, len: usize) -> Result<(), NoMerge> {
+        let offset = self.offset();
+        let start = self.find(offset, len)?.as_ptr().cast();
+        // SAFETY: As above, and the packet is in GRO.
         unsafe {
-            extra::skb_gro_postpull_rcsum(self.as_raw(), start.as_ptr().cast(), len as u32);
+            extra::gro_compare_held(self.head, start, offset as u32, len as u32);
+            extra::skb_gro_postpull_rcsum(self.as_raw(), start, len as u32);
             extra::skb_gro_pull(self.as_raw(), len as u32);
         }
         Ok(())
@@ -125,68 +125,98 @@ impl Packet<'_> {
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
     /// the outer checksum, or the packet is too short.
+    #[inline]
     pub fn process_remote_checksum(
         &mut self,
         start: usize,
         field: usize,
         how: RemoteChecksum,
     ) -> Result<(), NoMerge> {
+        let same = Self {
+            head: self.head,
+            skb: self.skb,
+            patch: None,
+            _borrow: PhantomData,
+        };
+        self.patch = same.patch_remote_checksum(start, field, how)?;
+        Ok(())
+    }
+
+    /// As [`Self::process_remote_checksum`]; returns what was changed.
+    // Not inlined, and with a value of its own: most packets have none, and should not keep what they
+    // have in memory for it.
+    #[inline(never)]
+    fn patch_remote_checksum(
+        mut self,
+        start: usize,
+        field: usize,
+        how: RemoteChecksum,
+    ) -> Result<Option<Patch>, NoMerge> {
         let (skb, payload) = (self.as_raw(), self.offset());
         let at = payload.checked_add(field).ok_or(NoMerge)?;
+        let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
         // SAFETY: The packet is in GRO.
         unsafe {
             // Another tunnel outside of this one, in this pass, has seen to it. Left over from
             // segmentation on this machine the mark means nothing.
             if extra::gro_is_in_tunnel(skb) && extra::skb_remcsum_offload(skb) {
-                return Ok(());
+                return Ok(None);
             }
-            if !extra::gro_checksum_valid(skb) {
+            // What points past the packet will be dropped.
+            if !extra::gro_checksum_valid(skb) || end > (*skb).len as usize {
                 return Err(NoMerge);
             }
         }
-        // Also where nothing is computed: what points past the packet will be dropped.
-        let place = self.find(at, size_of::<u16>())?;
-        match how {
+        let patch = match how {
             RemoteChecksum::Partial => {
                 let start = payload.checked_add(start).ok_or(NoMerge)?;
                 let start = u16::try_from(start).map_err(|_| NoMerge)?;
                 // SAFETY: The packet is in GRO.
                 unsafe { extra::gro_set_remcsum_start(skb, start) };
+                None
             }
             RemoteChecksum::Compute => {
-                // SAFETY: `find` has found two bytes, of which nobody has a reference.
-                let bytes: [u8; 2] = unsafe { place.cast::<[u8; 2]>().read() };
+                // Linear, where it will be found again whatever becomes of the fragments. Before
+                // that, as bytes may move.
+                // SAFETY: The packet is in GRO.
+                unsafe { make_linear(self.skb, at, end) }?;
                 let before = Sum::of(self.header(start)?);
+                let place = self.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
+                // SAFETY: `find` has found two bytes, of which nobody has a reference.
+                let bytes: [u8; 2] = unsafe { place.read() };
                 // SAFETY: The packet is in GRO, and its checksum is valid.
                 let total = Sum::from_raw(unsafe { extra::gro_checksum(skb) });
                 let new = total.minus(before).moved_by(start).to_field();
                 let change = Sum::of_word(new).minus(Sum::of_word(bytes));
-                // Bytes may have moved.
-                let place = self.find(at, size_of::<u16>())?;
-                // SAFETY: As above, and the packet is ours to change.
-                unsafe {
-                    place.cast::<[u8; 2]>().write(new);
+                // SAFETY: As above, and the packet is ours to change; the place lies in its linear
+                // part, behind `head`.
+                let from_head = unsafe {
+                    place.write(new);
                     extra::gro_set_checksum(skb, total.plus(change.moved_by(field)).as_raw());
-                }
-                self.patch = Some(Patch { at, bytes });
+                    place.as_ptr().byte_offset_from((*skb).head) as usize
+                };
+                Some(Patch { from_head, bytes })
             }
-        }
+        };
         // SAFETY: The packet is in GRO.
         unsafe { extra::skb_set_remcsum_offload(skb, true) };
-        Ok(())
+        Ok(patch)
     }
 
     /// Puts back what was changed in the packet for the layers within.
     #[inline]
     fn restore(&mut self) {
+        let skb = self.as_raw();
         if let Some(patch) = self.patch.take() {
-            if let Ok(place) = self.find(patch.at, size_of::<u16>()) {
-                // SAFETY: `find` has found two bytes, of which nobody has a reference.
-                unsafe { place.cast::<[u8; 2]>().write(patch.bytes) };
+            // SAFETY: The packet is valid. Making bytes linear may have moved the head, in which they
+            // keep their place; merging takes bytes off the front of the data, not of the head.
+            unsafe {
+                let place = (*skb).head.add(patch.from_head).cast::<[u8; 2]>();
+                place.write(patch.bytes);
             }
         }
         // SAFETY: The packet is in GRO.
-        unsafe { extra::skb_set_remcsum_offload(self.as_raw(), false) };
+        unsafe { extra::skb_set_remcsum_offload(skb, false) };
     }
 
     /// Passes the packet on to a protocol. Returns the held packet that is complete with it, if any.
@@ -194,6 +224,7 @@ impl Packet<'_> {
     /// # Safety
     ///
     /// RCU read side.
+    #[inline(always)]
     unsafe fn pass_on(
         &mut self,
         ipv6: bool,
@@ -213,6 +244,50 @@ impl Packet<'_> {
     }
 }
 
+// Slow paths take C's pointer: one to ours would keep it in memory on the fast ones.
+
+/// As [`Packet::find`], for what is not linear.
+///
+/// # Safety
+///
+/// `skb` must be in GRO.
+#[cold]
+unsafe fn find_in_fragment(
+    skb: NonNull<bindings::sk_buff>,
+    from: usize,
+    end: usize,
+) -> Result<NonNull<u8>, NoMerge> {
+    let short = u32::try_from(end).map_err(|_| NoMerge)?;
+    // SAFETY: The packet is in GRO.
+    if unsafe { extra::skb_gro_may_pull(skb.as_ptr(), short) } {
+        // SAFETY: As above; the first `end` bytes lie where GRO says, and `from` has 32 bits.
+        let start = unsafe { extra::skb_gro_header_fast(skb.as_ptr(), from as u32) };
+        return NonNull::new(start.cast()).ok_or(NoMerge);
+    }
+    // SAFETY: As above.
+    unsafe { make_linear(skb, from, end) }
+}
+
+/// As [`Packet::find`], and the bytes are in the linear part then.
+///
+/// # Safety
+///
+/// As for [`find_in_fragment`].
+#[cold]
+unsafe fn make_linear(
+    skb: NonNull<bindings::sk_buff>,
+    from: usize,
+    end: usize,
+) -> Result<NonNull<u8>, NoMerge> {
+    let (from, end) = (
+        u32::try_from(from).map_err(|_| NoMerge)?,
+        u32::try_from(end).map_err(|_| NoMerge)?,
+    );
+    // SAFETY: The packet is in GRO. C checks that there are `end` bytes.
+    let start = unsafe { extra::skb_gro_header_slow(skb.as_ptr(), end, from) };
+    NonNull::new(start.cast()).ok_or(NoMerge)
+}
+
 /// C's way through [`GroTunnel::gro_receive`].
 ///
 /// # Safety
@@ -230,7 +305,7 @@ pub(crate) unsafe fn receive<T: GroTunnel>(
         head,
         skb,
         patch: None,
-        _borrow: core::marker::PhantomData,
+        _borrow: PhantomData,
     };
     let result = tunnel
         .ok_or(NoMerge)
@@ -262,7 +337,7 @@ pub struct Merged<'a> {
     skb: NonNull<bindings::sk_buff>,
     /// Where the tunnel's header begins, in bytes from the packet's data.
     at: usize,
-    _borrow: core::marker::PhantomData<&'a mut bindings::sk_buff>,
+    _borrow: PhantomData<&'a mut bindings::sk_buff>,
 }
 
 impl Merged<'_> {
@@ -270,15 +345,21 @@ impl Merged<'_> {
     /// them in its linear part.
     #[inline]
     pub fn header(&self, len: usize) -> Result<&[u8]> {
-        let skb = self.skb.as_ptr();
-        // SAFETY: By the type invariant the packet is valid.
-        let (data, linear) = unsafe { ((*skb).data, ((*skb).len - (*skb).data_len) as usize) };
         let end = self.at.checked_add(len).ok_or(EINVAL)?;
-        if end > linear {
+        self.linear(end)?.get(self.at..).ok_or(EINVAL)
+    }
+
+    /// The first `end` bytes of the packet.
+    #[inline]
+    fn linear(&self, end: usize) -> Result<&[u8]> {
+        let skb = self.skb.as_ptr();
+        // SAFETY: By the type invariant the packet is valid; `data_len` never exceeds `len`.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.saturating_sub((*skb).data_len)) };
+        if end > linear as usize {
             return Err(EINVAL);
         }
         // SAFETY: `end` bytes are linear, and not written to while `self` is borrowed.
-        Ok(unsafe { slice::from_raw_parts(data.add(self.at), len) })
+        Ok(unsafe { slice::from_raw_parts(data, end) })
     }
 }
 
@@ -296,10 +377,12 @@ pub(crate) unsafe fn complete<T: GroTunnel>(
     let merged = Merged {
         skb,
         at,
-        _borrow: core::marker::PhantomData,
+        _borrow: PhantomData,
     };
     let (protocol, len) = tunnel.ok_or(ENOENT)?.gro_complete(&merged)?;
     let inner = at.checked_add(len).ok_or(EINVAL)?;
+    // Merging has made the headers linear that it has seen, unless the port is another one now.
+    merged.linear(inner.checked_add(LEAST_INNER_LEN_BYTES).ok_or(EINVAL)?)?;
     let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.
     let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };

@@ -8,6 +8,7 @@
 //! C header: [`include/net/ip6_tunnel.h`](srctree/include/net/ip6_tunnel.h)
 
 use crate::{
+    flow_hash,
     icmp::{Icmp6Error, QuotedPacket},
     ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
     udp::Checksum,
@@ -79,6 +80,7 @@ impl<T: IpTunnelEncap<FlowIpv6>> Registration<T> {
     pub fn new() -> Result<Self> {
         // C compares addresses on removal; a constant may have more than one.
         let ops = Self::OPS;
+        flow_hash::choose_secret();
         // SAFETY: The operations are static, and `Drop` unregisters them before the code goes.
         match unsafe { extra::ip6_tnl_encap_add_ops(ops, T::TYPE) } {
             0 => Ok(Self {
@@ -96,6 +98,8 @@ impl<T: IpTunnelEncap<FlowIpv6>> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip6_tnl_encap_del_ops(self.ops, T::TYPE) };
+        // Callbacks that `Skb::push` has left to RCU are this module's code.
+        kernel::sync::rcu::rcu_barrier();
     }
 }
 

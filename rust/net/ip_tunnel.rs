@@ -6,7 +6,9 @@
 //!
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
-use crate::{icmp::QuotedPacket, udp::Checksum, udp::PortNumber, udp_tunnel::InnerProtocol, Skb};
+use crate::{
+    flow_hash, icmp::QuotedPacket, udp::Checksum, udp::PortNumber, udp_tunnel::InnerProtocol, Skb,
+};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
 use net_bindings as extra;
@@ -168,6 +170,7 @@ impl<T: IpTunnelEncap<FlowIpv4>> Registration<T> {
     pub fn new() -> Result<Self> {
         // C compares addresses on removal; a constant may have more than one.
         let ops = Self::OPS;
+        flow_hash::choose_secret();
         // SAFETY: The operations are static, and `Drop` unregisters them before the code goes.
         match unsafe { extra::ip_tunnel_encap_add_ops(ops, T::TYPE) } {
             0 => Ok(Self {
@@ -185,6 +188,8 @@ impl<T: IpTunnelEncap<FlowIpv4>> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip_tunnel_encap_del_ops(self.ops, T::TYPE) };
+        // Callbacks that `Skb::push` has left to RCU are this module's code.
+        kernel::sync::rcu::rcu_barrier();
     }
 }
 

@@ -23,6 +23,7 @@
 pub mod bpf;
 pub mod checksum;
 pub mod drop_reason;
+mod flow_hash;
 pub mod genetlink;
 pub mod gro;
 pub mod icmp;

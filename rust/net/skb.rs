@@ -10,7 +10,7 @@
 //! packet survives an operation that may move its data.
 
 use crate::{checksum::Sum, DropReason};
-use core::{ffi::c_int, hint, marker::PhantomData, ops, ptr::NonNull, slice};
+use core::{ffi::c_int, hint, marker::PhantomData, mem, ops, ptr::NonNull, slice};
 use kernel::{bindings, prelude::*};
 use net_bindings as extra;
 
@@ -81,7 +81,8 @@ impl Skb<'_> {
     #[inline]
     pub fn header(&mut self, len: usize) -> Result<&[u8]> {
         if self.linear_len() < len {
-            self.pull_tail(len)?;
+            // SAFETY: The packet is valid and ours to change; nothing points into it.
+            unsafe { pull_tail(self.as_raw(), len) }?;
         }
         // SAFETY: The linear part holds at least `len` initialized bytes from `data` on. They are
         // not written to while the borrow lasts: we have the packet for ourselves, and who has a
@@ -94,18 +95,6 @@ impl Skb<'_> {
         })
     }
 
-    /// The slow path of [`Self::header`]: moves bytes from the fragments.
-    #[cold]
-    fn pull_tail(&mut self, len: usize) -> Result {
-        let len = u32::try_from(len).map_err(|_| EINVAL)?;
-        // SAFETY: The packet is valid and ours to change. The function checks the length.
-        if unsafe { extra::pskb_may_pull(self.as_raw(), len) } {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        }
-    }
-
     /// Makes the packet's headers and linear data private, if a clone shares them.
     ///
     /// Any context. Fails with `ENOMEM`.
@@ -116,28 +105,51 @@ impl Skb<'_> {
         to_result(unsafe { extra::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
     }
 
-    /// The first `len` bytes of the network header, to be changed; a clone does not see the change.
+    /// The first `len` bytes of the network header of a received packet, to be changed; a clone does
+    /// not see the change.
     ///
-    /// On receive that is the outer IP header, which lies before the data pointer. Any context.
-    /// Fails with `EINVAL` if the linear part does not hold it, with `ENOMEM` if the packet is
-    /// shared and no copy could be made.
+    /// That is the outer IP header, which lies before the packet's data. Any context. Fails with
+    /// `EINVAL` if it does not, with `ENOMEM` if the packet is shared and no copy could be made.
     #[inline]
-    pub fn network_header_mut(&mut self, len: usize) -> Result<&mut [u8]> {
+    pub fn outer_header_mut(&mut self, len: usize) -> Result<&mut [u8]> {
         self.unshare()?;
         // SAFETY: The packet is valid.
         let start = unsafe { extra::skb_network_header(self.as_raw()) };
-        // SAFETY: As above.
-        let tail = unsafe { extra::skb_tail_pointer(self.as_raw()) };
         // The header's place is kept as an offset from `head` that is not negative.
-        if (tail as usize).saturating_sub(start as usize) < len {
+        if (self.fields().data as usize).saturating_sub(start as usize) < len {
             return Err(EINVAL);
         }
-        // SAFETY: `head <= start` and `start + len <= tail`, so these are initialized bytes of the
+        // SAFETY: `head <= start` and `start + len <= data`, so these are initialized bytes of the
         // linear part, which is private to us by `unshare` and borrowed with `self`. A place within
         // an allocation is not null.
         Ok(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts_mut(start, len)
+        })
+    }
+
+    /// Bytes from the network header of a received packet to its data: all headers that have been
+    /// taken off so far. Meaningless if the header does not lie before the data.
+    #[inline]
+    pub fn outer_headers_len(&self) -> usize {
+        // SAFETY: The packet is valid.
+        let start = unsafe { extra::skb_network_header(self.as_raw()) };
+        (self.fields().data as usize).wrapping_sub(start as usize)
+    }
+
+    /// What the linear part holds from the network header on; `None` if the header has no place in it.
+    #[inline]
+    pub(crate) fn network_header(&self) -> Option<&[u8]> {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid.
+        let (start, tail) =
+            unsafe { (extra::skb_network_header(skb), extra::skb_tail_pointer(skb)) };
+        let len = (tail as usize).checked_sub(start as usize)?;
+        // SAFETY: `head <= start` and `start + len == tail`, so these are initialized bytes of the
+        // linear part. They are not written to while the borrow lasts, as for `header`.
+        Some(unsafe {
+            hint::assert_unchecked(!start.is_null());
+            slice::from_raw_parts(start, len)
         })
     }
 
@@ -171,20 +183,27 @@ impl Skb<'_> {
     /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
     /// before is undefined but initialized.
     ///
-    /// They are private: clones of the packet do not see them. Any context. Fails with `ENOMEM` if
-    /// the headroom is short or shared and no more could be had; the packet is unchanged then.
+    /// They are private: clones of the packet do not see them. RCU read side, to the end of which
+    /// pointers into the packet stay valid that somebody up the call chain may hold, although its
+    /// bytes may have moved. Fails with `ENOMEM` if the headroom is short or shared and no more could
+    /// be had; the packet is unchanged then.
+    ///
+    /// For the code of tunnel devices alone, whose registration waits for what this leaves to RCU.
     #[inline]
-    pub fn push(&mut self, len: usize) -> Result<&mut [u8]> {
+    pub(crate) fn push(&mut self, len: usize) -> Result<&mut [u8]> {
         let short = u32::try_from(len).map_err(|_| EINVAL)?;
         // What goes out is counted in 32 bits.
         let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
         let skb = self.as_raw();
-        // SAFETY: The packet is valid and ours to change; nothing points into it.
-        to_result(unsafe { extra::skb_cow_head(skb, short) })?;
-        // SAFETY: `skb_cow_head` left at least `len` bytes between `head` and `data`, in a head
-        // that no clone shares the headers of. The kernel allocates heads without clearing them,
-        // but any byte pattern is a valid `u8` there and the memory has been allocated as bytes
-        // that devices and others write to, that is, it is never uninitialized to the compiler.
+        // SAFETY: The packet is valid.
+        if unsafe { extra::skb_headroom(skb) < short || extra::skb_header_cloned(skb) } {
+            // SAFETY: The packet is valid and ours to change; nothing of ours points into it.
+            unsafe { make_headroom(skb, short) }?;
+        }
+        // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
+        // shares the headers of. The kernel allocates heads without clearing them, but any byte
+        // pattern is a valid `u8` there and the memory has been allocated as bytes that devices and
+        // others write to, that is, it is never uninitialized to the compiler.
         unsafe {
             (*skb).data = (*skb).data.sub(len);
             (*skb).len = total;
@@ -247,7 +266,8 @@ impl Skb<'_> {
     /// written, but for what GRO or a sender on this machine left to segmentation, which has its
     /// checksum. A checksum over the whole packet
     /// (`CHECKSUM_COMPLETE`) is kept in step. Softirq context. Fails with `EINVAL` if the packet is
-    /// too short or `field` lies before `start`, with `ENOMEM`.
+    /// too short, `field` lies before `start`, or further back than the packet's fields can say, with
+    /// `ENOMEM`.
     #[inline]
     pub fn process_remote_checksum(
         &mut self,
@@ -265,8 +285,14 @@ impl Skb<'_> {
         }
         match how {
             RemoteChecksum::Partial => {
+                // The place is kept in 16 bits, counted from the head.
+                // SAFETY: The packet is valid.
+                let headroom = unsafe { extra::skb_headroom(self.as_raw()) } as usize;
+                if start.saturating_add(headroom) > usize::from(u16::MAX) {
+                    return Err(EINVAL);
+                }
                 // SAFETY: The packet is valid and ours to change; the field lies in its linear part.
-                // `start` is below `end`, which is no more than the packet's 32-bit length.
+                // `start` has 16 bits.
                 unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
                 Ok(())
             }
@@ -317,6 +343,46 @@ impl Skb<'_> {
         // SAFETY: The packet is valid and ours to change.
         to_result(unsafe { extra::iptunnel_handle_offloads(self.as_raw(), gso_type.0) })
     }
+}
+
+// Slow paths take C's pointer: one to ours would keep it in memory on the fast ones.
+
+/// The slow path of [`Skb::header`]: moves bytes from the fragments.
+///
+/// # Safety
+///
+/// `skb` must be valid, ours to change, and nothing may point into it.
+#[cold]
+unsafe fn pull_tail(skb: *mut bindings::sk_buff, len: usize) -> Result {
+    let len = u32::try_from(len).map_err(|_| EINVAL)?;
+    // SAFETY: Promised by the caller. The function checks the length.
+    if unsafe { extra::pskb_may_pull(skb, len) } {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+/// The slow path of [`Skb::push`]: moves the packet's head to one that is private and has room for
+/// `len` bytes in front.
+///
+/// The old head lives on until the end of the RCU read side: `ip_tunnel_xmit()` reads the inner IP
+/// header, that it has a pointer to, after the encapsulation's header has been built.
+///
+/// # Safety
+///
+/// As for [`pull_tail`].
+#[cold]
+unsafe fn make_headroom(skb: *mut bindings::sk_buff, len: u32) -> Result {
+    // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
+    let old = unsafe { extra::skb_clone(skb, bindings::GFP_ATOMIC) };
+    let old = NonNull::new(old).ok_or(ENOMEM)?;
+    // SAFETY: As above.
+    let old = unsafe { SkBuff::from_raw(old) };
+    // SAFETY: Promised by the caller.
+    to_result(unsafe { extra::skb_cow_head(skb, len) })?;
+    old.free_after_readers();
+    Ok(())
 }
 
 /// The kernel crate's function of this name is a call, on each packet's way.
@@ -397,6 +463,16 @@ impl SkBuff {
         ptr
     }
 
+    /// Frees the packet, as one that has served, when no RCU reader can have a pointer into it.
+    ///
+    /// Whose code does this must wait for RCU callbacks before it goes.
+    fn free_after_readers(self) {
+        let skb = self.into_raw();
+        // SAFETY: The packet was ours, and its control block is nobody's now, has room for an RCU head
+        // and is aligned to 8 bytes; the callback gives it up.
+        unsafe { bindings::call_rcu((&raw mut (*skb).cb).cast(), Some(free_read)) };
+    }
+
     /// Frees the packet and says why.
     #[inline]
     pub fn free(self, reason: DropReason) {
@@ -404,6 +480,25 @@ impl SkBuff {
         unsafe { extra::kfree_skb_reason(self.into_raw(), reason.as_raw()) };
     }
 }
+
+/// # Safety
+///
+/// To be called by RCU alone, with the control block of a packet that was given up to it.
+unsafe extern "C" fn free_read(rcu: *mut bindings::callback_head) {
+    // SAFETY: Promised by the caller.
+    unsafe {
+        let skb = rcu
+            .byte_sub(mem::offset_of!(bindings::sk_buff, cb))
+            .cast::<bindings::sk_buff>();
+        extra::consume_skb(skb);
+    }
+}
+
+// The control block has room for what RCU keeps there.
+const _: () = {
+    let len = mem::size_of::<bindings::callback_head>();
+    assert!(len <= 48 && mem::offset_of!(bindings::sk_buff, cb) % 8 == 0);
+};
 
 impl ops::Deref for SkBuff {
     type Target = Skb<'static>;
@@ -504,13 +599,16 @@ mod tests {
     }
 
     #[test]
-    fn change_of_the_network_header_is_not_seen_by_a_clone() -> Result {
+    fn change_of_the_outer_header_is_not_seen_by_a_clone() -> Result {
         let mut skb = SkBuff::of_bytes(16, b"0123456789")?;
+        assert!(skb.outer_header_mut(1).is_err());
+        skb.decapsulate(5)?;
         let mut other = skb.share()?;
-        skb.network_header_mut(4)?.copy_from_slice(b"abcd");
-        assert_eq!(skb.header(10)?, b"abcd456789");
-        assert_eq!(other.header(10)?, b"0123456789");
-        assert!(skb.network_header_mut(11).is_err());
+        skb.outer_header_mut(5)?.copy_from_slice(b"abcde");
+        assert_eq!(skb.outer_header_mut(5)?, b"abcde");
+        assert_eq!(other.outer_header_mut(5)?, b"01234");
+        assert!(skb.outer_header_mut(6).is_err());
+        assert!(skb.outer_header_mut(usize::MAX).is_err());
         Ok(())
     }
 

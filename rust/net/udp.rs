@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
 
-use crate::{ip_tunnel::Flow, Skb};
+use crate::{flow_hash, ip_tunnel::Flow, Skb};
 use core::num::NonZeroU16;
 use kernel::prelude::*;
 use net_bindings as extra;
@@ -13,7 +13,7 @@ use net_bindings as extra;
 pub const HEADER_LEN_BYTES: usize = 8;
 
 /// A UDP port number, in host order; zero means "any".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortNumber(u16);
 
 impl PortNumber {
@@ -70,6 +70,7 @@ pub fn flow_source_port(skb: &mut Skb<'_>) -> Result<PortNumber> {
     if dev.is_null() {
         return Err(ENODEV);
     }
+    flow_hash::provide(skb);
     // SAFETY: A packet on its way out of a device keeps it alive, and the device its namespace.
     // Minimum and maximum of zero stand for the namespace's own range.
     let be = unsafe { extra::udp_flow_src_port(extra::dev_net(dev), raw, 0, 0, false) };
@@ -85,28 +86,44 @@ pub enum Checksum {
     Full,
 }
 
-/// Pushes a UDP header in front of a packet that will leave in a flow.
+/// The ports of an outgoing packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The port to send from.
+    pub source: PortNumber,
+    /// The port to send to.
+    pub destination: PortNumber,
+}
+
+/// Pushes a tunnel's headers in front of a packet that will leave in a flow: UDP's, and `behind_len`
+/// bytes behind it, which `fill` writes.
 ///
-/// `skb` starts with the UDP payload; afterwards with the UDP header, which is its transport header.
+/// `skb` starts with what is tunnelled; afterwards with the UDP header, which is its transport header.
 /// The length is that of the whole packet, or 0 for a super-packet of 64 KiB or more, whose segments
-/// get theirs from the segmentation offload. Fails with `ENOMEM`.
+/// get theirs from the segmentation offload. Fails with `ENOMEM`; with `EINVAL` if the packet's
+/// partial checksum is not in it ([`Skb::partial_checksum`]).
 #[inline]
-pub fn push_header<F: Flow>(
+pub fn push_headers<F: Flow>(
     skb: &mut Skb<'_>,
-    source: PortNumber,
-    destination: PortNumber,
+    ports: Ports,
     checksum: Checksum,
     flow: &F,
+    behind_len: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result,
 ) -> Result {
-    let total = skb.len().checked_add(HEADER_LEN_BYTES).ok_or(EINVAL)?;
+    let len = HEADER_LEN_BYTES.checked_add(behind_len).ok_or(EINVAL)?;
+    let total = skb.len().checked_add(len).ok_or(EINVAL)?;
     // The outer checksum is made from the inner one, where that is said to be.
     skb.partial_checksum()?;
-    let header: &mut [u8; HEADER_LEN_BYTES] =
-        skb.push(HEADER_LEN_BYTES)?.try_into().map_err(|_| EINVAL)?;
-    let [s0, s1] = source.to_be_bytes();
-    let [d0, d1] = destination.to_be_bytes();
+    let (header, behind) = skb
+        .push(len)?
+        .split_first_chunk_mut::<HEADER_LEN_BYTES>()
+        .ok_or(EINVAL)?;
+    let [s0, s1] = ports.source.to_be_bytes();
+    let [d0, d1] = ports.destination.to_be_bytes();
     let [l0, l1] = u16::try_from(total).unwrap_or(0).to_be_bytes();
     *header = [s0, s1, d0, d1, l0, l1, 0, 0];
+    fill(behind)?;
     skb.reset_transport_header();
 
     let total = i32::try_from(total).map_err(|_| EINVAL)?;

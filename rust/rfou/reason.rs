@@ -34,6 +34,8 @@ reasons! {
     Truncated = c"RFOU_TRUNCATED", else PACKET_TOO_SMALL;
     /// The outer IP header says a length that is less than that of the headers behind it.
     BadOuterLength = c"RFOU_BAD_OUTER_LENGTH", else INVALID_PROTOCOL;
+    /// More outer headers than [`receive`](crate::receive) takes off one packet.
+    NestedTooDeep = c"RFOU_NESTED_TOO_DEEP", else INVALID_PROTOCOL;
     /// No memory.
     NoMemory = c"RFOU_NO_MEMORY", else NO_MEMORY;
     /// The checksum that is still to be computed is not in the packet.

@@ -56,12 +56,14 @@ impl OuterIp {
     #[inline]
     fn shorten(self, skb: &mut SkBuff, by: usize) -> Result<(), Reason> {
         let header = skb
-            .network_header_mut(self.length_field_end())
+            .outer_header_mut(self.length_field_end())
             .map_err(memory_or(Reason::BadOuterLength))?;
-        let field: &mut [u8; 2] = header.last_chunk_mut().ok_or(Reason::BadOuterLength)?;
-        let length = u16::from_be_bytes(*field);
+        let [.., high, low] = header else {
+            return Err(Reason::BadOuterLength);
+        };
+        let length = u16::from_be_bytes([*high, *low]);
         if length != 0 {
-            *field = u16::try_from(by)
+            [*high, *low] = u16::try_from(by)
                 .ok()
                 .and_then(|by| length.checked_sub(by))
                 .ok_or(Reason::BadOuterLength)?
@@ -79,31 +81,37 @@ fn memory_or(otherwise: Reason) -> impl FnOnce(Error) -> Reason {
     }
 }
 
-impl EncapReceive for Decapsulator {
-    #[inline]
-    fn receive(&self, mut skb: SkBuff) -> Verdict {
-        let result = match self.encapsulation {
-            Encapsulation::Direct(protocol) => self
-                .decapsulate(&mut skb, udp::HEADER_LEN_BYTES)
-                .map(|()| protocol),
-            Encapsulation::Gue => self.receive_gue(&mut skb),
-        };
-        match result {
-            Ok(protocol) => Verdict::Deliver(skb, protocol),
-            Err(reason) => Verdict::Drop(skb, reason.number()),
-        }
-    }
+/// Outer headers that are taken off one packet at most: UDP may carry UDP, and so on, in one packet.
+///
+/// Each header may ask for a checksum over all that is behind it, and a packet of 64 KiB has room for
+/// thousands. Seven of the longest headers fit, fifty of those that there are reasons for.
+const MOST_OUTER_HEADERS_LEN_BYTES: usize = 1024;
+
+/// What is in front of a tunnelled packet, the UDP header first.
+struct OuterHeaders {
+    len_bytes: usize,
+    protocol: InnerProtocol,
+    remote_checksum: Option<RemoteChecksumField>,
 }
 
-impl Decapsulator {
-    /// Takes the headers off a GUE packet.
+impl OuterHeaders {
+    /// A UDP header and nothing else.
     #[inline]
-    fn receive_gue(&self, skb: &mut SkBuff) -> Result<InnerProtocol, Reason> {
+    fn udp(protocol: InnerProtocol) -> Self {
+        Self {
+            len_bytes: udp::HEADER_LEN_BYTES,
+            protocol,
+            remote_checksum: None,
+        }
+    }
+
+    /// Reads those of a GUE packet.
+    #[inline]
+    fn read_gue(skb: &mut SkBuff) -> Result<Self, Reason> {
         match Start::parse(payload(skb, header::BASE_LEN_BYTES, Reason::Truncated)?)? {
-            Start::Direct { protocol } => {
-                self.decapsulate(skb, udp::HEADER_LEN_BYTES)?;
-                InnerProtocol::new(protocol).ok_or(Reason::GueProtocolZero)
-            }
+            Start::Direct { protocol } => InnerProtocol::new(protocol)
+                .map(Self::udp)
+                .ok_or(Reason::GueProtocolZero),
             Start::Header { len_bytes } => {
                 let header = Header::parse(payload(skb, len_bytes, Reason::GueBadHlen)?)?;
                 // The protocol is the last to be looked at, as in Linux, but nothing is changed in
@@ -111,48 +119,92 @@ impl Decapsulator {
                 if header.is_control() {
                     return Err(Reason::GueControl);
                 }
-                let protocol =
-                    InnerProtocol::new(header.proto_ctype()).ok_or(Reason::GueProtocolZero)?;
-                let outer_len = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
-                self.decapsulate(skb, outer_len)?;
-                if let Some(remote) = header.remote_checksum() {
-                    self.process_remote_checksum(skb, header.proto_ctype(), remote)
-                        .map_err(memory_or(Reason::GueBadRemcsum))?;
-                }
-                Ok(protocol)
+                Ok(Self {
+                    len_bytes: udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes()),
+                    protocol: InnerProtocol::new(header.proto_ctype())
+                        .ok_or(Reason::GueProtocolZero)?,
+                    remote_checksum: header.remote_checksum(),
+                })
             }
         }
+    }
+}
+
+impl EncapReceive for Decapsulator {
+    #[inline]
+    fn receive(&self, mut skb: SkBuff) -> Verdict {
+        match self.decapsulate(&mut skb) {
+            Ok(OuterHeaders {
+                protocol,
+                remote_checksum: None,
+                ..
+            }) => Verdict::Deliver(skb, protocol),
+            Ok(OuterHeaders {
+                protocol,
+                remote_checksum: Some(remote),
+                ..
+            }) => self.deliver_with_remote_checksum(skb, protocol, remote),
+            Err(reason) => Verdict::Drop(skb, reason.number()),
+        }
+    }
+}
+
+impl Decapsulator {
+    /// Takes the outer headers after IP off a packet.
+    ///
+    /// What others see who share the packet, its bytes, is changed last.
+    #[inline]
+    fn decapsulate(&self, skb: &mut SkBuff) -> Result<OuterHeaders, Reason> {
+        let headers = match self.encapsulation {
+            Encapsulation::Direct(protocol) => OuterHeaders::udp(protocol),
+            Encapsulation::Gue => OuterHeaders::read_gue(skb)?,
+        };
+        skb.decapsulate(headers.len_bytes)
+            .map_err(|error| match error {
+                EBADMSG => Reason::StrayChecksum,
+                ENOMEM => Reason::NoMemory,
+                _ => Reason::Truncated,
+            })?;
+        if skb.outer_headers_len() > MOST_OUTER_HEADERS_LEN_BYTES {
+            return Err(Reason::NestedTooDeep);
+        }
+        self.outer.shorten(skb, headers.len_bytes)?;
+        Ok(headers)
     }
 
     /// Sees to the checksum that the sender of a packet, which begins with a header of `protocol`,
     /// has left to us.
+    // Not inlined: most packets have none, and should not save registers for it.
+    #[inline(never)]
+    fn deliver_with_remote_checksum(
+        &self,
+        mut skb: SkBuff,
+        protocol: InnerProtocol,
+        remote: RemoteChecksumField,
+    ) -> Verdict {
+        match self.process_remote_checksum(&mut skb, protocol, remote) {
+            Ok(()) => Verdict::Deliver(skb, protocol),
+            Err(error) => {
+                let reason = memory_or(Reason::GueBadRemcsum)(error);
+                Verdict::Drop(skb, reason.number())
+            }
+        }
+    }
+
     #[inline]
     fn process_remote_checksum(
         &self,
         skb: &mut SkBuff,
-        protocol: u8,
+        protocol: InnerProtocol,
         remote: RemoteChecksumField,
     ) -> Result {
         let payload = skb.header(remote.payload_needed())?;
-        let how = if remote.is_of_transport_header(protocol, payload) {
+        let how = if remote.is_of_transport_header(protocol.number(), payload) {
             self.remote_checksum
         } else {
             RemoteChecksum::Compute
         };
         skb.process_remote_checksum(remote.start(), remote.offset(), how)
-    }
-
-    /// Takes the first `len` bytes, the outer headers after IP, off the packet.
-    ///
-    /// What others see who share the packet, its bytes, is changed last.
-    #[inline]
-    fn decapsulate(&self, skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
-        skb.decapsulate(len).map_err(|error| match error {
-            EBADMSG => Reason::StrayChecksum,
-            ENOMEM => Reason::NoMemory,
-            _ => Reason::Truncated,
-        })?;
-        self.outer.shorten(skb, len)
     }
 }
 
@@ -167,6 +219,7 @@ fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Rea
 }
 
 impl GroTunnel for Decapsulator {
+    #[inline]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         match self.encapsulation {
             Encapsulation::Direct(protocol) => Ok(protocol),
@@ -184,8 +237,7 @@ impl GroTunnel for Decapsulator {
                         if header.is_control() {
                             return Err(NoMerge);
                         }
-                        packet.compare_held(len_bytes)?;
-                        packet.pull(len_bytes)?;
+                        packet.take_header(len_bytes)?;
                         if let Some(remote) = header.remote_checksum() {
                             packet.process_remote_checksum(
                                 remote.start(),
@@ -200,6 +252,7 @@ impl GroTunnel for Decapsulator {
         }
     }
 
+    #[inline]
     fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)> {
         match self.encapsulation {
             Encapsulation::Direct(protocol) => Ok((protocol, 0)),

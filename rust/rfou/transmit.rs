@@ -11,7 +11,7 @@ use net::{
     icmp::QuotedPacket,
     ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},
     skb::GsoType,
-    udp::{self, Checksum, PortNumber},
+    udp::{self, Checksum, Ports},
     udp_tunnel::InnerProtocol,
     Skb,
 };
@@ -42,8 +42,8 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
     ) -> Result<u8> {
         let (checksum, gso_type) = outer_checksum::<F>(config);
         skb.handle_offloads(gso_type)?;
-        let source = source_port(skb, config)?;
-        udp::push_header(skb, source, config.destination_port(), checksum, flow)?;
+        let ports = ports(skb, config)?;
+        udp::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
         Ok(protocol::UDP)
     }
 
@@ -90,14 +90,13 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
             }
         }
         skb.handle_offloads(gso_type)?;
-        let source = source_port(skb, config)?;
-        header
-            .emit(skb.push(header.len_bytes())?)
-            .map_err(|_| EINVAL)?;
+        let ports = ports(skb, config)?;
         if header.remote_checksum.is_some() {
             skb.leave_checksum_to_receiver();
         }
-        udp::push_header(skb, source, config.destination_port(), checksum, flow)?;
+        udp::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
+            header.emit(to).map_err(|_| EINVAL)
+        })?;
         Ok(protocol::UDP)
     }
 
@@ -130,11 +129,15 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
     }
 }
 
-/// The source port that the user wants, or the inner flow's.
+/// The ports that the user wants; the source port may be the inner flow's.
 #[inline]
-fn source_port(skb: &mut Skb<'_>, config: &EncapConfig) -> Result<PortNumber> {
-    match config.source_port().specific() {
-        Some(_) => Ok(config.source_port()),
-        None => udp::flow_source_port(skb),
-    }
+fn ports(skb: &mut Skb<'_>, config: &EncapConfig) -> Result<Ports> {
+    let source = match config.source_port().specific() {
+        Some(_) => config.source_port(),
+        None => udp::flow_source_port(skb)?,
+    };
+    Ok(Ports {
+        source,
+        destination: config.destination_port(),
+    })
 }
