@@ -26,6 +26,10 @@ soak: ## hostile packets, timing and failing memory at length, on the debug kern
 test-broken: ## see that tests fail: builds with a fault put in on purpose
 	@scripts/test-broken
 
+.PHONY: bench
+bench: ## measure rfou against Linux's fou: build/bench/results.json, a report and plots
+	@scripts/bench
+
 .PHONY: fuzz
 fuzz: ## fuzz the wire codec on this machine (SECONDS=600 for each target)
 	@scripts/fuzz $(or $(SECONDS),600)

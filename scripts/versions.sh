@@ -26,5 +26,8 @@ LINT_PACKAGES="clang-format python3-pip shellcheck"
 # From PyPI, as Debian has no package of it.
 RUFF_VERSION=0.17.6
 
+# make bench: plots. From PyPI, as Debian's package comes with a desktop's libraries.
+MATPLOTLIB_VERSION=3.10.7
+
 # make fuzz. The newest that SUITE's rustc builds.
 CARGO_FUZZ_VERSION=0.13.0

@@ -1,6 +1,7 @@
 """In a guest that counts instructions: what each packet costs on each path.
 
-measure.py FRAMES OUT [PATTERN]   OUT: a JSON object per line; PATTERN: of paths, for a part only
+measure.py FRAMES OUT COLUMNS [PATTERN]   OUT: a JSON object per line; COLUMNS: plain, fou, rfou, or
+                                          several with commas; PATTERN: of paths, for a part only
 """
 
 import fnmatch
@@ -15,7 +16,7 @@ from hosts import run
 from paths import COUNTS, TRAIN, all_paths, all_references
 
 # Each is measured that often, after a first run that fills caches.
-REPEATS = 3
+REPEATS = 2
 
 
 class DeliveryError(AssertionError):
@@ -75,8 +76,8 @@ def observe(module, paths, frames, report):
 
 def main():
     """Measure what is wanted."""
-    frames = pathlib.Path(sys.argv[1])
-    pattern = sys.argv[3] if len(sys.argv) > 3 else "*"
+    frames, columns = pathlib.Path(sys.argv[1]), sys.argv[3].split(",")
+    pattern = sys.argv[4] if len(sys.argv) > 4 else "*"
     guest.start()
     with open(sys.argv[2], "w", encoding="ascii") as out:
 
@@ -84,7 +85,8 @@ def main():
             line = {"path": path.name, "column": column, "costs": costs, "came": came}
             print(json.dumps(line), file=out, flush=True)
 
-        for module in (None, "fou", "rfou"):
+        for column in columns:
+            module = None if column == "plain" else column
             paths = all_paths() if module else all_references()
             observe(module, [p for p in paths if fnmatch.fnmatch(p.name, pattern)], frames, report)
 

@@ -164,10 +164,13 @@ class Fou(GenericNetlink):
         [reply] = self.do(GET, *attributes)
         return parse_attributes(reply[4:])
 
+    def dump_raw(self):
+        """`FOU_CMD_GET` for all: a message for each port, as it came."""
+        return self.call(self.family, GET, b"", flags=NLM_F_DUMP)
+
     def dump(self):
         """`FOU_CMD_GET` for all: a list of each port's attributes."""
-        replies = self.call(self.family, GET, b"", flags=NLM_F_DUMP)
-        return [parse_attributes(reply[4:]) for reply in replies]
+        return [parse_attributes(reply[4:]) for reply in self.dump_raw()]
 
     def delete_all(self):
         """Delete each port by what the dump says of it."""

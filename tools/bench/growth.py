@@ -1,0 +1,119 @@
+"""In a guest that counts instructions: what ports, tunnels and namespaces cost that are not used.
+
+growth.py FRAMES OUT   OUT: a JSON object per line
+"""
+
+import json
+import pathlib
+import sys
+
+import fou_netlink as nl
+import guest
+from fou_netlink import Fou
+from hosts import make_netns, remove_netns, run
+from paths import FULL, Path
+
+PORTS = (1, 10, 100, 1000, 10000)
+TUNNELS = (1, 10, 100, 1000, 10000)
+NAMESPACES = (1, 10, 100, 1000)
+COUNT = 4000
+RECEIVE = Path("receive", "gue", 4, FULL)
+TRANSMIT = Path("transmit", "gue", 4, FULL)
+
+
+def cost(path, frames):
+    """Instructions per packet."""
+    guest.load(frames / path.frames)
+    guest.fire(path.kind, COUNT // 10)
+    return guest.fire(path.kind, COUNT)[0] / COUNT
+
+
+def timed(work):
+    """Nanoseconds, that is instructions, of some work, the caller's own included."""
+    start = guest.now_ns()
+    work()
+    return guest.now_ns() - start
+
+
+def with_ports(client, frames, report):
+    """More and more ports: of packets, of adding one more, of a dump, of deleting the oldest."""
+    [used] = guest.add_ports(client, RECEIVE.encap, 4, 1)
+    further = []
+    for number in PORTS:
+        while len(further) < number - 1:
+            port = guest.FURTHER_PORTS + len(further)
+            client.add(*guest.port_attributes("gue", 4, port))
+            further.append(port)
+        report("packet received", "ports", number, cost(RECEIVE, frames))
+        probe = guest.port_attributes("gue", 4, guest.FURTHER_PORTS - 1)
+        key = [pair for pair in probe if pair[0] in (nl.PORT, nl.AF)]
+        client.add(*probe)
+        client.delete(*key)
+        report("port added", "ports", number, timed(lambda: client.add(*probe)))  # noqa: B023
+        client.delete(*key)
+        report("ports listed, each", "ports", number, timed(client.dump_raw) / number)
+        oldest = [(nl.PORT, nl.be16(used)), (nl.AF, nl.u8(2))]
+        report("oldest port shown", "ports", number, timed(lambda: client.get(*oldest)))  # noqa: B023
+    guest.delete_ports(client, 4, [used, *further])
+
+
+def with_tunnels(client, frames, report):
+    """More and more devices, to other hosts."""
+    ports = guest.add_ports(client, "gue", 4, 1)
+    made = 1
+    for number in TUNNELS:
+        lines = []
+        while made < number:
+            remote = f"198.18.{made >> 8}.{made & 255}"
+            lines.append(
+                f"link add more{made} type ipip local {guest.LOCAL[4]} remote {remote}"
+                f" encap gue encap-sport auto encap-dport {guest.GUE_PORT}"
+            )
+            made += 1
+        guest.batch(*lines)
+        report("packet received", "tunnels", number, cost(RECEIVE, frames))
+        report("packet sent", "tunnels", number, cost(TRANSMIT, frames))
+    # Together, as each alone waits for readers of RCU.
+    run("modprobe", "dummy", check=False)
+    guest.batch(*(f"link set more{at} group 7" for at in range(1, made)), "link del group 7")
+    guest.delete_ports(client, 4, ports)
+
+
+def with_namespaces(client, frames, report):
+    """More and more namespaces, in each of which the module has its state."""
+    ports = guest.add_ports(client, "gue", 4, 1)
+    made = []
+    for number in NAMESPACES:
+        while len(made) < number - 1:
+            made.append(f"more{len(made)}")
+            make_netns(made[-1])
+        report("packet received", "namespaces", number, cost(RECEIVE, frames))
+    for name in made:
+        remove_netns(name)
+    guest.delete_ports(client, 4, ports)
+
+
+def main():
+    """Measure both modules."""
+    frames = pathlib.Path(sys.argv[1])
+    guest.start()
+    with open(sys.argv[2], "w", encoding="ascii") as out:
+        for module in ("fou", "rfou"):
+
+            def report(what, against, number, value):
+                line = {"what": what, "against": against, "number": number}
+                line |= {"column": module, "value": value}  # noqa: B023
+                print(json.dumps(line), file=out, flush=True)
+
+            guest.use(module)
+            client = Fou()
+            guest.tunnel("gue", 4)
+            with_ports(client, frames, report)
+            with_tunnels(client, frames, report)
+            with_namespaces(client, frames, report)
+            guest.batch("link del tun1")
+            client.close()
+
+
+if __name__ == "__main__":
+    main()
