@@ -40,7 +40,11 @@ struct Rfou {
 impl kernel::Module for Rfou {
     fn init(module: &'static ThisModule) -> Result<Self> {
         Self::register(module).inspect_err(|error| {
-            if *error == EEXIST {
+            if *error == EEXIST && cfg!(CONFIG_NET_FOU = "y") {
+                pr_err!(
+                    "this kernel has fou built in: it must be one with CONFIG_NET_FOU=m, or n\n"
+                );
+            } else if *error == EEXIST {
                 pr_err!("another module does FOU already: unload it first (rmmod fou6 fou)\n");
             }
         })
