@@ -30,13 +30,9 @@ pub fn write(path: &Path, flavour: Flavour, shots: impl Iterator<Item = Shot>) -
     })?;
     let mut number = 0;
     for shot in shots {
-        let virtio: String = shot
-            .virtio
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let virtio: Vec<String> = shot.virtio.iter().map(|b| format!("{b:02x}")).collect();
         let cuts: Vec<String> = shot.cuts.iter().map(usize::to_string).collect();
-        let comment = format!("{} {virtio} {}", flavour.name(), cuts.join(","));
+        let comment = format!("{} {} {}", flavour.name(), virtio.concat(), cuts.join(","));
         writer.write_pcapng_block(EnhancedPacketBlock {
             interface_id: 0,
             timestamp: Duration::from_micros(number),

@@ -124,7 +124,7 @@ fn mutate(rng: &mut ChaCha8Rng, shot: &mut Shot) {
                 .and_then(|at| shot.bytes.get_mut(at))
             {
                 *byte = match rng.random_range(0..3) {
-                    0 => *byte ^ 1 << rng.random_range(0..8),
+                    0 => *byte ^ (1 << rng.random_range(0..8)),
                     1 => [0, 0xff, 0x80, 0x7f][rng.random_range(0..4)],
                     _ => rng.random(),
                 };
@@ -177,7 +177,7 @@ fn sum(bytes: &[u8]) -> u32 {
     fold(
         bytes
             .chunks(2)
-            .map(|pair| u64::from(pair[0]) << 8 | u64::from(pair.get(1).copied().unwrap_or(0)))
+            .map(|pair| (u64::from(pair[0]) << 8) | u64::from(pair.get(1).copied().unwrap_or(0)))
             .sum(),
     )
     .into()
