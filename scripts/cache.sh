@@ -36,6 +36,20 @@ cache_begin() {
 
 cache_finish() { touch "$1/.complete"; }
 
+# beside COMMAND...: run COMMAND in the background, as a process group of its own, for
+# a shell without job control has it ignore interrupts; end_beside, which is to be
+# called at the end, however it comes, ends it. $beside is its number, for wait.
+beside=
+beside() {
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	set -m
+	"$@" </dev/null &
+	beside=$!
+	set +m
+}
+end_beside() { [ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; }
+
 # long_step LOG TITLE COMMAND...: run COMMAND with its output in the cache's
 # log/LOG, saying every 20 s how long it has taken and what its last line was.
 long_step() {
