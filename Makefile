@@ -46,6 +46,10 @@ modules: ## build rfou.ko for the running kernel, or for the prepared kernel tre
 install: ## install what `make modules` built, for the running kernel (root)
 	@scripts/install-module
 
+.PHONY: uninstall
+uninstall: ## remove what `make install` installed, for every kernel (root)
+	@scripts/uninstall-module
+
 .PHONY: lint
 lint: ## rustfmt, clippy, shellcheck, ruff, C style
 	@scripts/lint

@@ -41,8 +41,12 @@ def has_family():
 
 
 def test_linux_fou_is_refused_while_rfou_is_loaded(hosts):
+    before = kernel_log().splitlines()
     done = run("modprobe", "fou", check=False)
     assert done.returncode != 0 and not loaded("fou")
+    assert "resource busy" in done.stderr
+    said = [line for line in kernel_log().splitlines() if line not in before]
+    assert not any("fou" in line for line in said), "Linux's fou does not say why"
     hosts[0].ip("fou", "add", "port", "5555", "ipproto", "4")
     assert "port 5555" in hosts[0].ip("fou", "show").stdout, "rfou goes on as before"
 
@@ -175,10 +179,15 @@ def test_installed_module_is_loaded_by_its_own_name_by_fous_and_on_demand(
         run(*ask)
         assert loaded("rfou") and not loaded("fou"), f"after {' '.join(ask)}"
         run("rmmod", "rfou")
-    run("rmmod", "rfou6")
-    run("modprobe", "fou6")
-    assert loaded("rfou6") and not loaded("fou6")
-    # And back: without the file, fou is Linux's own.
-    pathlib.Path("/etc/modprobe.d/rfou.conf").unlink()
+    # Linux's fou6 brings fou.
+    for ask in (["modprobe", "rfou6"], ["modprobe", "fou6"]):
+        run("rmmod", "rfou6")
+        run(*ask)
+        assert loaded("rfou6") and loaded("rfou"), f"after {' '.join(ask)}"
+        assert not loaded("fou6") and not loaded("fou")
+        run("rmmod", "rfou")
+    # And back.
+    run(top / "scripts" / "uninstall-module")
+    assert run("modprobe", "rfou", check=False).returncode != 0
     run("modprobe", "fou")
     assert loaded("fou") and not loaded("rfou")
