@@ -1,7 +1,9 @@
 """Generate packets for receive.py: packets.py OUTPUT [--seed N] [--count N]
 
-Valid ones, valid ones with a field changed, cut short, or with noise behind the UDP header. A line
-of JSON each: [kind, IP version, bytes in hexadecimal], the same ones for the same seed.
+First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
+that is wrong. Then N at random: valid ones, valid ones with a field changed, cut short, or with
+noise behind the UDP header. A line of JSON each: [kind, IP version, bytes in hexadecimal], the same
+ones for the same seed.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import struct
 from ports import PORTS
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.packet import Raw
 from wire import add_up, fold
 
 
@@ -86,8 +89,74 @@ def datagram(rng, version, port, payload):
     return bytes(head / udp / payload)
 
 
+def formats(how):
+    """What a port takes, one packet of each format, as it stands behind the UDP header."""
+    head = IP(src="10.1.1.1", dst="10.1.1.2", id=1)
+    v4 = bytes(head / ICMP(id=1) / b"four")
+    v6 = bytes(IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(id=1, data=b"six"))
+    gre = bytes(GRE(proto=0x0800)) + v4
+    if not how.startswith("gue"):
+        return [{"4": v4, "41": v6, "47": gre}.get(how.split()[1], b"of no protocol")]
+    tcp = seed_of(bytes(head / TCP(sport=1000, dport=9) / b"tcp"), 36, 20)
+    # The source port is such that the checksum becomes 0.
+    zero = bytearray(seed_of(bytes(head / UDP(sport=0, dport=9) / b"zero"), 26, 20))
+    struct.pack_into("!H", zero, 20, add_up(zero[20:]) ^ 0xFFFF)
+    return [
+        v4,
+        v6,
+        bytes.fromhex("00040000") + v4,
+        bytes.fromhex("00290000") + v6,
+        bytes.fromhex("02040000deadbeefcafef00d") + v4,
+        bytes.fromhex("002f0000") + gre,
+        bytes.fromhex("020400018000000000140024") + tcp,
+        bytes.fromhex("030400018000000000150024deadbeef") + tcp,
+        bytes.fromhex("02040001800000000014001a") + bytes(zero),
+    ]
+
+
+def around(version, port, payload, length=None, change=0, zero=False):
+    """An IP packet around a UDP datagram that says it is so long; a change to its checksum."""
+    if version == 4:
+        head = IP(src="192.0.2.1", dst="192.0.2.2", id=1, proto=17)
+        addresses = bytes(head)[12:20]
+    else:
+        head = IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17)
+        addresses = bytes(head)[8:40]
+    whole = 8 + len(payload)
+    length = whole if length is None else length
+    udp = struct.pack("!HHHH", 40000, port, length, 0)
+    # Right for as much as there is of that length.
+    total = add_up(addresses) + 17 + length + add_up((udp + payload)[: length or whole])
+    check = 0 if zero else (fold(total) ^ 0xFFFF or 0xFFFF) ^ change
+    return bytes(head / Raw(udp[:6] + struct.pack("!H", check) + payload))
+
+
+def systematic():
+    """One packet of each format to each port, and what can be wrong with it."""
+    for port, (version, how) in PORTS.items():
+        for payload in formats(how):
+            for zero in (False, True):
+                yield how, version, "whole", around(version, port, payload, zero=zero)
+                for cut in range(len(payload)):
+                    packet = around(version, port, payload[:cut], zero=zero)
+                    yield how, version, "cut at each byte", packet
+                whole = len(payload) + 8
+                for length in (0, 1, 7, 8, 9, 12, whole - 1, whole + 1, 0xFFFF):
+                    packet = around(version, port, payload, length, zero=zero)
+                    yield how, version, "outer length wrong", packet
+            for change in (0x0001, 0x0100, 0x8000, 0x1234):
+                packet = around(version, port, payload, change=change)
+                yield how, version, "outer checksum wrong", packet
+        # IP looks at its length before anything else, whatever is in it.
+        packet = around(version, port, formats(how)[0])
+        for cut in range(len(packet)):
+            yield how, version, "outer packet cut at each byte", packet[:cut]
+
+
 def packets(seed, count):
     """The packets: what kind of, IP version, bytes."""
+    for how, version, kind, packet in systematic():
+        yield f"{how}, IPv{version}: {kind}", version, packet
     rng = random.Random(seed)
     for _ in range(count):
         port = rng.choice(list(PORTS))
