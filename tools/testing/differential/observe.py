@@ -1,4 +1,4 @@
-"""Write down what a module does: observe.py OUTPUT [--packets FILE] [--transmit]
+"""Write down what a module does: observe.py OUTPUT [--packets FILE] [--transmit] [--netlink]
 
 In a guest. OUTPUT is a line of JSON for each input: [part, name, what was seen]. FILE is what
 packets.py wrote. Run once with each module; compare.py tells the difference.
@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
 
+import netlink  # noqa: E402
 import receive  # noqa: E402
 import transmit  # noqa: E402
 from hosts import two_hosts  # noqa: E402
@@ -35,6 +36,7 @@ def main():
     parser.add_argument("output")
     parser.add_argument("--packets", help="packets to receive")
     parser.add_argument("--transmit", action="store_true", help="transmit, in every way")
+    parser.add_argument("--netlink", action="store_true", help="ask for ports, in every way")
     options = parser.parse_args()
     put_off_nothing()
     with open(options.output, "w", encoding="ascii") as output:
@@ -48,6 +50,9 @@ def main():
         if options.transmit:
             with two_hosts() as hosts:
                 transmit.observe(hosts, reporter("transmit"))
+        if options.netlink:
+            with two_hosts() as hosts:
+                netlink.observe(hosts, reporter("netlink"))
         if options.packets:
             with two_hosts() as hosts:
                 receive.observe(hosts, reporter("receive"), options.packets)

@@ -1,0 +1,258 @@
+"""What the netlink interface answers to every combination of attributes.
+
+Answers are written down whole, but for the numbers that the kernel or this program has chosen: the
+family's, the sender's and the request's. What an extended acknowledgement says stands apart, as
+rfou gives reasons where Linux's fou gives none.
+"""
+
+import errno
+import itertools
+import pathlib
+import struct
+
+import fou_netlink as nl
+
+ATTRIBUTES = {
+    nl.PORT: "port",
+    nl.AF: "af",
+    nl.IPPROTO: "ipproto",
+    nl.TYPE: "type",
+    nl.REMCSUM_NOPARTIAL: "nopartial",
+    nl.LOCAL_V4: "local_v4",
+    nl.LOCAL_V6: "local_v6",
+    nl.PEER_V4: "peer_v4",
+    nl.PEER_V6: "peer_v6",
+    nl.PEER_PORT: "peer_port",
+    nl.IFINDEX: "ifindex",
+}
+VALID = {
+    nl.PORT: [nl.be16(5555)],
+    nl.AF: [nl.u8(2), nl.u8(10)],
+    nl.IPPROTO: [nl.u8(4)],
+    nl.TYPE: [nl.u8(nl.DIRECT), nl.u8(nl.GUE)],
+    nl.REMCSUM_NOPARTIAL: [b""],
+    nl.LOCAL_V4: [nl.v4("192.0.2.1")],
+    nl.LOCAL_V6: [nl.v6("2001:db8::1")],
+    nl.PEER_V4: [nl.v4("192.0.2.2")],
+    nl.PEER_V6: [nl.v6("2001:db8::2")],
+    nl.PEER_PORT: [nl.be16(7777)],
+    # Of eth0, which comes to it.
+    nl.IFINDEX: [],
+}
+# Out of range, too short, too long, or of no meaning together with others.
+BAD = {
+    nl.PORT: [nl.be16(0), b"\x15", bytes(3), b""],
+    nl.AF: [nl.u8(0), nl.u8(7), struct.pack("=H", 10), b""],
+    nl.IPPROTO: [nl.u8(0), nl.u8(255), struct.pack("=H", 41), b""],
+    nl.TYPE: [nl.u8(0), nl.u8(3), struct.pack("=I", 2), b""],
+    nl.REMCSUM_NOPARTIAL: [nl.u8(0)],
+    nl.LOCAL_V4: [nl.v4("0.0.0.0"), nl.v4("192.0.2.77"), nl.v4("224.0.0.1"), bytes(3), bytes(5)],
+    nl.LOCAL_V6: [nl.v6("::"), nl.v6("fe80::77"), nl.v6("::ffff:192.0.2.1"), bytes(15), bytes(17)],
+    nl.PEER_V4: [nl.v4("0.0.0.0"), nl.v4("198.51.100.1"), bytes(3)],
+    nl.PEER_V6: [nl.v6("::"), nl.v6("fe80::77"), bytes(15), bytes(17)],
+    nl.PEER_PORT: [nl.be16(0), b"\x15"],
+    nl.IFINDEX: [nl.s32(0), nl.s32(-1), nl.s32(12345), b"\0\0"],
+}
+# What bad ones stand among.
+AMONG = (
+    [nl.PORT, nl.IPPROTO, nl.TYPE],
+    [nl.PORT, nl.IPPROTO, nl.TYPE, nl.LOCAL_V4, nl.PEER_V4, nl.PEER_PORT, nl.IFINDEX],
+    [nl.PORT, nl.AF, nl.IPPROTO, nl.TYPE, nl.LOCAL_V6, nl.PEER_V6, nl.PEER_PORT, nl.IFINDEX],
+)
+# What says nothing of which port is meant.
+NO_KEYS = (nl.IPPROTO, nl.TYPE, nl.REMCSUM_NOPARTIAL)
+# Ports that are there when requests name them, or others like them.
+PRESENT = (
+    [(nl.PORT, nl.be16(5555)), (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.TYPE, nl.u8(nl.GUE))],
+    [
+        (nl.PORT, nl.be16(5555)),
+        (nl.LOCAL_V4, nl.v4("192.0.2.11")),
+        (nl.IPPROTO, nl.u8(47)),
+        (nl.TYPE, nl.u8(nl.DIRECT)),
+    ],
+    [
+        (nl.PORT, nl.be16(5555)),
+        (nl.AF, nl.u8(10)),
+        (nl.TYPE, nl.u8(nl.GUE)),
+        (nl.REMCSUM_NOPARTIAL, b""),
+    ],
+    [(nl.PORT, nl.be16(5556)), (nl.IPPROTO, nl.u8(4)), (nl.TYPE, nl.u8(nl.DIRECT))],
+)
+
+
+def combinations(ifindex, lookup):
+    """Attributes to send: in which group, and numbers with their bytes.
+
+    For lookup, those that do not say which port is meant are left as they are.
+    """
+    valid = {**VALID, nl.IFINDEX: [nl.s32(ifindex)]}
+    ways = {
+        number: values[:1] if lookup and number in NO_KEYS else [None, *values]
+        for number, values in valid.items()
+    }
+    for values in itertools.product(*ways.values()):
+        yield "valid", list(zip(valid, values, strict=True))
+    for among in AMONG[:1] if lookup else AMONG:
+        # The last address family is the one that the addresses are of.
+        base = {number: valid[number][-1 if number == nl.AF else 0] for number in among}
+        for pair in itertools.combinations(valid, 2):
+            for values in itertools.product(*([None, *valid[each], *BAD[each]] for each in pair)):
+                changed = {**dict.fromkeys(valid), **base, **dict(zip(pair, values, strict=True))}
+                yield "two of any kind", list(changed.items())
+
+
+def odd_messages():
+    """What no program of good manners sends: a name, and the bytes behind the header."""
+    good = [(nl.PORT, nl.be16(5555)), (nl.IPPROTO, nl.u8(4)), (nl.TYPE, nl.u8(nl.DIRECT))]
+    whole = b"".join(nl.attribute(*each) for each in good)
+    for cut in range(len(whole)):
+        yield f"cut after {cut} bytes", whole[:cut]
+    for number in (0, 12, 99, 0x3FFF):
+        yield f"attribute {number} besides", whole + nl.attribute(number, b"x")
+    for flag in (0x8000, 0x4000):
+        yield f"flag {flag:x}", b"".join(nl.attribute(n | flag, value) for n, value in good)
+    for number, values in BAD.items():
+        for value in values:
+            more = nl.attribute(number, value)
+            yield f"{ATTRIBUTES[number]} again, {value.hex()}", whole + more
+            yield f"{ATTRIBUTES[number]} before, {value.hex()}", more + whole
+    for length in (0, 3, 5, 0xFFFF):
+        yield f"attribute of {length} bytes", struct.pack("=HH", length, nl.PORT) + whole
+
+
+class Client:
+    """A netlink socket whose answers are kept as they are; and the reasons that they gave."""
+
+    def __init__(self):
+        self.fou = nl.Fou()
+        self.reasons = []
+
+    def ask(self, what, command, payload, flags=nl.NLM_F_ACK, version=1, reserved=0):
+        """Send a request: whether it is done, and a line of all that is answered."""
+        fou = self.fou
+        fou.sequence += 1
+        body = struct.pack("=BBH", command, version, reserved) + payload
+        head = (16 + len(body), fou.family, nl.NLM_F_REQUEST | flags, fou.sequence, 0)
+        fou.socket.send(struct.pack("=IHHII", *head) + body)
+        answers, kind = [], None
+        while kind not in (nl.NLMSG_ERROR, nl.NLMSG_DONE):
+            data = fou.socket.recv(1 << 15)
+            while data:
+                length, kind = struct.unpack_from("=IH", data)
+                last, data = data[:length], data[(length + 3) & ~3 :]
+                message, reason = split(last)
+                answers.append(self.mask(message))
+        number = -struct.unpack_from("=i", last, 16)[0]
+        if number or reason:
+            because = f"because {reason.hex()}" if reason else "for no reason"
+            self.reasons.append(f"{what}: {because}")
+        verdict = errno.errorcode.get(number, str(number)) if number else "done"
+        return not number, f"{what}: {verdict}: {' '.join(answers)}"
+
+    def dump(self, payload=b""):
+        """All ports."""
+        return self.ask("dump", nl.GET, payload, flags=nl.NLM_F_DUMP)[1]
+
+    def mask(self, message):
+        """A message as text, and a request in it, without the numbers that vary."""
+        data = bytearray(message)
+        heads = (0, 20) if struct.unpack_from("=H", data, 4)[0] == nl.NLMSG_ERROR else (0,)
+        for head in heads:
+            if struct.unpack_from("=H", data, head + 4)[0] == self.fou.family:
+                data[head + 4 : head + 6] = bytes(2)
+            data[head + 8 : head + 16] = bytes(8)
+        return data.hex()
+
+
+def split(message):
+    """A message as it would be without an extended acknowledgement, and that."""
+    _, kind, flags = struct.unpack_from("=IHH", message)
+    if not flags & nl.NLM_F_ACK_TLVS:
+        return message, b""
+    end = 20
+    if kind == nl.NLMSG_ERROR:
+        asked = struct.unpack_from("=I", message, 20)[0]
+        end += 16 if flags & nl.NLM_F_CAPPED else (asked + 3) & ~3
+    head = struct.pack("=IHH", end, kind, flags & ~nl.NLM_F_ACK_TLVS)
+    return head + message[8:end], message[end:]
+
+
+class Table:
+    """The ports that are there before each request, and are again behind it."""
+
+    def __init__(self, client, ports):
+        self.client = client
+        self.ports = ports
+        self.fill()
+
+    def fill(self):
+        """Make the table what it is to be."""
+        self.client.fou.delete_all()
+        for port in self.ports:
+            self.client.fou.add(*port)
+        self.full = self.client.dump()
+
+    def try_out(self, payload):
+        """Show, add, show, delete: each with the same attributes; all that is answered."""
+        client = self.client
+        seen = []
+
+        def ask(what, command):
+            done, line = client.ask(what, command, payload)
+            seen.append(line)
+            return done
+
+        ask("get", nl.GET)
+        if ask("add", nl.ADD):
+            ask("get", nl.GET)
+        # No attribute chooses among the ports.
+        seen.append(client.dump(payload))
+        if ask("delete", nl.DEL):
+            seen.append(client.dump())
+        if self.full not in seen[-2:]:
+            self.fill()
+        # As most change nothing, the table is not written down each time.
+        return [line if line != self.full else "dump: as before" for line in seen]
+
+
+def observe(hosts, report):
+    """Send all requests; report(name, what was answered), and of each the reasons apart."""
+    host = hosts[0]
+    host.ip("addr", "add", "192.0.2.11/24", "dev", "eth0")
+    # Closing a port waits for the readers of RCU: thousands of times.
+    pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n", encoding="ascii")
+    with host.inside():
+        client = Client()
+    ifindex = host.link("eth0")["ifindex"]
+
+    def report_both(group, name, seen):
+        report(f"{group}, {state}, {name}", seen)
+        if client.reasons:
+            report(f"reasons, {state}, {group}, {name}", client.reasons)
+        client.reasons = []
+
+    for ports in ((), PRESENT):
+        table = Table(client, ports)
+        state = f"{len(ports) or 'no'} ports"
+        report(f"valid, {state}, the ports that are there", [table.full])
+        known = set()
+        for group, pairs in combinations(ifindex, lookup=bool(ports)):
+            given = [(number, value) for number, value in pairs if value is not None]
+            payload = b"".join(nl.attribute(*each) for each in given)
+            if payload not in known:
+                known.add(payload)
+                words = (f"{ATTRIBUTES[number]}={value.hex()}" for number, value in given)
+                report_both(group, " ".join(words), table.try_out(payload))
+        for name, payload in odd_messages():
+            report_both("odd messages", name, table.try_out(payload))
+        for command, flags, version, reserved in itertools.product(
+            range(6), (nl.NLM_F_ACK, nl.NLM_F_DUMP), (0, 1, 2), (0, 1)
+        ):
+            name = f"command {command}, flags {flags:x}, version {version}, reserved {reserved}"
+            payload = nl.attribute(nl.PORT, nl.be16(5556))
+            options = {"flags": flags, "version": version, "reserved": reserved}
+            _, line = client.ask("request", command, payload, **options)
+            report_both("odd headers", name, [line])
+            table.fill()
+    client.fou.delete_all()
+    client.fou.close()
