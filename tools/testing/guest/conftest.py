@@ -47,6 +47,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_configure(config):
     """Say which markers there are."""
     config.addinivalue_line("markers", "rfou_only: Linux's fou does this otherwise")
+    config.addinivalue_line("markers", "shows_both: Linux's fou is wrong here, and shown to be")
     config.addinivalue_line("markers", "stock_only: the debug kernel has not what it takes")
     config.addinivalue_line("markers", "debug_only: needs the debug kernel's checkers")
     config.addinivalue_line(

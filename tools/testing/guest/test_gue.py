@@ -117,22 +117,24 @@ def test_remote_checksum_is_put_in_by_a_port_that_does_not_leave_it(hosts, fou, 
     assert seen[:36] + seen[38:] == tcp[:36] + tcp[38:], "nothing else is changed"
 
 
-@pytest.mark.rfou_only
-def test_remote_checksum_from_an_odd_byte_on_or_of_zero_is_right(hosts, fou):
+@pytest.mark.shows_both
+def test_remote_checksum_from_an_odd_byte_on_or_of_zero_is_right(hosts, fou, module):
     """Linux sums from an odd byte on as from an even one, and writes 0: for UDP, none."""
     link = receiver(hosts)
     hosts[1].ip("fou", "del", "port", PORT)
     add_nopartial(hosts[1], PORT)
     head = INNER[:20]
-    for start, field, data in (
-        (21, 23, b"\x77\x12\x34\x00\x00\x56"),
-        (20, 22, b"\xff\xff\x00\x00"),
+    for start, field, data, of_linux in (
+        (21, 23, b"\x77\x12\x34\x00\x00\x56", expected_checksum(b"\0\x12\x34\x00\x00\x56")),
+        (20, 22, b"\xff\xff\x00\x00", b"\0\0"),
     ):
         payload = struct.pack("!IIHH", 0x02040001, 0x80000000, start, field) + head + data
         with Capture(hosts[0], "eth0") as wire, Capture(hosts[1], "tun1") as tunnel:
             wire.socket.send(bytes(link / around(payload)))
             [seen] = tunnel.frames(lambda f: True)
-        assert seen[field : field + 2] == expected_checksum(data[start - 20 :])
+        right = expected_checksum(data[start - 20 :])
+        assert right != of_linux
+        assert seen[field : field + 2] == (of_linux if module == "fou" else right)
 
 
 def expected_checksum(covered):

@@ -93,6 +93,7 @@ def test_iproute2_adds_shows_and_deletes(hosts):
     assert udp_ports(h1) == [5555] and udp_ports(h1, 6) == []
 
 
+@pytest.mark.shows_both
 def test_dump_of_many_ports_shows_each_once(fou, module):
     wanted = range(10000, 12000)
     for number in wanted:
