@@ -1,12 +1,19 @@
 """GUE as peers see it: what is accepted, what is dropped and why, and tunnels of every kind."""
 
+import os
+import pathlib
 import struct
+import sys
 
 import pytest
 from drop_monitor import DropMonitor
 from hosts import Capture, add_nopartial, run
-from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
+
+from target import GUE_PORT, HOST_MAC, PEER_MAC, target  # noqa: E402
 
 PORT = 6080
 # The inner packet of gue-reference's vectors: an ICMP echo request.
@@ -42,6 +49,7 @@ VERDICTS = {
     "reserved flag": ("00040020", "RFOU_GUE_UNKNOWN_FLAG"),
     "reserved security": ("05045000" + "00" * 20, "RFOU_GUE_UNKNOWN_FLAG"),
     "fragment": ("020408000003040102030405", "RFOU_GUE_UNKNOWN_FLAG"),
+    "first fragment without its protocol": ("023b08000001040102030405", "RFOU_GUE_UNKNOWN_FLAG"),
     "protocol 0": ("00000000", "RFOU_GUE_PROTOCOL_ZERO"),
     "control message": ("20000000", "RFOU_GUE_CONTROL"),
     "experimental control message": ("20ff000052464f55", "RFOU_GUE_CONTROL"),
@@ -144,6 +152,39 @@ def expected_checksum(covered):
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ((total ^ 0xFFFF) or 0xFFFF).to_bytes(2, "big")
+
+
+@pytest.mark.soak_on_debug
+@pytest.mark.parametrize(
+    ("headers", "merged"),
+    [
+        (["02040000deadbeefcafef00d"], True),
+        (["02040000deadbeefcafef00d", "02040000deadbeefcafef00e"], False),
+        ([""], True),
+        (["", "00040000"], False),
+    ],
+    ids=["one header", "the last byte differs", "variant 1", "variants 0 and 1"],
+)
+def test_packets_with_the_same_header_alone_are_merged(headers, merged):
+    """Segments of one TCP flow, one after another, with these headers in turn."""
+    headers = [bytes.fromhex(header) for header in headers]
+    outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1", flags="DF")
+    frames = []
+    for number in range(50):
+        inner = IP(src="10.1.1.1", dst="10.0.0.1", flags="DF") / TCP(seq=100 * number, flags="A")
+        payload = headers[number % len(headers)] + bytes(inner / bytes(100))
+        frames.append(bytes(outer / UDP(sport=40000, dport=GUE_PORT) / payload))
+    with target("gro") as (host, tap), Capture(host, "tap0") as capture:
+        for frame in frames:
+            os.writev(tap, [bytes(10), frame])
+        # Not what the host's own tunnels have to say.
+        seen = capture.frames(lambda f: f[:14] == frames[0][:14], len(frames), timeout=0.5)
+    if merged:
+        before = len(frames[0]) - 100
+        assert len(seen) < len(frames)
+        assert sum(len(frame) - before for frame in seen) == 100 * len(frames), "nothing is lost"
+    else:
+        assert sorted(seen) == sorted(frames)
 
 
 def test_every_protocol_number_passes_gro_without_harm(hosts):
