@@ -1,4 +1,7 @@
-"""BPF programs at tc hooks that choose and read the encapsulation of a device in external mode."""
+"""BPF programs at tc hooks that choose and read the encapsulation of a device in external mode.
+
+An ipip device: sit has no such mode.
+"""
 
 import errno
 import json
