@@ -10,7 +10,7 @@ import struct
 import sys
 
 import pytest
-from hosts import Capture, add_nopartial, run, wait_until
+from hosts import Capture, Host, add_nopartial, run, wait_until
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import Ether
@@ -297,6 +297,19 @@ def test_row_11_checksum_that_starts_anywhere_is_sent_or_refused(hosts):
         sender.close()
         assert host.link("tun4")["stats64"]["tx"]["packets"] > 0
         assert tap
+
+
+def test_row_13_ports_go_with_their_namespace(hosts):
+    _, h2 = hosts
+    third = Host("h3")
+    h2.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", "h3")
+    for number in range(1, 20):
+        third.ip("fou", "add", "port", number, "ipproto", "4")
+        third.ip("-6", "fou", "add", "port", number, "ipproto", "41")
+    third.remove()
+    # The namespace's end takes its devices along, and their peers. A port that is left open does
+    # not stop it; the debug kernel's checkers see that.
+    wait_until(lambda: "v0" not in h2.ip("-br", "link").stdout, "the namespace ends", 30)
 
 
 @pytest.mark.soak_on_debug

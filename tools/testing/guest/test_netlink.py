@@ -8,7 +8,6 @@ import struct
 import fou_netlink as nl
 import pytest
 from fou_netlink import Fou, NetlinkError
-from hosts import Host, wait_until
 
 # There test_netlink_fuzz and test_memory go the same ways.
 pytestmark = pytest.mark.soak_on_debug
@@ -329,16 +328,3 @@ def test_ports_are_seen_in_their_own_namespace_alone(hosts, fou):
     hosts[1].ip("fou", "add", "port", "5555", "ipproto", "4")
     fou.delete(PORT)
     assert len(hosts[1].ip("fou", "show").stdout.splitlines()) == 1
-
-
-def test_ports_go_with_their_namespace(hosts):
-    _, h2 = hosts
-    third = Host("h3")
-    h2.ip("link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", "h3")
-    for number in range(1, 20):
-        third.ip("fou", "add", "port", number, "ipproto", "4")
-        third.ip("-6", "fou", "add", "port", number, "ipproto", "41")
-    third.remove()
-    # The namespace's end takes its devices along, and their peers; a port that held on to it
-    # would keep them.
-    wait_until(lambda: "v0" not in h2.ip("-br", "link").stdout, "the namespace ends", 30)
