@@ -4,8 +4,9 @@ import os
 import pathlib
 
 import pytest
+from drop_monitor import DropMonitor
 from fou_netlink import Fou
-from hosts import two_hosts
+from hosts import run, two_hosts
 
 
 @pytest.fixture
@@ -22,6 +23,15 @@ def fou(hosts):
         client = Fou()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="module")
+def drop_monitor():
+    """The kernel's drop monitor."""
+    run("modprobe", "drop_monitor", check=False)
+    monitor = DropMonitor()
+    yield monitor
+    monitor.close()
 
 
 @pytest.fixture(scope="session")

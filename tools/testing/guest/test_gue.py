@@ -6,9 +6,9 @@ import struct
 import sys
 
 import pytest
-from drop_monitor import DropMonitor
-from hosts import Capture, add_nopartial, run
+from hosts import Capture, add_nopartial
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
@@ -56,41 +56,52 @@ VERDICTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def drop_monitor():
-    """The kernel's drop monitor."""
-    run("modprobe", "drop_monitor", check=False)
-    monitor = DropMonitor()
-    yield monitor
-    monitor.close()
-
-
-def receiver(hosts):
+def receiver(hosts, version=4):
     """The second host receives GUE, and shows it on tun1."""
     h1, h2 = hosts
+    tunnel = "type ipip local 192.0.2.2 remote 192.0.2.1"
+    if version == 6:
+        tunnel = "type ip6tnl mode any local 2001:db8::2 remote 2001:db8::1"
     h2.batch(
-        f"fou add port {PORT} gue",
-        "link add tun1 type ipip local 192.0.2.2 remote 192.0.2.1",
+        f"fou add port {PORT} gue" + (" -6" if version == 6 else ""),
+        f"link add tun1 {tunnel}",
         "link set tun1 up",
     )
-    return Ether(src=h1.mac("eth0"), dst=h2.mac("eth0"), type=0x0800)
+    return Ether(src=h1.mac("eth0"), dst=h2.mac("eth0"))
 
 
-def around(payload, csum=True):
+def around(payload, csum=True, version=4):
     """A datagram to the port."""
     udp = UDP(sport=49155, dport=PORT) if csum else UDP(sport=49155, dport=PORT, chksum=0)
+    if version == 6:
+        return IPv6(src="2001:db8::1", dst="2001:db8::2") / udp / payload
     return IP(src="192.0.2.1", dst="192.0.2.2") / udp / payload
+
+
+# Over IPv6 it is the same code that looks: one of each kind of result.
+OVER_IPV6 = (
+    "variant 0",
+    "variant 1, IPv4",
+    "variant 2",
+    "nothing",
+    "Hlen past the end",
+    "private word missing",
+    "remcsum at the payload's end",
+    "control message",
+)
 
 
 @pytest.mark.soak_on_debug
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("name", VERDICTS)
-def test_header_is_accepted_or_dropped_for_its_reason(hosts, drop_monitor, name):
+@pytest.mark.parametrize(
+    ("version", "name"), [*((4, name) for name in VERDICTS), *((6, name) for name in OVER_IPV6)]
+)
+def test_header_is_accepted_or_dropped_for_its_reason(hosts, drop_monitor, version, name):
     head, verdict = VERDICTS[name]
     payload = head if isinstance(head, bytes) else bytes.fromhex(head) + INNER
-    link = receiver(hosts)
+    link = receiver(hosts, version)
     with Capture(hosts[0], "eth0") as wire, Capture(hosts[1], "tun1") as tunnel:
-        wire.socket.send(bytes(link / around(payload)))
+        wire.socket.send(bytes(link / around(payload, version=version)))
         if verdict in (TAKEN, COMPUTED):
             [seen] = tunnel.frames(lambda f: True)
             assert seen == (INNER if verdict == TAKEN else INNER[:-2] + b"\xff\xff")

@@ -1,0 +1,111 @@
+"""Why packets are dropped where it is not for GUE's header, and what is said without a number."""
+
+import os
+import socket
+import struct
+
+import pytest
+from hosts import run
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+pytestmark = [pytest.mark.rfou_only, pytest.mark.stock_only]
+
+PORT = 5555
+SOL_PACKET, PACKET_VNET_HDR = 263, 15
+GUE = bytes.fromhex("00040000")
+INNER = bytes(IP(src="10.1.1.1", dst="10.1.1.2", proto=253) / bytes(200))
+# What a port is for, and what is sent to it.
+PORTS = {"fou": ("ipproto 4", INNER), "gue": ("gue", GUE + INNER)}
+
+
+def add_port(host, version, what):
+    """A port of a host."""
+    host.ip(f"-{version}", "fou", "add", "port", PORT, *what.split())
+
+
+def datagram(version, payload):
+    """An IP packet to the port of the second host."""
+    if version == 4:
+        outer = IP(src="192.0.2.1", dst="192.0.2.2")
+    else:
+        outer = IPv6(src="2001:db8::1", dst="2001:db8::2")
+    return outer / UDP(sport=49155, dport=PORT) / payload
+
+
+def reason(hosts, drop_monitor, packet, virtio=bytes(10)):
+    """Why the second host drops an IP packet; `virtio`: what is to be done about it on the way."""
+    h1, h2 = hosts
+    with h1.inside():
+        sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with sender:
+        sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        sender.bind(("eth0", 0))
+        link = Ether(src=h1.mac("eth0"), dst=h2.mac("eth0"))
+        sender.send(virtio + bytes(link / packet))
+        mark = struct.pack("!HH", 49155, PORT)
+        return drop_monitor.reason_for(lambda packet: mark in packet)
+
+
+@pytest.mark.parametrize("encap", PORTS)
+def test_checksum_that_the_stack_has_lost(hosts, drop_monitor, encap):
+    """It starts in the IP header; where that was is overwritten when UDP takes up its own.
+
+    Over IPv6 that does not leave it to be computed.
+    """
+    what, payload = PORTS[encap]
+    add_port(hosts[1], 4, what)
+    lost = struct.pack("<BBHHHH", 1, 0, 0, 0, 24, 8)
+    assert reason(hosts, drop_monitor, datagram(4, payload), lost) == "RFOU_STRAY_CHECKSUM"
+
+
+@pytest.mark.parametrize("encap", PORTS)
+@pytest.mark.parametrize("version", [4, 6])
+def test_outer_length_that_is_less_than_the_headers(hosts, drop_monitor, version, encap):
+    """IP looks whether it fits, but not at what segment routing has taken out of another packet."""
+    h2 = hosts[1]
+    what, payload = PORTS[encap]
+    add_port(h2, version, what)
+    action = "End.DX4 nh4 192.0.2.2" if version == 4 else "End.DT6 table 255"
+    h2.ip("-6", "route", "add", "fc00::1/128", "encap", "seg6local", "action", *action.split(),
+          "dev", "eth0")  # fmt: skip
+    inner = bytearray(bytes(datagram(version, payload)))
+    field = 2 if version == 4 else 4
+    inner[field : field + 2] = b"\0\7"
+    around = IPv6(src="2001:db8::1", dst="fc00::1", nh=4 if version == 4 else 41)
+    assert reason(hosts, drop_monitor, around / bytes(inner)) == "RFOU_BAD_OUTER_LENGTH"
+
+
+def reload_rfou():
+    """Take the module out, and in again."""
+    run("rmmod", "rfou")
+    run("insmod", os.environ["RFOU_MODULE_FILE"])
+
+
+def test_core_has_a_reason_for_what_has_no_number(hosts, drop_monitor):
+    """The numbers are borrowed from modules that are not loaded, and given back when they are."""
+    variant_2 = bytes.fromhex("80040000")
+
+    def seen(payload=variant_2):
+        add_port(hosts[1], 4, "gue")
+        found = reason(hosts, drop_monitor, datagram(4, payload))
+        hosts[1].ip("fou", "del", "port", PORT)
+        return found
+
+    assert seen() == "RFOU_GUE_BAD_VARIANT"
+    try:
+        run("modprobe", "mac80211")
+        assert seen() == "INVALID_PROTO"
+        reload_rfou()
+        assert seen() == "RFOU_GUE_BAD_VARIANT", "Open vSwitch's number is free"
+        run("modprobe", "openvswitch")
+        assert seen() == "INVALID_PROTO"
+        reload_rfou()
+        assert seen() == "INVALID_PROTO"
+        assert seen(b"") == "PKT_TOO_SMALL"
+        assert seen(bytes.fromhex("20000000")) == "UNHANDLED_PROTO"
+    finally:
+        run("modprobe", "-r", "mac80211", "openvswitch", check=False)
+        reload_rfou()
+    assert seen() == "RFOU_GUE_BAD_VARIANT"
