@@ -77,6 +77,18 @@ def test_outer_length_that_is_less_than_the_headers(hosts, drop_monitor, version
     assert reason(hosts, drop_monitor, around / bytes(inner)) == "RFOU_BAD_OUTER_LENGTH"
 
 
+@pytest.mark.parametrize(
+    ("levels", "why"), [(84, "RFOU_GUE_CONTROL"), (85, "RFOU_NESTED_TOO_DEEP")]
+)
+def test_headers_in_each_other_up_to_a_kilobyte(hosts, drop_monitor, levels, why):
+    """The last says that it is a control message, if it is reached: 20 bytes of IP, 12 of each."""
+    add_port(hosts[1], 4, "gue")
+    packet = bytes.fromhex("20ff0000") + bytes(8)
+    for _ in range(levels - 1):
+        packet = bytes.fromhex("00110000") + struct.pack("!4H", 1, PORT, 8 + len(packet), 0) + packet
+    assert reason(hosts, drop_monitor, datagram(4, packet)) == why
+
+
 def reload_rfou():
     """Take the module out, and in again."""
     run("rmmod", "rfou")

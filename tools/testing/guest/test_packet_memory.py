@@ -1,0 +1,76 @@
+"""Where a packet's bytes lie while it is worked on, and who else points at them."""
+
+import os
+import pathlib
+import random
+import socket
+import struct
+import sys
+
+import pytest
+from hosts import Capture
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
+
+from target import GUE_PORT, HOST_MAC, NOPARTIAL_PORT, PEER_MAC, target  # noqa: E402
+
+# Remote checksum of a TCP header behind IPv4.
+REMCSUM = bytes.fromhex("020400018000000000140024")
+
+
+# Linux's fou stops the kernel.
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("kind", ["ipip", "gre"])
+def test_headers_that_do_not_fit_the_headroom(hosts, kind):
+    """A packet that comes in by a device that leaves little room goes out by a tunnel.
+
+    The tunnel device has a pointer to its IP header, and reads it when rfou is done.
+    """
+    h1, h2 = hosts
+    h2.batch(
+        f"link add tun1 type {kind} local 192.0.2.2 remote 192.0.2.1 encap gue encap-sport auto"
+        f" encap-dport {GUE_PORT} encap-csum encap-remcsum",
+        "link set tun1 up",
+    )
+    h1.batch(
+        f"fou add port {GUE_PORT} gue",
+        f"link add tun1 type {kind} local 192.0.2.1 remote 192.0.2.2",
+        "link set tun1 up",
+    )
+    h2.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
+    h2.run("tc", "filter", "add", "dev", "eth0", "ingress", "protocol", "ip", "flower", "ip_proto",
+           "udp", "dst_port", 7777, "action", "mirred", "egress", "redirect", "dev", "tun1")  # fmt: skip
+    with h1.inside():
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x28)
+    with Capture(h1, "tun1") as capture, sender:
+        payloads = [b"packet %d" % number + bytes(100) for number in range(100)]
+        for payload in payloads:
+            sender.sendto(payload, ("192.0.2.2", 7777))
+        seen = capture.frames(lambda frame: b"packet" in frame, len(payloads))
+    assert [frame[-len(payload) :] for frame, payload in zip(seen, payloads, strict=True)] == payloads
+
+
+def test_segments_that_gro_merged_are_unchanged():
+    """GRO writes the remote checksum for a while, and takes the bytes before the payload off."""
+    payloads = [random.Random(number).randbytes(300) for number in range(8)]
+    outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
+    frames, sequence = [], 7
+    for number, payload in enumerate(payloads):
+        inner = IP(src="10.9.9.9", dst="10.0.0.1", id=number, flags="DF")
+        flags = "PA" if number == len(payloads) - 1 else "A"
+        inner = inner / TCP(sport=1000, dport=5, seq=sequence, ack=1, flags=flags) / payload
+        packet = bytearray(bytes(inner))
+        pseudo = sum(struct.unpack("!4H", packet[12:20])) + 6 + len(packet) - 20
+        packet[36:38] = ((pseudo & 0xFFFF) + (pseudo >> 16)).to_bytes(2, "big")
+        udp = UDP(sport=40000, dport=NOPARTIAL_PORT)
+        frames.append(bytes(outer / udp / REMCSUM / bytes(packet)))
+        sequence += len(payload)
+    with target("gro") as (host, tap), Capture(host, "tun4") as capture:
+        for frame in frames:
+            os.writev(tap, [bytes(10), frame])
+        seen = capture.frames(lambda frame: b"\x03\xe8\x00\x05" in frame, len(frames), timeout=2)
+    assert len(seen) < len(frames), "some have been merged"
+    assert b"".join(frame[40:] for frame in seen) == b"".join(payloads)
