@@ -79,7 +79,7 @@ impl List {
     /// The newest port with a binding.
     fn find(&self, binding: &Binding) -> Option<Key> {
         let cursor = self.serials.cursor_lower_bound(&Key::first_of(binding))?;
-        let (key, _) = cursor.current();
+        let (key, ()) = cursor.current();
         (key.0 == *binding).then_some(*key)
     }
 }

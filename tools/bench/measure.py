@@ -24,7 +24,7 @@ class DeliveryError(AssertionError):
 
 
 def measure(path, frames):
-    """Nanoseconds, that is instructions, per packet, of each repeat; and what came out, per packet."""
+    """Instructions, that is ns, per packet, of each repeat; and what came out, per packet."""
     count = COUNTS[path.direction]
     guest.load(frames / path.frames)
     guest.fire(path.kind, max(path.flows, count // 10))

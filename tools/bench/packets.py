@@ -141,7 +141,9 @@ def gso(path):
 def spread():
     """Small packets of many flows."""
     for flow in range(SPREAD_FLOWS):
-        yield record(left_to_compute(inner_udp(flow, 64), 17, 6), 64, NEEDS_CSUM, start=20, offset=6)
+        yield record(
+            left_to_compute(inner_udp(flow, 64), 17, 6), 64, NEEDS_CSUM, start=20, offset=6
+        )
 
 
 MAKERS = {

@@ -1,4 +1,7 @@
-"""Make results.json, benchmark.md and plots of what was measured: report.py FOLDER KERNEL VERSION."""
+"""Make results.json, benchmark.md and plots of what was measured.
+
+report.py FOLDER KERNEL VERSION
+"""
 
 import collections
 import datetime
@@ -33,7 +36,7 @@ def ratio(one, other):
 
 
 def instructions(folder):
-    """Instructions per packet: {path: {column: number, ...}}, and how far repeats were apart at most."""
+    """Instructions per packet: {path: {column: number, ...}}, and how far apart repeats were."""
     measured, apart = {}, 0.0
     for file in sorted(folder.glob("instructions-*.jsonl")):
         for line in lines_of(file):
@@ -112,7 +115,9 @@ def growth(folder):
 
 def profile(folder):
     """Where instructions go: {path: [(function, fou, rfou)]}, of those that differ most."""
-    files = [folder / f"profile-{column}.{kind}" for column in COLUMNS for kind in ("symbols", "counts")]
+    files = [
+        folder / f"profile-{column}.{kind}" for column in COLUMNS for kind in ("symbols", "counts")
+    ]
     fou, rfou = profiles(*files[:2]), profiles(*files[2:])
     results = {}
     for name, ours in rfou.items():
@@ -218,7 +223,17 @@ def markdown(results):
         "![ratios](benchmark/paths.svg)",
         "",
         *table(
-            ["path", "rfou", "fou", "plain", "vxlan", "geneve", "rfou/fou", "encapsulation rfou", "fou"],
+            [
+                "path",
+                "rfou",
+                "fou",
+                "plain",
+                "vxlan",
+                "geneve",
+                "rfou/fou",
+                "encapsulation rfou",
+                "fou",
+            ],
             (
                 [
                     name,
@@ -231,8 +246,8 @@ def markdown(results):
         ),
         "## Throughput",
         "",
-        "iperf3 between two namespaces, two CPUs, in Mbit/s: medians. Ratios are of runs next to each"
-        " other; *errors* are TCP segments with a wrong checksum.",
+        "iperf3 between two namespaces, two CPUs, in Mbit/s: medians. Ratios are of runs next to"
+        " each other; *errors* are TCP segments with a wrong checksum.",
         "",
         "![throughput](benchmark/throughput.svg)",
         "",
@@ -272,7 +287,12 @@ def markdown(results):
         text += table([name, *numbers], rows)
     text += ["## Memory", ""]
     text += table(["figure", *COLUMNS], results["memory"])
-    text += ["## Where the instructions go", "", "Functions in which the two differ, per packet.", ""]
+    text += [
+        "## Where the instructions go",
+        "",
+        "Functions in which the two differ, per packet.",
+        "",
+    ]
     for name, functions in results["profile"].items():
         text += [f"### {name}", "", *table(["function", "fou", "rfou"], functions)]
     return "\n".join(text)
@@ -299,8 +319,14 @@ def main():
         },
         "growth": grown,
         "memory": [
-            ["bytes per port, its socket included", *(round(other[c]["bytes per port"]) for c in COLUMNS)],
-            ["bytes of the modules, loaded", *(sum(other[c]["module sizes"].values()) for c in COLUMNS)],
+            [
+                "bytes per port, its socket included",
+                *(round(other[c]["bytes per port"]) for c in COLUMNS),
+            ],
+            [
+                "bytes of the modules, loaded",
+                *(sum(other[c]["module sizes"].values()) for c in COLUMNS),
+            ],
         ],
         "profile": profile(folder),
     }

@@ -32,7 +32,9 @@ def by_function(symbols, counts):
     for line in pathlib.Path(symbols).read_text(encoding="ascii").splitlines():
         address, kind, name, *module = line.split()
         if kind in "tTwW":
-            found.append((int(address, 16), demangled(name), module[0].strip("[]") if module else ""))
+            found.append(
+                (int(address, 16), demangled(name), module[0].strip("[]") if module else "")
+            )
     found.sort()
     addresses = [address for address, _, _ in found]
     totals = collections.defaultdict(collections.Counter)

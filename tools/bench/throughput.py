@@ -1,4 +1,4 @@
-"""In a guest with two CPUs: how fast TCP and UDP are through tunnels, by Linux's fou and rfou in turn.
+"""In a guest with two CPUs: how fast TCP and UDP are, by Linux's fou and rfou in turn.
 
 throughput.py OUT [PAIRS]   OUT: a JSON object per line
 """
@@ -40,7 +40,10 @@ class Scenario:
 
 ENCAPS = ("plain", "fou", "gue", "gue-csum", "gue-remcsum")
 SCENARIOS = [
-    *(Scenario(encap, offloads=offloads) for offloads, encap in itertools.product((True, False), ENCAPS)),
+    *(
+        Scenario(encap, offloads=offloads)
+        for offloads, encap in itertools.product((True, False), ENCAPS)
+    ),
     *(Scenario(encap, transport="UDP") for encap in ENCAPS),
 ]
 
@@ -55,7 +58,9 @@ def make_tunnels(hosts, module):
                 continue
             # Another address for each, as a device takes packets by the addresses alone.
             words = f"link add {encap} type ipip"
-            words += f" local 192.0.2.{10 * octet + number} remote 192.0.2.{10 * octet + 3 - number}"
+            words += (
+                f" local 192.0.2.{10 * octet + number} remote 192.0.2.{10 * octet + 3 - number}"
+            )
             if encap != "plain":
                 kind, port = ("fou", 5555) if encap == "fou" else ("gue", 6080)
                 words += f" encap {kind} encap-sport auto encap-dport {port}"
@@ -126,7 +131,13 @@ def main():
     with two_hosts() as hosts, open(sys.argv[1], "w", encoding="ascii") as out:
 
         def report(name, column, rate, errors, pair):
-            line = {"scenario": name, "column": column, "pair": pair, "mbit": rate, "errors": errors}
+            line = {
+                "scenario": name,
+                "column": column,
+                "pair": pair,
+                "mbit": rate,
+                "errors": errors,
+            }
             print(json.dumps(line), file=out, flush=True)
 
         for pair in range(pairs):

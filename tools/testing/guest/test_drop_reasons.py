@@ -85,7 +85,9 @@ def test_headers_in_each_other_up_to_a_kilobyte(hosts, drop_monitor, levels, why
     add_port(hosts[1], 4, "gue")
     packet = bytes.fromhex("20ff0000") + bytes(8)
     for _ in range(levels - 1):
-        packet = bytes.fromhex("00110000") + struct.pack("!4H", 1, PORT, 8 + len(packet), 0) + packet
+        packet = (
+            bytes.fromhex("00110000") + struct.pack("!4H", 1, PORT, 8 + len(packet), 0) + packet
+        )
     assert reason(hosts, drop_monitor, datagram(4, packet)) == why
 
 

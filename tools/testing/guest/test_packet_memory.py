@@ -40,8 +40,8 @@ def test_headers_that_do_not_fit_the_headroom(hosts, kind):
         "link set tun1 up",
     )
     h2.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
-    h2.run("tc", "filter", "add", "dev", "eth0", "ingress", "protocol", "ip", "flower", "ip_proto",
-           "udp", "dst_port", 7777, "action", "mirred", "egress", "redirect", "dev", "tun1")  # fmt: skip
+    redirect = "ingress protocol ip flower ip_proto udp dst_port 7777 action mirred egress redirect"
+    h2.run("tc", "filter", "add", "dev", "eth0", *redirect.split(), "dev", "tun1")
     with h1.inside():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x28)
@@ -50,7 +50,9 @@ def test_headers_that_do_not_fit_the_headroom(hosts, kind):
         for payload in payloads:
             sender.sendto(payload, ("192.0.2.2", 7777))
         seen = capture.frames(lambda frame: b"packet" in frame, len(payloads))
-    assert [frame[-len(payload) :] for frame, payload in zip(seen, payloads, strict=True)] == payloads
+    assert [
+        frame[-len(payload) :] for frame, payload in zip(seen, payloads, strict=True)
+    ] == payloads
 
 
 def test_segments_that_gro_merged_are_unchanged():
