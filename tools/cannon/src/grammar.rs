@@ -7,7 +7,7 @@
 //! packet. It depends on the seed and its number alone.
 
 use clap::ValueEnum;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +25,8 @@ const GSO_UDP_L4: u8 = 5;
 const LONGEST: usize = 65_000;
 /// Fragments of one packet at most.
 const MOST_CUTS: usize = 16;
+/// One in so many packets is nothing but headers.
+const HEADERS_ALONE: u32 = 1000;
 
 /// What the packets are for.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -109,7 +111,14 @@ pub fn volley(flavour: Flavour, seed: u64, number: u64) -> Vec<Shot> {
             if hostile {
                 mutate(&mut mutations, &mut shot);
             }
-            shot
+            (packet, shot)
+        })
+        .flat_map(|(mut packet, shot)| {
+            if flavour != Flavour::Transmit && packet.one_in(20) {
+                packet.fragments(flavour, &shot)
+            } else {
+                vec![shot]
+            }
         })
         .collect()
 }
@@ -200,6 +209,8 @@ const PEER_V4: [u8; 4] = [192, 0, 2, 2];
 const HOST_V4: [u8; 4] = [192, 0, 2, 1];
 const PEER_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 const HOST_V6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+const ALL_V4: [u8; 4] = [224, 0, 0, 1];
+const ALL_V6: [u8; 16] = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 
 /// Ports of the host under fire that carry one protocol each.
 const FOU_PORTS: [(u16, u8); 8] = [
@@ -212,12 +223,16 @@ const FOU_PORTS: [(u16, u8); 8] = [
     (5557, 1),
     (5558, 58),
 ];
+/// The one of them that carries UDP.
+const FOU_UDP: u16 = 5554;
 /// Its GUE ports; the second computes remote checksums at once.
 const GUE_PORTS: [u16; 2] = [6080, 6081];
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const UDPLITE: u8 = 136;
+/// The extension header of IPv6.
+const FRAGMENT: u8 = 44;
 
 struct Packet {
     rng: ChaCha8Rng,
@@ -261,6 +276,7 @@ impl Packet {
         };
         let v6 = self.rng.random();
         let big = self.one_in(100) || flavour == Flavour::Transmit && self.one_in(12);
+        let headers_alone = self.one_in(HEADERS_ALONE);
         if flavour == Flavour::Transmit {
             let net = self.inner_net(v6);
             let protocol = self.pick(&[TCP, TCP, UDP, UDP, 1, 58, 4, 41, 47]);
@@ -272,10 +288,16 @@ impl Packet {
                 bytes,
             };
         }
-        let net = Net {
-            source: if v6 { PEER_V6.into() } else { PEER_V4.into() },
-            target: if v6 { HOST_V6.into() } else { HOST_V4.into() },
-        };
+        let mut net = self.ends(v6);
+        let mut mac = [2, 0, 0, 0, 0, 1];
+        if self.one_in(24) {
+            // To all hosts: each socket of the port gets its own.
+            (net.target, mac) = if v6 {
+                (ALL_V6.into(), [0x33, 0x33, 0, 0, 0, 1])
+            } else {
+                (ALL_V4.into(), [1, 0, 0x5e, 0, 0, 1])
+            };
+        }
         let protocol = match self.rng.random_range(0..32) {
             0..=25 => UDP,
             26..=28 if v6 => 58,
@@ -283,8 +305,13 @@ impl Packet {
             29 => UDPLITE,
             _ => self.pick(&[4, 41, 47, 6]),
         };
-        let ip = self.ip(&net, protocol, depth, big);
-        let mut bytes = Vec::from([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+        let ip = if headers_alone {
+            self.headers_alone(&net)
+        } else {
+            self.ip(&net, protocol, depth, big)
+        };
+        let mut bytes = Vec::from(mac);
+        bytes.extend([2, 0, 0, 0, 0, 2]);
         if self.wrong() {
             bytes[0] = self.pick(&[0xff, 1, 0x33]);
         }
@@ -308,6 +335,102 @@ impl Packet {
             cuts,
             bytes,
         }
+    }
+
+    /// An IP packet filled with UDP headers that lead to each other, through FOU and GUE.
+    fn headers_alone(&mut self, net: &Net) -> Vec<u8> {
+        let len = self.rng.random_range(500..=LONGEST);
+        let surplus = self.pick(&[0, 0, 1, 28]);
+        let mut bytes = Vec::with_capacity(len);
+        while len - bytes.len() > 8 + 128 {
+            let rest = (len - bytes.len()) as u16;
+            let fou = self.one_in(3);
+            let port = if fou { FOU_UDP } else { self.pick(&GUE_PORTS) };
+            bytes.extend([40_000, port, rest, 0].map(u16::to_be_bytes).as_flattened());
+            if fou {
+                continue;
+            }
+            let remote = self.one_in(8);
+            let words = if remote { 2 } else { surplus };
+            bytes.extend([words, UDP, 0, remote.into()]);
+            let mut fields = vec![0; 4 * usize::from(words)];
+            if remote {
+                // Over the next header, whose checksum it is.
+                fields[0] = 0x80;
+                fields[7] = 6;
+            }
+            bytes.extend(fields);
+        }
+        bytes.resize(len, 0);
+        if net.is_v6() {
+            self.ipv6(net, UDP, bytes)
+        } else {
+            self.ipv4(net, UDP, bytes)
+        }
+    }
+
+    /// The frame as IP fragments, which make up the packet again unless something is wrong.
+    fn fragments(&mut self, flavour: Flavour, shot: &Shot) -> Vec<Shot> {
+        let frame = &shot.bytes;
+        let (link_len, ip_len) = match frame.get(12..15) {
+            Some([8, 0, 0x45]) => (14, 20),
+            Some([0x86, 0xdd, first]) if first >> 4 == 6 => (14, 40),
+            // With a tag, with options, or broken.
+            _ => return vec![shot.clone()],
+        };
+        let Some((headers, payload)) = frame.split_at_checked(link_len + ip_len) else {
+            return vec![shot.clone()];
+        };
+        let number = self.rng.random::<u32>().wrapping_add(self.step);
+        // The first one may end within a header.
+        let first = 8 * self.pick(&[1, 2, 3, 8, 64]);
+        let size = 8 * self.pick(&[2, 25, 125, 180]).max(payload.len() / 8 / 60);
+        let mut shots = Vec::new();
+        let mut start = 0;
+        while start < payload.len() {
+            let end = (start + if start == 0 { first } else { size }).min(payload.len());
+            let more = end < payload.len();
+            let mut bytes = headers.to_vec();
+            let ip = &mut bytes[link_len..];
+            let word = start as u16 | u16::from(more);
+            let mut extension = Vec::new();
+            if ip_len == 20 {
+                put16(ip, 2, (20 + end - start) as u16);
+                put16(ip, 4, number as u16);
+                put16(ip, 6, start as u16 / 8 | u16::from(more) << 13);
+                put16(ip, 10, 0);
+                let check = !fold(sum(ip).into());
+                put16(ip, 10, check);
+            } else {
+                put16(ip, 4, (8 + end - start) as u16);
+                extension.extend([ip[6], 0]);
+                extension.extend(word.to_be_bytes());
+                extension.extend(number.to_be_bytes());
+                ip[6] = FRAGMENT;
+            }
+            bytes.extend(extension);
+            bytes.extend(&payload[start..end]);
+            let cuts = match flavour {
+                Flavour::Fragments | Flavour::Scattered => self.cuts(bytes.len()),
+                _ => vec![],
+            };
+            shots.push(Shot {
+                virtio: [0; VIRTIO_LEN],
+                cuts,
+                bytes,
+            });
+            start = end;
+        }
+        if self.one_in(3) {
+            shots.shuffle(&mut self.rng);
+        }
+        if self.wrong() {
+            // One is missing, or comes twice.
+            shots.pop();
+        } else if self.wrong() {
+            shots.extend(shots.last().cloned());
+        }
+        shots
     }
 
     /// Where to cut a frame: tiny pieces within the headers, larger ones behind them.
@@ -387,7 +510,7 @@ impl Packet {
             target[3] = self.rng.random_range(0..4);
             match self.rng.random_range(0..24) {
                 0 => target = HOST_V6,
-                1 => target = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                1 => target = ALL_V6,
                 2 => source = PEER_V6,
                 3 if self.wrong() => self.rng.fill_bytes(&mut target),
                 _ => {}
@@ -401,7 +524,7 @@ impl Packet {
             let mut target = [10, 0, self.rng.random_range(0..4), 1];
             match self.rng.random_range(0..24) {
                 0 => target = HOST_V4,
-                1 => target = [224, 0, 0, 1],
+                1 => target = ALL_V4,
                 2 => source = PEER_V4,
                 3 if self.wrong() => self.rng.fill_bytes(&mut target),
                 4 if self.wrong() => target = [127, 0, 0, 1],
@@ -909,5 +1032,53 @@ mod tests {
             tunnelled > 1000,
             "{tunnelled} of the packets are UDP over IPv4"
         );
+    }
+
+    #[test]
+    fn fragments_make_up_the_packet() {
+        let mut whole = 0;
+        for number in 0..3000 {
+            let fragments: Vec<_> = volley(Flavour::Plain, 5, number)
+                .into_iter()
+                .filter(|shot| shot.virtio == [0; VIRTIO_LEN])
+                .filter_map(|shot| {
+                    let ip = shot.bytes.get(14..).filter(|ip| ip.len() >= 20)?;
+                    if shot.bytes.get(12..15)? != [8, 0, 0x45] {
+                        return None;
+                    }
+                    let word = u16::from_be_bytes([ip[6], ip[7]]);
+                    let more = word & 0x2000 != 0;
+                    let start = usize::from(word & 0x1fff) * 8;
+                    (more || start > 0).then(|| (ip[4..6].to_vec(), start, ip.len() - 20, more))
+                })
+                .collect();
+            let Some(((id, ..), rest)) = fragments.split_first() else {
+                continue;
+            };
+            let total: usize = fragments.iter().map(|fragment| fragment.2).sum();
+            let last = fragments.iter().find(|fragment| !fragment.3);
+            let one = rest.iter().all(|fragment| fragment.0 == *id);
+            whole += u32::from(one && last.is_some_and(|last| last.1 + last.2 == total));
+        }
+        assert!(whole > 20, "{whole} packets in fragments that fit together");
+    }
+
+    #[test]
+    fn packets_of_headers_alone_are_long() {
+        let mut seen = 0;
+        for number in 0..20 * u64::from(HEADERS_ALONE) {
+            for shot in volley(Flavour::Gro, 1, number)
+                .iter()
+                .filter(|shot| shot.bytes.len() > 2000)
+            {
+                let port = (FOU_UDP.to_be_bytes(), GUE_PORTS.map(u16::to_be_bytes));
+                let headers = shot.bytes.windows(4).filter(|bytes| {
+                    bytes[..2] == 40_000u16.to_be_bytes()
+                        && (bytes[2..] == port.0 || port.1.iter().any(|port| bytes[2..] == *port))
+                });
+                seen += u32::from(headers.count() > 100);
+            }
+        }
+        assert!(seen > 0, "none of more than 100 headers");
     }
 }

@@ -9,7 +9,7 @@
 mod capture;
 mod grammar;
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
 use grammar::{Flavour, Shot};
 use std::fs::{File, OpenOptions};
@@ -44,7 +44,8 @@ enum Command {
     Fire {
         #[command(flatten)]
         volleys: Volleys,
-        /// How many packets to send at least; the last volley is sent whole.
+        /// How many packets to send at least, without those that are refused; the last volley is
+        /// sent whole.
         #[arg(long)]
         packets: u64,
         /// Where to say now and then which volley comes next, such as /dev/kmsg.
@@ -121,7 +122,11 @@ fn fire(volleys: Volleys, packets: u64, log: Option<PathBuf>) -> Result<()> {
     };
     let (mut sent, mut refused) = (0u64, 0u64);
     let mut volley = volleys.first;
-    while sent + refused < packets {
+    while sent < packets {
+        // A device that refuses that many is not under fire.
+        if refused > packets / 4 + MARK_EVERY {
+            bail!("{refused} packets were refused, and {sent} sent");
+        }
         if let Some(log) = log.as_mut().filter(|_| volley % MARK_EVERY == 0) {
             // In one write: it becomes one line.
             let flavour = volleys.flavour.name();

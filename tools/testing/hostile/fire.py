@@ -1,14 +1,19 @@
 """Fire the cannon at a host in this guest: fire.py CANNON SEED PACKETS [FLAVOUR ...]
 
-PACKETS of each flavour. A line for each, "ok" or "not ok"; the host must have taken in packets by
-each of its tunnels, and be as well as before. fire.py CANNON --replay FILE fires one file.
+PACKETS of each flavour. A line for each, "ok" or "not ok", that one with the volleys in question;
+the host must have taken in packets by each of its tunnels, some of them while captures shared them,
+and be as well as before. fire.py CANNON --replay FILE fires one file.
 """
 
+import contextlib
 import os
 import pathlib
+import re
 import socket
+import struct
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
 
@@ -17,14 +22,57 @@ from scapy.layers.inet import IP, UDP  # noqa: E402
 from scapy.layers.l2 import Ether  # noqa: E402
 from target import GUE_PORT, HOST_MAC, PEER_MAC, TAP_FLAGS, TUNNELS, target  # noqa: E402
 
-SOL_PACKET, PACKET_VNET_HDR = 263, 15
+SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
+SO_RCVBUFFORCE = 33
 NO_VIRTIO = bytes(10)
 # Of a thousand packets, this many come out of each tunnel at least; so few are not to be missed.
 DELIVERED_PER_THOUSAND = 1
+# The host is looked at after each, and what is to be looked through later is one of them.
+ROUNDS = 8
+# How long captures are open, and how long they are not, in seconds.
+SHARED_FOR = 0.2
 
 
 class NotWellError(AssertionError):
     """The host did not come through."""
+
+
+class Captures(threading.Thread):
+    """Sees the packets of all devices half of the time: what a capture has seen and not read is a
+    clone of the stack's packet, as with tcpdump.
+
+    One that is full clones nothing any more. To close it empties it, without reading a packet.
+    """
+
+    def __init__(self, host):
+        super().__init__()
+        self.host = host
+        self.over = threading.Event()
+        self.seen = dict.fromkeys(("tap0", *TUNNELS), 0)
+
+    def run(self):
+        """In the thread."""
+        while not self.over.is_set():
+            with contextlib.ExitStack() as stack:
+                captures = {}
+                for device in self.seen:
+                    capture = stack.enter_context(self.host.packet_socket(device))
+                    capture.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+                    captures[device] = capture
+                self.over.wait(SHARED_FOR)
+                for device, capture in captures.items():
+                    numbers = capture.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
+                    packets, dropped = struct.unpack("=II", numbers)
+                    self.seen[device] += packets - dropped
+            self.over.wait(SHARED_FOR)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join()
 
 
 def packet_socket(host, device):
@@ -57,12 +105,17 @@ def is_well(host, tap):
 def received(host):
     """How many packets each tunnel has taken in, and how many were sent to the wire."""
     counts = {name: host.link(name)["stats64"]["rx"]["packets"] for name in TUNNELS}
+    values = dict(line.split() for line in host.proc_net("snmp6").splitlines())
+    counts["reassembly"] = host.snmp("IpReasmOKs") + int(values["Ip6ReasmOKs"])
     wire = host.link("tap0")["stats64"]["tx"]
     return counts, wire["packets"] + wire["dropped"]
 
 
-def fire(command, flavour):
-    """Run the cannon at a fresh host; what it says and what came of it."""
+def fire(shots, flavour):
+    """Run the cannon at a fresh host; what came of it.
+
+    `shots(device)` yields what was said of each round.
+    """
     said = []
     with target(flavour) as (host, tap):
         if flavour == "scattered":
@@ -70,26 +123,55 @@ def fire(command, flavour):
             host.run("ethtool", "-K", "tap0", "gro", "off")
         if not is_well(host, tap):
             raise NotWellError("the host does not work before a shot is fired")
-        # A capture makes the stack's packets shared, as tcpdump does.
-        with host.packet_socket("tap0"):
+        with Captures(host) as captures, contextlib.ExitStack() as stack:
+            devices = [tap]
             if flavour == "transmit":
-                for device in TUNNELS:
-                    with packet_socket(host, device) as sender:
-                        said.append(run_cannon(command, sender))
-            else:
-                said.append(run_cannon(command, tap))
-        if not is_well(host, tap):
-            raise NotWellError("an ordinary packet is not answered any more")
+                devices = [stack.enter_context(packet_socket(host, name)) for name in TUNNELS]
+            for device in devices:
+                for words in shots(device):
+                    said.append(words)
+                    if not is_well(host, tap):
+                        raise NotWellError(f"{words}: an ordinary packet is not answered any more")
         counts, wire = received(host)
-    return "; ".join(said), counts, wire
+    return said, counts, wire, captures.seen
 
 
 def run_cannon(command, device):
     """The cannon with a device to fire at."""
+    command = [str(word) for word in command]
     done = subprocess.run(command, stdin=device, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotWellError(f"the cannon failed: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def salvoes(cannon, seed, flavour, packets):
+    """What `fire` is to have done: the packets in rounds, each from where the last one ended."""
+    rounds = 1 if flavour == "transmit" else ROUNDS
+
+    def shots(device):
+        first = 0
+        for _ in range(rounds):
+            command = [cannon, "fire", "--seed", seed, "--flavour", flavour, "--first", first]
+            command += ["--packets", packets // rounds, "--log", "/dev/kmsg"]
+            words = run_cannon(command, device)
+            first = int(re.search(r"volleys \d+ to (\d+)", words)[1]) + 1
+            yield words
+
+    return shots
+
+
+def check(packets, flavour, counts, wire, shared):
+    """Whether the packets got to where they are dangerous."""
+    least = packets * DELIVERED_PER_THOUSAND // 1000
+    few = [name for name, count in counts.items() if count < least]
+    if flavour == "transmit":
+        few = [] if wire > packets // 4 else ["the wire"]
+    if few:
+        raise NotWellError(f"fewer than {least} packets got to {', '.join(few)}: {counts}")
+    few = [name for name, count in shared.items() if count < least // 4]
+    if few or shared["tap0"] < packets // 10:
+        raise NotWellError(f"hardly any packets were shared: {shared}")
 
 
 def unload():
@@ -109,30 +191,28 @@ def main():
     pathlib.Path("/proc/sys/kernel/printk_devkmsg").write_text("on\n", encoding="ascii")
     if sys.argv[2] == "--replay":
         flavour = run(cannon, "flavour", sys.argv[3]).stdout.strip()
-        said, counts, wire = fire([cannon, "replay", sys.argv[3]], flavour)
-        print(f"{said}; received by tunnel: {counts}, {wire} sent to the wire")
+        said, counts, wire, _ = fire(
+            lambda device: [run_cannon([cannon, "replay", sys.argv[3]], device)], flavour
+        )
+        print(f"{'; '.join(said)}; received: {counts}, {wire} sent to the wire")
         return 0
     seed, packets = int(sys.argv[2]), int(sys.argv[3])
     failed = 0
     for flavour in sys.argv[4:] or TAP_FLAGS:
         number = packets // len(TUNNELS) if flavour == "transmit" else packets
-        command = [cannon, "fire", "--seed", seed, "--flavour", flavour, "--packets", number]
-        command = [*map(str, command), "--log", "/dev/kmsg"]
         try:
-            said, counts, wire = fire(command, flavour)
-            least = packets * DELIVERED_PER_THOUSAND // 1000
-            few = [name for name, count in counts.items() if count < least]
-            if flavour == "transmit":
-                few = [] if wire > packets // 4 else ["the wire"]
-            if few:
-                raise NotWellError(f"fewer than {least} packets got to {', '.join(few)}: {counts}")
+            said, counts, wire, shared = fire(salvoes(cannon, seed, flavour, number), flavour)
+            check(packets, flavour, counts, wire, shared)
         except NotWellError as error:
             print(f"not ok cannon, {flavour}, seed {seed}: {error}", flush=True)
             failed = 1
             continue
+        numbers = [map(int, re.findall(r"(\d+) (?:sent|refused)", words)) for words in said]
+        sent, refused = map(sum, zip(*numbers, strict=True))
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         print(
-            f"ok cannon, {flavour}, seed {seed}: {said}; by tunnel: {shown}; {wire} sent",
+            f"ok cannon, {flavour}, seed {seed}: {sent} sent, {refused} refused;"
+            f" received: {shown}; {wire} to the wire; shared: {sum(shared.values())}",
             flush=True,
         )
     try:
