@@ -17,7 +17,7 @@ from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
 
-from target import GUE_PORT, HOST_MAC, NOPARTIAL_PORT, PEER_MAC, target  # noqa: E402
+from target import GUE_PORT, HOST_MAC, NOPARTIAL_PORT, PEER_MAC, outstanding, target  # noqa: E402
 
 PORT = 6080
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
@@ -39,6 +39,43 @@ def nested(depth, protocol=17):
             struct.pack("!HHHH", 1, PORT, 12 + len(packet), 0) + bytes((0, inner, 0, 0)) + packet
         )
     return packet
+
+
+FOU_UDP = 5554
+
+
+def through(depth, kind, packet):
+    """A packet in so many headers, through UDP alone."""
+    for level in range(depth):
+        inner = 4 if level == 0 else 17
+        head, port = bytes((0, inner, 0, 0)), GUE_PORT
+        if kind == "FOU" and level > 0:
+            head, port = b"", FOU_UDP
+        packet = struct.pack("!HHHH", 1, port, 8 + len(head) + len(packet), 0) + head + packet
+    return packet
+
+
+@pytest.mark.parametrize("kind", ["FOU", "GUE"])
+def test_row_1_gro_merges_what_is_in_few_headers_and_lets_the_rest_go(kind):
+    """GRO goes 15 callbacks deep, and each header takes UDP's and the tunnel's."""
+    outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1", proto=17)
+    with target("gro") as (host, tap), Capture(host, "tap0") as capture:
+        for depth, merged in ((1, True), (3, True), (10, False), (40, False)):
+            sent = []
+            for number in range(8):
+                inner = IP(src="10.0.9.2", dst="10.0.0.1", id=number)
+                inner = inner / TCP(sport=depth, dport=5, seq=1 + 300 * number, flags="A")
+                packet = bytes(inner / (b"x" * 300))
+                sent.append(bytes(outer / through(depth, kind, packet)))
+            for frame in sent:
+                os.writev(tap, [bytes(10), frame])
+            # Not what the host itself has to say.
+            link = sent[0][:12]
+            seen = capture.frames(lambda f, link=link: f[:12] == link, len(sent), timeout=1)
+            if merged:
+                assert 0 < len(seen) < len(sent), f"{depth} headers: {len(seen)} packets"
+            else:
+                assert seen == sent, f"{depth} headers: {len(seen)} packets"
 
 
 @pytest.mark.parametrize("protocol", [17, 136], ids=["UDP", "UDP-Lite"])
@@ -294,6 +331,7 @@ def test_row_11_checksum_that_starts_anywhere_is_sent_or_refused(hosts):
                 except OSError as error:
                     assert error.errno in (22, 105), str(error)
         sender.send(struct.pack("<BBHHHH", 1, 0, 0, 0, 20, 16) + packet)
+        wait_until(lambda: outstanding(sender) == 0, "each packet is freed", 5)
         sender.close()
         assert host.link("tun4")["stats64"]["tx"]["packets"] > 0
         assert tap

@@ -1,13 +1,15 @@
 """The host under fire: a tap device that packets are shot into, ports and tunnels of every kind."""
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import pathlib
 import struct
 
-from hosts import Host, add_nopartial, run
+from hosts import Host, add_nopartial, call, run, wait_until
 
+SIOCOUTQ = 0x5411
 TUNSETIFF, TUNSETSNDBUF = 0x400454CA, 0x400454D4
 IFF_TAP, IFF_NAPI, IFF_NAPI_FRAGS, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x10, 0x20, 0x1000, 0x4000
 # What the cannon's flavours need of the tap device.
@@ -18,6 +20,8 @@ TAP_FLAGS = {
     "scattered": IFF_NAPI | IFF_NAPI_FRAGS,
     "transmit": 0,
 }
+
+WITNESS = "witness"
 
 HOST_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
@@ -41,6 +45,13 @@ TUNNELS = {
 }
 
 
+def outstanding(sender):
+    """Bytes of a socket's packets that are not freed yet."""
+    value = ctypes.c_int()
+    call("ioctl", sender.fileno(), SIOCOUTQ, ctypes.byref(value))
+    return value.value
+
+
 def add_ports(host):
     """Every port that the cannon aims at, for both IP versions."""
     direct = [f"port {port} ipproto {protocol}" for port, protocol in FOU_PORTS.items()]
@@ -50,8 +61,23 @@ def add_ports(host):
     add_nopartial(host, NOPARTIAL_PORT, 6)
 
 
-def make_tap(host, flavour):
-    """The tap device of a host; its file."""
+def leave_witness(name):
+    """A device of the initial namespace that goes with this one: its peer does, and so it does.
+
+    What a port held on to would keep all three.
+    """
+    peer = f"{WITNESS}{name}"
+    run("ip", "link", "add", WITNESS, "type", "veth", "peer", "name", peer, "netns", 1)
+
+
+def wait_for_witnesses():
+    """Wait until no namespace is left that had one."""
+    devices = pathlib.Path("/sys/class/net")
+    wait_until(lambda: not list(devices.glob(f"{WITNESS}*")), "the namespaces end", 60)
+
+
+def make_tap(host, flavour, flush_ms):
+    """The tap device of a host, whose GRO holds packets back for so long; its file."""
     run("modprobe", "tun", check=False)
     tap = os.open("/dev/net/tun", os.O_RDWR)
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
@@ -60,19 +86,21 @@ def make_tap(host, flavour):
     fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", 1 << 22))
     # Or each packet is a train of its own: packets wait for more of their flow.
     settings = pathlib.Path("/sys/class/net/tap0")
-    (settings / "gro_flush_timeout").write_text("2000000\n", encoding="ascii")
+    (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
     run("ip", "link", "set", "tap0", "address", HOST_MAC, "netns", host.name)
+    with host.inside():
+        leave_witness(host.name)
     return tap
 
 
 @contextlib.contextmanager
-def target(flavour):
+def target(flavour, flush_ms=2):
     """The host and its tap device's file."""
     host = Host("target")
     tap = None
     try:
-        tap = make_tap(host, flavour)
+        tap = make_tap(host, flavour, flush_ms)
         for name in ("ipv4.conf.all", "ipv4.conf.default"):
             host.sysctl(f"net.{name}.rp_filter", 0)
             host.sysctl(f"net.{name}.accept_local", 1)
@@ -114,3 +142,4 @@ def target(flavour):
         if tap is not None:
             os.close(tap)
         host.remove()
+    wait_for_witnesses()
