@@ -49,5 +49,6 @@ def each_allocation(limit=2000, stride=1):
         failing = FailingAllocation(number)
         yield failing
         if not failing.hit:
+            assert number > 1, "not even the first allocation failed"
             return
     raise AssertionError(f"more than {limit} allocations")
