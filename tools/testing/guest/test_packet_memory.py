@@ -40,8 +40,9 @@ def test_headers_that_do_not_fit_the_headroom(hosts, kind):
         "link set tun1 up",
     )
     h2.run("tc", "qdisc", "add", "dev", "eth0", "clsact")
-    redirect = "ingress protocol ip flower ip_proto udp dst_port 7777 action mirred egress redirect"
-    h2.run("tc", "filter", "add", "dev", "eth0", *redirect.split(), "dev", "tun1")
+    what = "protocol ip u32 match ip protocol 17 0xff match ip dport 7777 0xffff"
+    then = "action mirred egress redirect dev tun1"
+    h2.run("tc", "filter", "add", "dev", "eth0", "ingress", *what.split(), *then.split())
     with h1.inside():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x28)
