@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -12,17 +13,29 @@ import time
 import fou_netlink as nl
 import pytest
 from fou_netlink import Fou
-from hosts import libc, run
-from scapy.layers.inet import IP, UDP
+from hosts import CommandError, libc, run
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
 
-from target import GUE_PORT, HOST_MAC, NOPARTIAL_PORT, PEER_MAC, TUNNELS, target  # noqa: E402
+from target import (  # noqa: E402
+    GUE_PORT,
+    HOST_MAC,
+    NOPARTIAL_PORT,
+    PEER_MAC,
+    TUNNELS,
+    leave_witness,
+    target,
+    wait_for_witnesses,
+)
 
 pytestmark = pytest.mark.rfou_only
 
 SECONDS = float(os.environ.get("RFOU_TIMING_SECONDS", "10"))
+# How much longer, at most, for work that a busy machine has not done once by then.
+PATIENCE = 90
 FINIT_MODULE, DELETE_MODULE = 313, 176
 O_NONBLOCK = os.O_NONBLOCK
 
@@ -39,36 +52,48 @@ def rmmod(name):
 
 
 class Role:
-    """Work that is done over and over in a process of its own, whatever else goes on."""
+    """Work that is done over and over in a process of its own, whatever else goes on.
 
-    def __init__(self, work, until):
+    It yields after each time, and False if it came to nothing.
+    """
+
+    def __init__(self, work, over):
         self.done = multiprocessing.Value(ctypes.c_long, 0)
-        self.process = multiprocessing.Process(target=self.run, args=(work, until))
+        self.process = multiprocessing.Process(target=self.run, args=(work, over))
         self.name = work.__name__
         self.process.start()
 
-    def run(self, work, until):
+    def run(self, work, over):
         """In the process."""
         steps = work()
-        while time.monotonic() < until:
+        while not over.value:
             # That it is refused, or comes to nothing, is as it should be here.
             with contextlib.suppress(OSError, StopIteration):
-                next(steps)
-                self.done.value += 1
+                self.done.value += next(steps) is not False
                 continue
             steps.close()
             steps = work()
 
     def join(self):
         """Wait for its end; how often the work was done."""
-        self.process.join(SECONDS + 60)
+        self.process.join(60)
         assert self.process.exitcode == 0, f"{self.name} did not end: {self.process.exitcode}"
         return self.done.value
 
 
-GUE = ((nl.PORT, nl.be16(GUE_PORT)), (nl.TYPE, nl.u8(nl.GUE)))
-GUE6 = (*GUE, (nl.AF, nl.u8(socket.AF_INET6)))
-EXTRA = ((nl.PORT, nl.be16(7000)), (nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4)))
+def of_both_versions(*port):
+    """A port's attributes, for IPv4 and for IPv6."""
+    return port, (*port, (nl.AF, nl.u8(socket.AF_INET6)))
+
+
+GUE, GUE6 = of_both_versions((nl.PORT, nl.be16(GUE_PORT)), (nl.TYPE, nl.u8(nl.GUE)))
+REMCSUM, REMCSUM6 = of_both_versions(
+    (nl.PORT, nl.be16(NOPARTIAL_PORT)), (nl.TYPE, nl.u8(nl.GUE)), (nl.REMCSUM_NOPARTIAL, b"")
+)
+EXTRA_PORT = 7000
+EXTRA, EXTRA6 = of_both_versions(
+    (nl.PORT, nl.be16(EXTRA_PORT)), (nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4))
+)
 
 
 def modules_of_this_run():
@@ -77,91 +102,131 @@ def modules_of_this_run():
 
 
 def all_at_once(works):
-    """Run work side by side for a while; how often each was done."""
-    until = time.monotonic() + SECONDS
-    roles = [Role(work, until) for work in works]
+    """Run work side by side for a while, and until each was done once; how often each was."""
+    over = multiprocessing.RawValue(ctypes.c_bool, False)
+    start = time.monotonic()
+    roles = [Role(work, over) for work in works]
+    time.sleep(SECONDS)
+    while time.monotonic() < start + SECONDS + PATIENCE and not all(r.done.value for r in roles):
+        time.sleep(0.2)
+    over.value = True
     counts = {role.name: role.join() for role in roles}
     print(counts)
     return counts
 
 
 def frames():
-    """Packets for the ports that come and go: a train that GRO holds back, and others."""
-    outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
-    from scapy.layers.inet import TCP  # noqa: PLC0415
+    """Packets for the ports that come and go: trains that GRO holds back, of both versions."""
+    link = Ether(src=PEER_MAC, dst=HOST_MAC)
+    for version in (4, 6):
+        if version == 4:
+            outer = link / IP(src="192.0.2.2", dst="192.0.2.1")
+            inner = IP(src="10.0.9.2", dst="10.0.0.1")
+            plain, remcsum = "00040000", "020400018000000000140024"
+        else:
+            outer = link / IPv6(src="2001:db8::2", dst="2001:db8::1")
+            inner = IPv6(src="fd00:9::2", dst="fd00::1")
+            plain, remcsum = "00290000", "022900018000000000280038"
+        for number in range(4):
+            tcp = TCP(sport=1, dport=2, seq=1 + 500 * number, flags="A")
+            packet = bytes(inner / tcp / bytes(500))
+            for port, head in (
+                (GUE_PORT, plain),
+                (NOPARTIAL_PORT, remcsum),
+                (EXTRA_PORT, ""),
+                (EXTRA_PORT, plain),
+                (EXTRA_PORT, remcsum),
+            ):
+                yield bytes(outer / UDP(sport=40000, dport=port) / bytes.fromhex(head) / packet)
 
-    for number in range(8):
-        inner = IP(src="10.0.9.2", dst="10.0.0.1", id=number)
-        inner = inner / TCP(sport=1, dport=2, seq=1 + 500 * number, flags="A") / bytes(500)
-        for port, head in ((GUE_PORT, "00040000"), (NOPARTIAL_PORT, "020400018000000000140024")):
-            gue = bytes.fromhex(head)
-            yield bytes(outer / UDP(sport=40000, dport=port) / gue / inner)
-        yield bytes(outer / UDP(sport=40000, dport=7000) / inner)
+
+def make_namespace(number):
+    """In a process: a namespace that dies with its ports open, and packets on their way to them."""
+    os.unshare(os.CLONE_NEWNET)
+    run("ip", "link", "set", "lo", "up")
+    leave_witness(number)
+    client = Fou()
+    for port in (GUE, EXTRA, GUE6, EXTRA6):
+        client.add(*port)
+    v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for _ in range(50):
+        for port in (GUE_PORT, EXTRA_PORT):
+            v4.sendto(b"\0\4\0\0" + bytes(100), ("127.0.0.1", port))
+            v6.sendto(b"\0\x29\0\0" + bytes(100), ("::1", port))
+
+
+def works(host, tap):
+    """What is done at a host under fire."""
+    pieces = [[bytes(10), frame] for frame in frames()]
+
+    def shoot():
+        while True:
+            for piece in pieces:
+                os.writev(tap, piece)
+            yield
+
+    def send_through():
+        with host.inside():
+            v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        while True:
+            # A tunnel may be away just now; the others are not.
+            for number in range(1, 4):
+                with contextlib.suppress(OSError):
+                    v4.sendto(bytes(1200), (f"10.0.{number}.1", 9))
+                with contextlib.suppress(OSError):
+                    v6.sendto(bytes(1200), (f"fd00:{number}::1", 9))
+            yield
+
+    def move_ports():
+        host.enter()
+        client = Fou()
+        for port in (GUE, GUE6, REMCSUM, REMCSUM6, EXTRA, EXTRA6):
+            with contextlib.suppress(OSError):
+                client.delete(*port)
+            with contextlib.suppress(OSError):
+                client.add(*port)
+            yield
+        client.close()
+
+    def move_the_same_ports():
+        yield from move_ports()
+
+    def make_namespaces():
+        for number in itertools.count():
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    make_namespace(number)
+                    status = 0
+                finally:
+                    os._exit(status)
+            yield os.waitpid(child, 0)[1] == 0
+
+    def move_tunnels():
+        routes = {"tun4": "10.0.1.0/24", "tun6": "fd00:1::/32", "tnl6": "fd00:2::/32"}
+        for name in itertools.cycle(routes):
+            # Without the module it cannot be made, and then not be taken away.
+            host.ip("link", "del", name, check=False)
+            try:
+                host.batch(
+                    f"link add {name} {TUNNELS[name]}",
+                    f"link set {name} up",
+                    f"route add {routes[name]} dev {name}",
+                )
+            except CommandError:
+                yield False
+            else:
+                yield
+
+    return [shoot, send_through, move_ports, move_the_same_ports, make_namespaces, move_tunnels]
 
 
 def test_ports_namespaces_and_tunnels_come_and_go_under_traffic():
     with target("gro") as (host, tap):
-
-        def shoot():
-            pieces = [[bytes(10), frame] for frame in frames()]
-            while True:
-                for piece in pieces:
-                    os.writev(tap, piece)
-                yield
-
-        def send_through():
-            with host.inside():
-                sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            while True:
-                for target_address in ("10.0.1.1", "10.0.2.1", "10.0.3.1"):
-                    sender.sendto(bytes(1200), (target_address, 9))
-                yield
-
-        def move_ports():
-            host.enter()
-            client = Fou()
-            for port in (GUE, EXTRA, GUE6):
-                with contextlib.suppress(OSError):
-                    client.delete(*port)
-                with contextlib.suppress(OSError):
-                    client.add(*port)
-                yield
-            client.close()
-
-        def move_the_same_ports():
-            yield from move_ports()
-
-        def make_namespaces():
-            while True:
-                child = os.fork()
-                if child == 0:
-                    os.unshare(os.CLONE_NEWNET)
-                    client = Fou()
-                    for port in (GUE, EXTRA, GUE6):
-                        client.add(*port)
-                    # With the ports open, and packets on their way to one.
-                    run("ip", "link", "set", "lo", "up")
-                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
-                        b"\0\4\0\0", ("127.0.0.1", GUE_PORT)
-                    )
-                    os._exit(0)
-                os.waitpid(child, 0)
-                yield
-
-        def move_tunnels():
-            while True:
-                host.batch(*(f"link del {name}" for name in ("tun4", "tnl6")))
-                host.batch(
-                    *(f"link add {name} {TUNNELS[name]}" for name in ("tun4", "tnl6")),
-                    "link set tun4 up",
-                    "route add 10.0.1.0/24 dev tun4",
-                    "link set tnl6 up",
-                )
-                yield
-
-        counts = all_at_once(
-            [shoot, send_through, move_ports, move_the_same_ports, make_namespaces, move_tunnels]
-        )
+        counts = all_at_once(works(host, tap))
         assert all(counts.values()), f"somebody got nothing done: {counts}"
         with host.inside():
             client = Fou()
@@ -169,54 +234,36 @@ def test_ports_namespaces_and_tunnels_come_and_go_under_traffic():
         client.close()
         assert len(host.proc_net("udp").splitlines()) == 1
         assert len(host.proc_net("udp6").splitlines()) == 1
+    wait_for_witnesses()
 
 
 def test_modules_come_and_go_under_traffic_and_contend():
     rfou, rfou6 = modules_of_this_run()
-    fou = run("modinfo", "-n", "fou").stdout.strip()
+
+    def reload():
+        for number in itertools.count():
+            rmmod("rfou6")
+            gone = rmmod("rfou")
+            # Once and again Linux's fou gets time.
+            time.sleep(number % 2)
+            # Where Linux's fou was quicker, its name is taken.
+            loaded = insmod(rfou)
+            yield insmod(rfou6) and gone and loaded
+            # And the others have some.
+            time.sleep(number % 3)
+
+    def contend():
+        while True:
+            # Compressed on the stock kernel: modprobe knows how.
+            run("modprobe", "fou", check=False)
+            # And counted when it was there.
+            yield rmmod("fou")
+
     try:
         with target("gro") as (host, tap):
-
-            def shoot():
-                pieces = [[bytes(10), frame] for frame in frames()]
-                while True:
-                    for piece in pieces:
-                        os.writev(tap, piece)
-                    yield
-
-            def send_through():
-                with host.inside():
-                    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                while True:
-                    sender.sendto(bytes(1200), ("10.0.1.1", 9))
-                    yield
-
-            def reload():
-                while True:
-                    for name, path in (("rfou6", rfou6), ("rfou", rfou)):
-                        rmmod(name)
-                        if insmod(path):
-                            yield
-
-            def contend():
-                while True:
-                    # Compressed on the stock kernel: modprobe knows how.
-                    run("modprobe", "fou", check=False)
-                    rmmod("fou")
-                    yield
-
-            def open_ports():
-                host.enter()
-                while True:
-                    client = Fou()
-                    for port in (GUE, EXTRA):
-                        client.add(*port)
-                        yield
-                    client.close()
-
-            counts = all_at_once([shoot, send_through, reload, contend, open_ports])
+            counts = all_at_once([*works(host, tap), reload, contend])
             assert all(counts.values()), f"somebody got nothing done: {counts}"
-            assert fou
+        wait_for_witnesses()
     finally:
         rmmod("fou")
         insmod(rfou)
