@@ -397,7 +397,7 @@ impl Packet {
             if ip_len == 20 {
                 put16(ip, 2, (20 + end - start) as u16);
                 put16(ip, 4, number as u16);
-                put16(ip, 6, start as u16 / 8 | (u16::from(more) << 13));
+                put16(ip, 6, (start as u16 / 8) | (u16::from(more) << 13));
                 put16(ip, 10, 0);
                 let check = !fold(sum(ip).into());
                 put16(ip, 10, check);

@@ -51,6 +51,11 @@ def rmmod(name):
     return libc.syscall(DELETE_MODULE, name.encode(), O_NONBLOCK) == 0
 
 
+def is_loaded(name):
+    """Whether a module is there."""
+    return pathlib.Path("/sys/module", name).exists()
+
+
 class Role:
     """Work that is done over and over in a process of its own, whatever else goes on.
 
@@ -244,8 +249,10 @@ def test_modules_come_and_go_under_traffic_and_contend():
         for number in itertools.count():
             rmmod("rfou6")
             gone = rmmod("rfou")
-            # Once and again Linux's fou gets time.
-            time.sleep(number % 2)
+            # Once and again Linux's fou gets time, enough to be loaded.
+            deadline = time.monotonic() + 10 * (number % 2)
+            while time.monotonic() < deadline and not is_loaded("fou"):
+                time.sleep(0.05)
             # Where Linux's fou was quicker, its name is taken.
             loaded = insmod(rfou)
             yield insmod(rfou6) and gone and loaded
