@@ -7,7 +7,6 @@ import json
 import pathlib
 import sys
 
-import fou_netlink as nl
 import guest
 from fou_netlink import Fou
 from hosts import make_netns, remove_netns, run
@@ -46,13 +45,13 @@ def with_ports(client, frames, report):
             further.append(port)
         report("packet received", "ports", number, cost(RECEIVE, frames))
         probe = guest.port_attributes("gue", 4, guest.FURTHER_PORTS - 1)
-        key = [pair for pair in probe if pair[0] in (nl.PORT, nl.AF)]
+        key = [pair for pair in probe if pair[0] in (guest.nl.PORT, guest.nl.AF)]
         client.add(*probe)
         client.delete(*key)
         report("port added", "ports", number, timed(lambda: client.add(*probe)))  # noqa: B023
         client.delete(*key)
         report("ports listed, each", "ports", number, timed(client.dump_raw) / number)
-        oldest = [(nl.PORT, nl.be16(used)), (nl.AF, nl.u8(2))]
+        oldest = [(guest.nl.PORT, guest.nl.be16(used)), (guest.nl.AF, guest.nl.u8(2))]
         report("oldest port shown", "ports", number, timed(lambda: client.get(*oldest)))  # noqa: B023
     guest.delete_ports(client, 4, [used, *further])
 
