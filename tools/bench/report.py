@@ -17,6 +17,8 @@ from paths import all_paths
 from symbols import profiles
 
 matplotlib.use("svg")
+# Words stay words, and files small.
+matplotlib.rcParams["svg.fonttype"] = "none"
 from matplotlib import pyplot  # noqa: E402
 
 COLUMNS = ("fou", "rfou")
