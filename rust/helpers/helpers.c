@@ -173,6 +173,11 @@ __rust_helper int rust_helper_skb_unclone(struct sk_buff *skb, gfp_t pri)
 	return skb_unclone(skb, pri);
 }
 
+__rust_helper int rust_helper_skb_header_unclone(struct sk_buff *skb, gfp_t pri)
+{
+	return skb_header_unclone(skb, pri);
+}
+
 __rust_helper void rust_helper_kfree_skb_reason(struct sk_buff *skb, enum skb_drop_reason reason)
 {
 	kfree_skb_reason(skb, reason);

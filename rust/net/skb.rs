@@ -112,7 +112,11 @@ impl Skb<'_> {
     /// `EINVAL` if it does not, with `ENOMEM` if the packet is shared and no copy could be made.
     #[inline]
     pub fn outer_header_mut(&mut self, len: usize) -> Result<&mut [u8]> {
-        self.unshare()?;
+        // A sender on this machine that keeps the packet for itself, as TCP does, shares the payload
+        // alone and has said so; that must not cost a copy of each packet.
+        // SAFETY: The packet is valid and ours to change; nothing points into it, since all views
+        // borrow `self`.
+        to_result(unsafe { extra::skb_header_unclone(self.as_raw(), bindings::GFP_ATOMIC) })?;
         // SAFETY: The packet is valid.
         let start = unsafe { extra::skb_network_header(self.as_raw()) };
         // The header's place is kept as an offset from `head` that is not negative.
