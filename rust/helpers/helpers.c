@@ -229,6 +229,17 @@ __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 	return dev_net(dev);
 }
 
+/*
+ * Whether a device segments this super-packet itself, once it is a tunnel's of @gso_type.
+ * One that comes from outside has its headers verified on the way, and goes on whole.
+ */
+static __always_inline bool device_segments(const struct net_device *dev,
+					    const struct sk_buff *skb, int gso_type)
+{
+	return net_gso_ok((dev->features & dev->hw_enc_features) | NETIF_F_GSO_ROBUST,
+			  skb_shinfo(skb)->gso_type | gso_type);
+}
+
 /* net/flow_dissector.h, net/netns/bpf.h */
 
 /* Whether a BPF program dissects this packet, one of the initial namespace's or of its own. */
@@ -391,6 +402,29 @@ __rust_helper __be32 rust_helper_ip_tunnel_source(const struct sk_buff *skb,
 		return 0;
 	ip_rt_put(rt);
 	return fl4.saddr;
+}
+
+/* As device_segments(), of the device that routing will choose for an ip_tunnel device's packet. */
+__rust_helper bool rust_helper_ip_tunnel_segments(const struct sk_buff *skb,
+						  const struct flowi4 *flow, int gso_type)
+{
+	struct flowi4 fl4 = *flow;
+	struct rtable *rt = ip_route_output_key(ip_tunnel_get_link_net(skb->dev), &fl4);
+	bool segments;
+
+	if (IS_ERR(rt))
+		return false;
+	segments = device_segments(dst_dev(&rt->dst), skb, gso_type);
+	ip_rt_put(rt);
+	return segments;
+}
+
+/* As device_segments(), of the device that routing has chosen for an ip6_tunnel device's packet. */
+__rust_helper bool rust_helper_ip6_tunnel_segments(const struct sk_buff *skb, int gso_type)
+{
+	const struct dst_entry *dst = skb_dst(skb);
+
+	return dst && device_segments(dst_dev(dst), skb, gso_type);
 }
 
 /* net/netns/generic.h */

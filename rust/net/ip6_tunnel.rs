@@ -11,6 +11,7 @@ use crate::{
     flow_hash,
     icmp::{Icmp6Error, QuotedPacket},
     ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
+    skb::GsoType,
     udp::Checksum,
     Skb,
 };
@@ -41,6 +42,12 @@ impl Flow for FlowIpv6 {
     #[inline]
     fn udp_checksum(config: &EncapConfig) -> Checksum {
         config.checksum_if(extra::TUNNEL_ENCAP_FLAG_CSUM6)
+    }
+
+    #[inline]
+    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool {
+        // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
+        unsafe { extra::ip6_tunnel_segments(skb.as_raw(), gso_type.as_raw()) }
     }
 
     #[inline]

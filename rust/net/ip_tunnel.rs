@@ -7,7 +7,8 @@
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
 use crate::{
-    flow_hash, icmp::QuotedPacket, udp::Checksum, udp::PortNumber, udp_tunnel::InnerProtocol, Skb,
+    flow_hash, icmp::QuotedPacket, skb::GsoType, udp::Checksum, udp::PortNumber,
+    udp_tunnel::InnerProtocol, Skb,
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
@@ -63,6 +64,13 @@ pub trait Flow: private::Sealed {
     /// IPv6.
     fn udp_checksum(config: &EncapConfig) -> Checksum;
 
+    /// Whether the device that a super-packet will leave by segments it itself, once it is a tunnel's
+    /// of `gso_type`; if not, that is done in software before.
+    ///
+    /// For packets that [`IpTunnelEncap::build_header`] has been given with the flow. Costs a routing
+    /// lookup where the device is not known yet.
+    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool;
+
     /// Sets the checksum of the UDP header in front of a packet.
     ///
     /// # Safety
@@ -99,6 +107,12 @@ impl Flow for FlowIpv4 {
     #[inline]
     fn udp_checksum(config: &EncapConfig) -> Checksum {
         config.checksum_if(extra::TUNNEL_ENCAP_FLAG_CSUM)
+    }
+
+    #[inline]
+    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool {
+        // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
+        unsafe { extra::ip_tunnel_segments(skb.as_raw(), &self.0, gso_type.as_raw()) }
     }
 
     #[inline]

@@ -95,6 +95,13 @@ impl Skb<'_> {
         })
     }
 
+    /// Whether the packet is a super-packet, to be segmented on its way.
+    #[inline]
+    pub fn is_gso(&self) -> bool {
+        // SAFETY: The packet is valid.
+        unsafe { extra::skb_is_gso(self.as_raw()) }
+    }
+
     /// Makes the packet's headers and linear data private, if a clone shares them.
     ///
     /// Any context. Fails with `ENOMEM`.
@@ -124,7 +131,7 @@ impl Skb<'_> {
             return Err(EINVAL);
         }
         // SAFETY: `head <= start` and `start + len <= data`, so these are initialized bytes of the
-        // linear part, which is private to us by `unshare` and borrowed with `self`. A place within
+        // linear part, which nobody shares the headers of, and borrowed with `self`. A place within
         // an allocation is not null.
         Ok(unsafe {
             hint::assert_unchecked(!start.is_null());
@@ -251,11 +258,9 @@ impl Skb<'_> {
     /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
     #[inline]
     pub fn leave_checksum_to_receiver(&mut self) {
-        // SAFETY: The packet is valid and ours to change.
-        unsafe {
-            if !extra::skb_is_gso(self.as_raw()) {
-                extra::skb_clear_checksum(self.as_raw());
-            }
+        if !self.is_gso() {
+            // SAFETY: The packet is valid and ours to change.
+            unsafe { extra::skb_clear_checksum(self.as_raw()) }
         }
     }
 
@@ -283,8 +288,7 @@ impl Skb<'_> {
         let offset = u16::try_from(offset).map_err(|_| EINVAL)?;
         let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
         self.header(end)?;
-        // SAFETY: The packet is valid.
-        if unsafe { extra::skb_is_gso(self.as_raw()) } && self.partial_checksum()?.is_some() {
+        if self.is_gso() && self.partial_checksum()?.is_some() {
             return Ok(());
         }
         match how {
@@ -427,6 +431,12 @@ impl GsoType {
     pub const UDP_TUNNEL_CSUM: Self = Self(extra::SKB_GSO_UDP_TUNNEL_CSUM);
     /// The inner checksum is left to the receiver of the tunnel in each segment.
     pub const TUNNEL_REMCSUM: Self = Self(extra::SKB_GSO_TUNNEL_REMCSUM);
+
+    /// C's number for it.
+    #[inline]
+    pub(crate) const fn as_raw(self) -> i32 {
+        self.0
+    }
 }
 
 impl ops::BitOr for GsoType {

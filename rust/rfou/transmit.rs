@@ -81,7 +81,9 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
             proto_ctype: protocol,
             remote_checksum: None,
         };
-        if config.remote_checksum() {
+        // No device segments packets with remote checksums, so that a super-packet would be taken to
+        // pieces before it reaches one; a device that can do the checksums inside too saves that.
+        if config.remote_checksum() && !(skb.is_gso() && flow.device_segments(skb, gso_type)) {
             // A packet whose checksum is done has nothing to leave to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
                 let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);

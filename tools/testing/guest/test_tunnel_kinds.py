@@ -182,6 +182,40 @@ def test_segments_are_merged_by_a_port_that_computes_remote_checksums(hosts, kin
     assert_merged(hosts, kind)
 
 
+@pytest.mark.shows_both
+@pytest.mark.parametrize("kind", few_on_debug(KINDS, ("ipip", "ip6ip6")))
+def test_remote_checksums_leave_super_packets_whole_where_the_device_segments(hosts, module, kind):
+    """Linux has them segmented in software, as no device does that with remote checksums."""
+    make_tunnel(hosts, kind, "gue", "remcsum")
+    h1, h2 = hosts
+    gue = 42 if KINDS[kind][0] == 4 else 62
+
+    def data_sent():
+        """Frames with more than an acknowledgement, and whether each has a remote checksum."""
+        with Capture(h2, "eth0") as wire:
+            arrived = transfer(hosts, kind, 500_000)
+            frames = wire.frames(to_port, 5000, timeout=0.5)
+        long = [(len(frame), bool(frame[gue + 3] & 1)) for frame in frames if len(frame) > 500]
+        assert any(len(frame) < 500 and frame[gue + 3] & 1 for frame in frames), (
+            "single packets have"
+        )
+        return arrived, long
+
+    arrived, sent = data_sent()
+    whole = [remote for length, remote in sent if length > 2000]
+    if module == "fou":
+        assert not whole
+    else:
+        assert arrived and whole and not any(whole), "their segments' checksums are done"
+        assert all(no_checksum_errors(host) for host in hosts)
+
+    segment_in_software(h1)
+    arrived, sent = data_sent()
+    assert sent and all(length < 2000 and remote for length, remote in sent)
+    if module == "rfou":
+        assert arrived and all(no_checksum_errors(host) for host in hosts)
+
+
 def assert_merged(hosts, kind):
     """Send by TCP in small segments, and see that the second host merges them, and well."""
     segment_in_software(hosts[0])
