@@ -356,12 +356,35 @@ __rust_helper bool rust_helper_gro_is_in_tunnel(const struct sk_buff *skb)
 
 /*
  * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
- * or of the GRE's.
+ * or of the GRE's. Of tunnels inside nothing is noted yet.
  */
 __rust_helper void rust_helper_gro_mark_in_tunnel(struct sk_buff *skb)
 {
 	NAPI_GRO_CB(skb)->encap_mark = 0;
 	NAPI_GRO_CB(skb)->is_fou = 1;
+	NAPI_GRO_CB(skb)->pad = 0;
+}
+
+/*
+ * A byte for each tunnel that a packet is in, not 0, the outermost's lowest; none of
+ * the core's is left to use. Says no if there is no room for another.
+ */
+__rust_helper bool rust_helper_gro_note_tunnel(struct sk_buff *skb, u8 kind)
+{
+	const u16 inside = NAPI_GRO_CB(skb)->pad;
+
+	BUILD_BUG_ON(sizeof(NAPI_GRO_CB(skb)->pad) != 2 * sizeof(kind));
+	NAPI_GRO_CB(skb)->pad = inside << 8 | kind;
+	return !(inside >> 8);
+}
+
+/* The byte of the outermost, which is gone then; 0 if none of ours had the packet. */
+__rust_helper u8 rust_helper_gro_take_noted_tunnel(struct sk_buff *skb)
+{
+	const u16 tunnels = NAPI_GRO_CB(skb)->pad;
+
+	NAPI_GRO_CB(skb)->pad = tunnels >> 8;
+	return NAPI_GRO_CB(skb)->is_fou ? tunnels : 0;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)

@@ -10,7 +10,7 @@
 //! from the outermost on.
 
 use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
-use core::{marker::PhantomData, ptr, ptr::NonNull, slice};
+use core::{marker::PhantomData, num::NonZeroU8, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
@@ -19,6 +19,12 @@ const LEAST_INNER_LEN_BYTES: usize = 4;
 
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
+    /// A number for what [`Self::gro_receive`] and [`Self::gro_complete`] go by, other than the packet.
+    ///
+    /// Packets are held while ports come and go: those that were merged by a tunnel of one number are
+    /// dropped where they would be completed by one of another.
+    fn gro_kind(&self) -> NonZeroU8;
+
     /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
     /// another one, and takes it off: see [`Packet`].
     ///
@@ -307,16 +313,23 @@ pub(crate) unsafe fn receive<T: GroTunnel>(
         patch: None,
         _borrow: PhantomData,
     };
-    let result = tunnel
-        .ok_or(NoMerge)
-        .and_then(|tunnel| tunnel.gro_receive(&mut packet))
+    let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+        let protocol = tunnel.gro_receive(&mut packet)?;
         // SAFETY: Promised by the caller.
-        .and_then(|protocol| unsafe { packet.pass_on(ipv6, protocol) });
+        let complete = unsafe { packet.pass_on(ipv6, protocol) }?;
+        Ok((complete, tunnel.gro_kind()))
+    });
     match result {
         // Encryption has taken the packet, which is not ours any more.
-        Ok(complete) if complete as isize == -(bindings::EINPROGRESS as isize) => complete,
-        Ok(complete) => {
+        Ok((complete, _)) if complete as isize == -(bindings::EINPROGRESS as isize) => complete,
+        Ok((complete, kind)) => {
             packet.restore();
+            // SAFETY: The packet is in GRO.
+            unsafe {
+                if !extra::gro_note_tunnel(packet.as_raw(), kind.get()) {
+                    extra::gro_set_flush(packet.as_raw());
+                }
+            }
             complete
         }
         Err(NoMerge) => {
@@ -379,9 +392,14 @@ pub(crate) unsafe fn complete<T: GroTunnel>(
         at,
         _borrow: PhantomData,
     };
-    let (protocol, len) = tunnel.ok_or(ENOENT)?.gro_complete(&merged)?;
+    let tunnel = tunnel.ok_or(ENOENT)?;
+    // SAFETY: The packet is in GRO.
+    if unsafe { extra::gro_take_noted_tunnel(skb.as_ptr()) } != tunnel.gro_kind().get() {
+        return Err(ESTALE);
+    }
+    let (protocol, len) = tunnel.gro_complete(&merged)?;
     let inner = at.checked_add(len).ok_or(EINVAL)?;
-    // Merging has made the headers linear that it has seen, unless the port is another one now.
+    // Merging has made the headers linear that it has seen.
     merged.linear(inner.checked_add(LEAST_INNER_LEN_BYTES).ok_or(EINVAL)?)?;
     let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.

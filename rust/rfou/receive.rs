@@ -3,6 +3,7 @@
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
 use crate::reason::Reason;
+use core::num::NonZeroU8;
 use gue::{header, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
@@ -219,6 +220,15 @@ fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Rea
 }
 
 impl GroTunnel for Decapsulator {
+    #[inline]
+    fn gro_kind(&self) -> NonZeroU8 {
+        match self.encapsulation {
+            Encapsulation::Direct(protocol) => protocol.non_zero(),
+            // The number that IANA keeps in reserve: no packet of it is merged by anybody.
+            Encapsulation::Gue => NonZeroU8::MAX,
+        }
+    }
+
     #[inline]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         match self.encapsulation {
