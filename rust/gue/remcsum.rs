@@ -69,7 +69,45 @@ impl RemoteChecksum {
     #[inline]
     #[must_use]
     pub fn is_of_transport_header(&self, protocol: u8, payload: &[u8]) -> bool {
-        transport_checksum(protocol, payload) == Some((self.start(), self.offset()))
+        match protocol {
+            protocol::IPV4 | protocol::IPV6 => self.is_of_ip(protocol, payload, 0),
+            protocol::GRE => self.is_of_gre(payload),
+            number => self.is_of(number, 0),
+        }
+    }
+
+    /// Whether it is that of a header of `number` that begins at `start`.
+    #[inline]
+    fn is_of(self, number: u8, start: usize) -> bool {
+        let field = match number {
+            protocol::TCP => 16,
+            protocol::UDP => 6,
+            _ => return false,
+        };
+        // `offset` is not below `start`.
+        self.start() == start && self.offset.wrapping_sub(self.start) == field
+    }
+
+    /// Whether it is that of the header behind an IP header, which begins `ip_at` bytes into the
+    /// payload.
+    #[inline]
+    fn is_of_ip(self, version: u8, ip: &[u8], ip_at: usize) -> bool {
+        let found = if version == protocol::IPV4 {
+            ipv4_payload(ip)
+        } else {
+            ipv6_payload(ip)
+        };
+        found.is_some_and(|(len, number)| self.is_of(number, ip_at.saturating_add(len)))
+    }
+
+    /// Whether it is that of the header behind GRE and IP.
+    // Not inlined: what most packets are should not make way for it.
+    #[inline(never)]
+    fn is_of_gre(self, gre: &[u8]) -> bool {
+        gre_payload(gre).is_some_and(|(ip_at, version)| {
+            gre.get(ip_at..)
+                .is_some_and(|ip| self.is_of_ip(version, ip, ip_at))
+        })
     }
 
     #[inline]
@@ -84,28 +122,6 @@ impl RemoteChecksum {
             offset: self.offset.into(),
         }
     }
-}
-
-/// Where the checksum of the first transport header begins, and where it is.
-#[inline]
-fn transport_checksum(number: u8, payload: &[u8]) -> Option<(usize, usize)> {
-    let (ip_at, number) = match number {
-        protocol::GRE => gre_payload(payload)?,
-        number => (0, number),
-    };
-    let ip = payload.get(ip_at..)?;
-    let (header_len, number) = match number {
-        protocol::IPV4 => ipv4_payload(ip)?,
-        protocol::IPV6 => ipv6_payload(ip)?,
-        number => (0, number),
-    };
-    let start = ip_at.checked_add(header_len)?;
-    let field = match number {
-        protocol::TCP => 16,
-        protocol::UDP => 6,
-        _ => return None,
-    };
-    Some((start, start.checked_add(field)?))
 }
 
 /// The length of an IPv4 header (RFC 791), and the protocol of what is whole behind it.

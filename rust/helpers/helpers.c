@@ -109,6 +109,13 @@ __rust_helper bool rust_helper_skb_is_checksum_partial(const struct sk_buff *skb
 	return skb->ip_summed == CHECKSUM_PARTIAL;
 }
 
+/* Of all of the packet or of a part: what is taken off the packet matters to it. */
+__rust_helper bool rust_helper_skb_has_checksum(const struct sk_buff *skb)
+{
+	BUILD_BUG_ON(CHECKSUM_PARTIAL < CHECKSUM_COMPLETE);
+	return skb->ip_summed >= CHECKSUM_COMPLETE;
+}
+
 __rust_helper int rust_helper_skb_checksum_start_offset(const struct sk_buff *skb)
 {
 	return skb_checksum_start_offset(skb);
@@ -123,6 +130,11 @@ __rust_helper u16 rust_helper_skb_csum_offset(const struct sk_buff *skb)
 __rust_helper void rust_helper_skb_clear_checksum(struct sk_buff *skb)
 {
 	skb->ip_summed = CHECKSUM_NONE;
+	skb->encapsulation = 0;
+}
+
+__rust_helper void rust_helper_skb_clear_encapsulation(struct sk_buff *skb)
+{
 	skb->encapsulation = 0;
 }
 
@@ -168,6 +180,30 @@ __rust_helper void rust_helper_skb_postpull_rcsum(struct sk_buff *skb, const voi
 	skb_postpull_rcsum(skb, start, len);
 }
 
+/* A sum without that of a header of a few words, or of any other length. */
+static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigned int len)
+{
+	u64 sum = (__force u32)wsum_negate(csum);
+
+	if (len % sizeof(u32))
+		return wsum_negate(csum_partial(start, len, wsum_negate(csum)));
+#ifdef __clang__
+	/* Two to five words, most often. */
+#pragma nounroll
+#endif
+	for (; len; len -= sizeof(u32), start += sizeof(u32))
+		sum += get_unaligned((const u32 *)start);
+	sum = (u32)sum + (sum >> 32);
+	return wsum_negate((__force __wsum)((u32)sum + (u32)(sum >> 32)));
+}
+
+/* As skb_postpull_rcsum(), for CHECKSUM_COMPLETE. */
+__rust_helper void rust_helper_skb_sub_csum(struct sk_buff *skb, const void *start,
+					    unsigned int len)
+{
+	skb->csum = csum_without(skb->csum, start, len);
+}
+
 __rust_helper int rust_helper_skb_unclone(struct sk_buff *skb, gfp_t pri)
 {
 	return skb_unclone(skb, pri);
@@ -199,6 +235,12 @@ __rust_helper __be16 rust_helper_skb_protocol(const struct sk_buff *skb)
 }
 
 #ifdef CONFIG_KUNIT
+__rust_helper void rust_helper_skb_set_complete_checksum(struct sk_buff *skb, __wsum csum)
+{
+	skb->ip_summed = CHECKSUM_COMPLETE;
+	skb->csum = csum;
+}
+
 __rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t priority)
 {
 	return alloc_skb(size, priority);
@@ -233,8 +275,8 @@ __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
  * Whether a device segments this super-packet itself, once it is a tunnel's of @gso_type.
  * One that comes from outside has its headers verified on the way, and goes on whole.
  */
-static __always_inline bool device_segments(const struct net_device *dev,
-					    const struct sk_buff *skb, int gso_type)
+static __always_inline bool device_segments(const struct net_device *dev, const struct sk_buff *skb,
+					    int gso_type)
 {
 	return net_gso_ok((dev->features & dev->hw_enc_features) | NETIF_F_GSO_ROBUST,
 			  skb_shinfo(skb)->gso_type | gso_type);
@@ -310,7 +352,8 @@ __rust_helper void rust_helper_skb_gro_pull(struct sk_buff *skb, unsigned int le
 __rust_helper void rust_helper_skb_gro_postpull_rcsum(struct sk_buff *skb, const void *start,
 						      unsigned int len)
 {
-	skb_gro_postpull_rcsum(skb, start, len);
+	if (NAPI_GRO_CB(skb)->csum_valid)
+		NAPI_GRO_CB(skb)->csum = csum_without(NAPI_GRO_CB(skb)->csum, start, len);
 }
 
 /* As memcmp(), for a header of a word or a few. */
@@ -349,42 +392,45 @@ __rust_helper void rust_helper_gro_set_flush(struct sk_buff *skb)
 	NAPI_GRO_CB(skb)->flush = 1;
 }
 
-__rust_helper bool rust_helper_gro_is_in_tunnel(const struct sk_buff *skb)
-{
-	return NAPI_GRO_CB(skb)->is_fou;
-}
-
 /*
  * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
- * or of the GRE's. Of tunnels inside nothing is noted yet.
+ * or of the GRE's. A mark that segmentation on this machine has left behind is taken
+ * away, remote checksums are seen to once in a pass. The kinds of the tunnels that a
+ * packet is in, not 0, are noted where the core has nothing; says no if there is no
+ * room for another.
  */
-__rust_helper void rust_helper_gro_mark_in_tunnel(struct sk_buff *skb)
+__rust_helper bool rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 kind)
 {
-	NAPI_GRO_CB(skb)->encap_mark = 0;
-	NAPI_GRO_CB(skb)->is_fou = 1;
-	NAPI_GRO_CB(skb)->pad = 0;
+	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
+
+	BUILD_BUG_ON(sizeof(cb->pad) != 2 * sizeof(kind));
+	if (unlikely(cb->is_fou)) {
+		if (cb->pad >> 8)
+			return false;
+		cb->pad = cb->pad << 8 | kind;
+	} else {
+		cb->pad = kind;
+		skb->remcsum_offload = 0;
+	}
+	cb->encap_mark = 0;
+	cb->is_fou = 1;
+	return true;
 }
 
-/*
- * A byte for each tunnel that a packet is in, not 0, the outermost's lowest; none of
- * the core's is left to use. Says no if there is no room for another.
- */
-__rust_helper bool rust_helper_gro_note_tunnel(struct sk_buff *skb, u8 kind)
+/* The kind of the outermost tunnel, which is left; 0 if none of ours had the packet. */
+__rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
 {
-	const u16 inside = NAPI_GRO_CB(skb)->pad;
+	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
+	const u16 kinds = cb->pad;
 
-	BUILD_BUG_ON(sizeof(NAPI_GRO_CB(skb)->pad) != 2 * sizeof(kind));
-	NAPI_GRO_CB(skb)->pad = inside << 8 | kind;
-	return !(inside >> 8);
-}
-
-/* The byte of the outermost, which is gone then; 0 if none of ours had the packet. */
-__rust_helper u8 rust_helper_gro_take_noted_tunnel(struct sk_buff *skb)
-{
-	const u16 tunnels = NAPI_GRO_CB(skb)->pad;
-
-	NAPI_GRO_CB(skb)->pad = tunnels >> 8;
-	return NAPI_GRO_CB(skb)->is_fou ? tunnels : 0;
+	if (!cb->is_fou)
+		return 0;
+	if (likely(!(kinds >> 8))) {
+		cb->pad = 0;
+		return kinds;
+	}
+	cb->pad = (u8)kinds;
+	return kinds >> 8;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)
@@ -414,12 +460,24 @@ __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
 	return iptunnel_pull_offloads(skb);
 }
 
+/*
+ * The route that an ip_tunnel device's packet will take, to be put, or an error; the
+ * source address is filled in. Where the device keeps a route, it is that one.
+ */
+static struct rtable *ip_tunnel_route(const struct sk_buff *skb, struct flowi4 *fl4)
+{
+	struct ip_tunnel *tunnel = netdev_priv(skb->dev);
+	struct rtable *rt = dst_cache_get_ip4(&tunnel->dst_cache, &fl4->saddr);
+
+	return rt ?: ip_route_output_key(ip_tunnel_get_link_net(skb->dev), fl4);
+}
+
 /* The source address that routing will choose for an ip_tunnel device's packet, or 0. */
 __rust_helper __be32 rust_helper_ip_tunnel_source(const struct sk_buff *skb,
 						  const struct flowi4 *flow)
 {
 	struct flowi4 fl4 = *flow;
-	struct rtable *rt = ip_route_output_key(ip_tunnel_get_link_net(skb->dev), &fl4);
+	struct rtable *rt = ip_tunnel_route(skb, &fl4);
 
 	if (IS_ERR(rt))
 		return 0;
@@ -432,7 +490,7 @@ __rust_helper bool rust_helper_ip_tunnel_segments(const struct sk_buff *skb,
 						  const struct flowi4 *flow, int gso_type)
 {
 	struct flowi4 fl4 = *flow;
-	struct rtable *rt = ip_route_output_key(ip_tunnel_get_link_net(skb->dev), &fl4);
+	struct rtable *rt = ip_tunnel_route(skb, &fl4);
 	bool segments;
 
 	if (IS_ERR(rt))

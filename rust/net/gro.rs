@@ -10,7 +10,7 @@
 //! from the outermost on.
 
 use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
-use core::{marker::PhantomData, num::NonZeroU8, ptr, ptr::NonNull, slice};
+use core::{hint, marker::PhantomData, num::NonZeroU8, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
@@ -48,9 +48,14 @@ pub struct NoMerge;
 pub struct Packet<'a> {
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
-    /// A checksum that was put into the packet for the layers within, to be taken out again.
-    patch: Option<Patch>,
+    /// What was done to the packet for the layers within, to be undone.
+    marked: Option<Mark>,
     _borrow: PhantomData<&'a mut bindings::sk_buff>,
+}
+
+/// A remote checksum that was seen to, by a mark in the packet's fields, and maybe in its bytes.
+struct Mark {
+    patch: Option<Patch>,
 }
 
 /// What was at some place of a packet's linear part, counted from its head.
@@ -78,12 +83,17 @@ impl Packet<'_> {
         let end = from.checked_add(len).ok_or(NoMerge)?;
         let skb = self.as_raw();
         // SAFETY: By the type invariant the packet is valid; `data_len` never exceeds `len`.
-        let (data, linear) = unsafe { ((*skb).data, (*skb).len.saturating_sub((*skb).data_len)) };
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
         // C's way to the bytes may lead to a fragment that they have been pulled out of since, by a
         // layer within that needed more of them than the fragment had.
         if end <= linear as usize {
             // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
-            return Ok(unsafe { NonNull::new_unchecked(data.add(from)) });
+            return Ok(unsafe {
+                let start = data.add(from);
+                // A load does not tell the compiler, which would look for the null of `Err`.
+                hint::assert_unchecked(!start.is_null());
+                NonNull::new_unchecked(start)
+            });
         }
         // SAFETY: By the type invariant the packet is in GRO.
         unsafe { find_in_fragment(self.skb, from, end) }
@@ -131,24 +141,51 @@ impl Packet<'_> {
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
     /// the outer checksum, or the packet is too short.
-    #[inline]
+    #[inline(always)]
     pub fn process_remote_checksum(
         &mut self,
         start: usize,
         field: usize,
         how: RemoteChecksum,
     ) -> Result<(), NoMerge> {
-        let same = Self {
-            head: self.head,
-            skb: self.skb,
-            patch: None,
-            _borrow: PhantomData,
+        let (skb, payload) = (self.as_raw(), self.offset());
+        // SAFETY: The packet is in GRO.
+        if unsafe { extra::skb_remcsum_offload(skb) } {
+            // Another tunnel outside of this one, in this pass, has seen to it.
+            return Ok(());
+        }
+        let at = payload.checked_add(field).ok_or(NoMerge)?;
+        let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
+        // What points past the packet will be dropped.
+        // SAFETY: As above.
+        if unsafe { !extra::gro_checksum_valid(skb) || end > (*skb).len as usize } {
+            return Err(NoMerge);
+        }
+        let patch = match how {
+            RemoteChecksum::Partial => {
+                let start = payload.checked_add(start).ok_or(NoMerge)?;
+                let start = u16::try_from(start).map_err(|_| NoMerge)?;
+                // SAFETY: As above.
+                unsafe { extra::gro_set_remcsum_start(skb, start) };
+                None
+            }
+            RemoteChecksum::Compute => {
+                let same = Self {
+                    head: self.head,
+                    skb: self.skb,
+                    marked: None,
+                    _borrow: PhantomData,
+                };
+                Some(same.patch_remote_checksum(start, field, at, end)?)
+            }
         };
-        self.patch = same.patch_remote_checksum(start, field, how)?;
+        // SAFETY: As above.
+        unsafe { extra::skb_set_remcsum_offload(skb, true) };
+        self.marked = Some(Mark { patch });
         Ok(())
     }
 
-    /// As [`Self::process_remote_checksum`]; returns what was changed.
+    /// Writes the remote checksum that is at `at` to `end` in the packet; returns what was there.
     // Not inlined, and with a value of its own: most packets have none, and should not keep what they
     // have in memory for it.
     #[inline(never)]
@@ -156,64 +193,37 @@ impl Packet<'_> {
         mut self,
         start: usize,
         field: usize,
-        how: RemoteChecksum,
-    ) -> Result<Option<Patch>, NoMerge> {
-        let (skb, payload) = (self.as_raw(), self.offset());
-        let at = payload.checked_add(field).ok_or(NoMerge)?;
-        let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
+        at: usize,
+        end: usize,
+    ) -> Result<Patch, NoMerge> {
+        let skb = self.as_raw();
+        // Linear, where it will be found again whatever becomes of the fragments. Before that, as
+        // bytes may move.
         // SAFETY: The packet is in GRO.
-        unsafe {
-            // Another tunnel outside of this one, in this pass, has seen to it. Left over from
-            // segmentation on this machine the mark means nothing.
-            if extra::gro_is_in_tunnel(skb) && extra::skb_remcsum_offload(skb) {
-                return Ok(None);
-            }
-            // What points past the packet will be dropped.
-            if !extra::gro_checksum_valid(skb) || end > (*skb).len as usize {
-                return Err(NoMerge);
-            }
-        }
-        let patch = match how {
-            RemoteChecksum::Partial => {
-                let start = payload.checked_add(start).ok_or(NoMerge)?;
-                let start = u16::try_from(start).map_err(|_| NoMerge)?;
-                // SAFETY: The packet is in GRO.
-                unsafe { extra::gro_set_remcsum_start(skb, start) };
-                None
-            }
-            RemoteChecksum::Compute => {
-                // Linear, where it will be found again whatever becomes of the fragments. Before
-                // that, as bytes may move.
-                // SAFETY: The packet is in GRO.
-                unsafe { make_linear(self.skb, at, end) }?;
-                let before = Sum::of(self.header(start)?);
-                let place = self.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
-                // SAFETY: `find` has found two bytes, of which nobody has a reference.
-                let bytes: [u8; 2] = unsafe { place.read() };
-                // SAFETY: The packet is in GRO, and its checksum is valid.
-                let total = Sum::from_raw(unsafe { extra::gro_checksum(skb) });
-                let new = total.minus(before).moved_by(start).to_field();
-                let change = Sum::of_word(new).minus(Sum::of_word(bytes));
-                // SAFETY: As above, and the packet is ours to change; the place lies in its linear
-                // part, behind `head`.
-                let from_head = unsafe {
-                    place.write(new);
-                    extra::gro_set_checksum(skb, total.plus(change.moved_by(field)).as_raw());
-                    place.as_ptr().byte_offset_from((*skb).head) as usize
-                };
-                Some(Patch { from_head, bytes })
-            }
+        unsafe { make_linear(self.skb, at, end) }?;
+        let before = Sum::of(self.header(start)?);
+        let place = self.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
+        // SAFETY: `find` has found two bytes, of which nobody has a reference.
+        let bytes: [u8; 2] = unsafe { place.read() };
+        // SAFETY: The packet is in GRO, and its checksum is valid.
+        let total = Sum::from_raw(unsafe { extra::gro_checksum(skb) });
+        let new = total.minus(before).moved_by(start).to_field();
+        let change = Sum::of_word(new).minus(Sum::of_word(bytes));
+        // SAFETY: As above, and the packet is ours to change; the place lies in its linear part, behind
+        // `head`.
+        let from_head = unsafe {
+            place.write(new);
+            extra::gro_set_checksum(skb, total.plus(change.moved_by(field)).as_raw());
+            place.as_ptr().byte_offset_from((*skb).head) as usize
         };
-        // SAFETY: The packet is in GRO.
-        unsafe { extra::skb_set_remcsum_offload(skb, true) };
-        Ok(patch)
+        Ok(Patch { from_head, bytes })
     }
 
-    /// Puts back what was changed in the packet for the layers within.
-    #[inline]
-    fn restore(&mut self) {
+    /// Undoes what was done to the packet for the layers within.
+    #[inline(always)]
+    fn unmark(&mut self, mark: Mark) {
         let skb = self.as_raw();
-        if let Some(patch) = self.patch.take() {
+        if let Some(patch) = mark.patch {
             // SAFETY: The packet is valid. Making bytes linear may have moved the head, in which they
             // keep their place; merging takes bytes off the front of the data, not of the head.
             unsafe {
@@ -231,22 +241,18 @@ impl Packet<'_> {
     ///
     /// RCU read side.
     #[inline(always)]
-    unsafe fn pass_on(
+    unsafe fn pass_on<const IPV6: bool>(
         &mut self,
-        ipv6: bool,
         protocol: InnerProtocol,
     ) -> Result<*mut bindings::sk_buff, NoMerge> {
         // SAFETY: The caller holds the RCU read lock.
-        let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
+        let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
         // SAFETY: As above; C's table holds valid pointers.
         let receive = unsafe { offload.as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
             .ok_or(NoMerge)?;
         // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
-        Ok(unsafe {
-            extra::gro_mark_in_tunnel(self.as_raw());
-            extra::call_gro_receive(Some(receive), self.head, self.as_raw())
-        })
+        Ok(unsafe { extra::call_gro_receive(Some(receive), self.head, self.as_raw()) })
     }
 }
 
@@ -299,10 +305,10 @@ unsafe fn make_linear(
 /// # Safety
 ///
 /// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, whose family
-/// `ipv6` tells.
-pub(crate) unsafe fn receive<T: GroTunnel>(
+/// `IPV6` tells.
+#[inline]
+pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,
-    ipv6: bool,
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
 ) -> *mut bindings::sk_buff {
@@ -310,35 +316,29 @@ pub(crate) unsafe fn receive<T: GroTunnel>(
     let mut packet = Packet {
         head,
         skb,
-        patch: None,
+        marked: None,
         _borrow: PhantomData,
     };
     let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+        // SAFETY: The packet is in GRO.
+        if !unsafe { extra::gro_enter_tunnel(skb.as_ptr(), tunnel.gro_kind().get()) } {
+            return Err(NoMerge);
+        }
         let protocol = tunnel.gro_receive(&mut packet)?;
         // SAFETY: Promised by the caller.
-        let complete = unsafe { packet.pass_on(ipv6, protocol) }?;
-        Ok((complete, tunnel.gro_kind()))
+        unsafe { packet.pass_on::<IPV6>(protocol) }
     });
-    match result {
-        // Encryption has taken the packet, which is not ours any more.
-        Ok((complete, _)) if complete as isize == -(bindings::EINPROGRESS as isize) => complete,
-        Ok((complete, kind)) => {
-            packet.restore();
-            // SAFETY: The packet is in GRO.
-            unsafe {
-                if !extra::gro_note_tunnel(packet.as_raw(), kind.get()) {
-                    extra::gro_set_flush(packet.as_raw());
-                }
-            }
-            complete
-        }
-        Err(NoMerge) => {
-            packet.restore();
-            // SAFETY: The packet is in GRO.
-            unsafe { extra::gro_set_flush(packet.as_raw()) };
-            ptr::null_mut()
+    if let Some(mark) = packet.marked.take() {
+        // Or encryption has taken the packet, which is not ours any more.
+        if result != Ok((-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff) {
+            packet.unmark(mark);
         }
     }
+    result.unwrap_or_else(|NoMerge| {
+        // SAFETY: The packet is in GRO.
+        unsafe { extra::gro_set_flush(packet.as_raw()) };
+        ptr::null_mut()
+    })
 }
 
 /// A packet that others have been merged into, or a single one that was held back.
@@ -381,9 +381,9 @@ impl Merged<'_> {
 /// # Safety
 ///
 /// As for [`receive`]; `at` is where UDP's payload begins.
-pub(crate) unsafe fn complete<T: GroTunnel>(
+#[inline]
+pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,
-    ipv6: bool,
     skb: NonNull<bindings::sk_buff>,
     at: usize,
 ) -> Result {
@@ -394,7 +394,7 @@ pub(crate) unsafe fn complete<T: GroTunnel>(
     };
     let tunnel = tunnel.ok_or(ENOENT)?;
     // SAFETY: The packet is in GRO.
-    if unsafe { extra::gro_take_noted_tunnel(skb.as_ptr()) } != tunnel.gro_kind().get() {
+    if unsafe { extra::gro_leave_tunnel(skb.as_ptr()) } != tunnel.gro_kind().get() {
         return Err(ESTALE);
     }
     let (protocol, len) = tunnel.gro_complete(&merged)?;
@@ -403,7 +403,7 @@ pub(crate) unsafe fn complete<T: GroTunnel>(
     merged.linear(inner.checked_add(LEAST_INNER_LEN_BYTES).ok_or(EINVAL)?)?;
     let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.
-    let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
+    let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
     // SAFETY: As above; C's table holds valid pointers.
     let complete = unsafe { offload.as_ref() }
         .and_then(|offload| offload.callbacks.gro_complete)

@@ -112,7 +112,7 @@ impl Flow for FlowIpv4 {
     #[inline]
     fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool {
         // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-        unsafe { extra::ip_tunnel_segments(skb.as_raw(), &self.0, gso_type.as_raw()) }
+        unsafe { route_segments(skb.as_raw(), &self.0, gso_type.as_raw()) }
     }
 
     #[inline]
@@ -122,7 +122,7 @@ impl Flow for FlowIpv4 {
             // Devices without a local address have it chosen by routing, later than this; but the
             // sum needs it now. Where there is no route the packet goes nowhere anyway.
             // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-            source = unsafe { extra::ip_tunnel_source(skb.as_raw(), &self.0) };
+            source = unsafe { source_of_route(skb.as_raw(), &self.0) };
         }
         // SAFETY: Promised by the caller; the packet is valid and ours to change.
         unsafe {
@@ -135,6 +135,34 @@ impl Flow for FlowIpv4 {
             )
         };
     }
+}
+
+/// Whether the device that routing will choose for a packet segments it.
+///
+/// # Safety
+///
+/// As for [`source_of_route`].
+#[cold]
+unsafe fn route_segments(
+    skb: *const bindings::sk_buff,
+    flow: &bindings::flowi4,
+    gso_type: i32,
+) -> bool {
+    // SAFETY: Promised by the caller.
+    unsafe { extra::ip_tunnel_segments(skb, flow, gso_type) }
+}
+
+// Slow paths are not inlined: they have a flow of their own, which takes room from all.
+
+/// The source address that routing will choose for a packet, or 0.
+///
+/// # Safety
+///
+/// `skb` must be a valid packet on its way out of an `ip_tunnel` device.
+#[cold]
+unsafe fn source_of_route(skb: *const bindings::sk_buff, flow: &bindings::flowi4) -> u32 {
+    // SAFETY: Promised by the caller.
+    unsafe { extra::ip_tunnel_source(skb, flow) }
 }
 
 /// An encapsulation for the tunnel devices whose outer flows are of type `F`.

@@ -102,6 +102,20 @@ impl Skb<'_> {
         unsafe { extra::skb_is_gso(self.as_raw()) }
     }
 
+    /// The first `len` bytes, as of [`Self::header`], if they are linear.
+    #[inline]
+    pub fn linear_header(&self, len: usize) -> Option<&[u8]> {
+        if self.linear_len() < len {
+            return None;
+        }
+        // SAFETY: As in `header`.
+        Some(unsafe {
+            let data = self.fields().data;
+            hint::assert_unchecked(!data.is_null());
+            slice::from_raw_parts(data, len)
+        })
+    }
+
     /// Makes the packet's headers and linear data private, if a clone shares them.
     ///
     /// Any context. Fails with `ENOMEM`.
@@ -112,13 +126,14 @@ impl Skb<'_> {
         to_result(unsafe { extra::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
     }
 
-    /// The first `len` bytes of the network header of a received packet, to be changed; a clone does
-    /// not see the change.
+    /// The headers that have been taken off a received packet, to be changed; a clone does not see the
+    /// change.
     ///
-    /// That is the outer IP header, which lies before the packet's data. Any context. Fails with
-    /// `EINVAL` if it does not, with `ENOMEM` if the packet is shared and no copy could be made.
+    /// They are the bytes from the network header, the outer IP header, to the packet's data. Any
+    /// context. Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header
+    /// does not lie before the data, with `ENOMEM` if the packet is shared and no copy could be made.
     #[inline]
-    pub fn outer_header_mut(&mut self, len: usize) -> Result<&mut [u8]> {
+    pub fn outer_headers_mut(&mut self, most: usize) -> Result<&mut [u8]> {
         // A sender on this machine that keeps the packet for itself, as TCP does, shares the payload
         // alone and has said so; that must not cost a copy of each packet.
         // SAFETY: The packet is valid and ours to change; nothing points into it, since all views
@@ -126,26 +141,19 @@ impl Skb<'_> {
         to_result(unsafe { extra::skb_header_unclone(self.as_raw(), bindings::GFP_ATOMIC) })?;
         // SAFETY: The packet is valid.
         let start = unsafe { extra::skb_network_header(self.as_raw()) };
-        // The header's place is kept as an offset from `head` that is not negative.
-        if (self.fields().data as usize).saturating_sub(start as usize) < len {
-            return Err(EINVAL);
+        let (data, start_at) = (self.fields().data as usize, start as usize);
+        // One comparison: what is not before the data is further than there is memory.
+        let len = data.wrapping_sub(start_at);
+        if len > most.min(isize::MAX as usize) {
+            return Err(if start_at > data { EINVAL } else { E2BIG });
         }
-        // SAFETY: `head <= start` and `start + len <= data`, so these are initialized bytes of the
-        // linear part, which nobody shares the headers of, and borrowed with `self`. A place within
-        // an allocation is not null.
+        // SAFETY: The header's place is kept as an offset from `head` that is not negative, and
+        // `start + len` is `data`, so these are initialized bytes of the linear part, whose headers
+        // nobody shares; they are borrowed with `self`. A place within an allocation is not null.
         Ok(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts_mut(start, len)
         })
-    }
-
-    /// Bytes from the network header of a received packet to its data: all headers that have been
-    /// taken off so far. Meaningless if the header does not lie before the data.
-    #[inline]
-    pub fn outer_headers_len(&self) -> usize {
-        // SAFETY: The packet is valid.
-        let start = unsafe { extra::skb_network_header(self.as_raw()) };
-        (self.fields().data as usize).wrapping_sub(start as usize)
     }
 
     /// What the linear part holds from the network header on; `None` if the header has no place in it.
@@ -171,24 +179,74 @@ impl Skb<'_> {
     /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `EBADMSG` if its
     /// partial checksum is not in what is left ([`Self::partial_checksum`]), with `ENOMEM` if no
     /// private copy of a segmented packet's shared information could be made.
-    #[inline]
+    #[inline(always)]
     pub fn decapsulate(&mut self, len: usize) -> Result {
         let start = self.header(len)?.as_ptr();
-        // `header` succeeded, so `len` is no more than the packet's own 32-bit length.
+        // SAFETY: `header` has found as many bytes.
+        let len = unsafe { self.pull(len) };
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid and ours to change, and begins behind the `len` bytes at `start`.
+        unsafe {
+            if extra::skb_has_checksum(skb) {
+                if extra::skb_is_checksum_partial(skb) {
+                    keep_partial_checksum(skb, start, len)?;
+                } else {
+                    extra::skb_sub_csum(skb, start.cast(), len);
+                }
+            }
+            to_result(extra::iptunnel_pull_offloads(skb))
+        }
+    }
+
+    /// As [`Self::decapsulate`], and makes the packet one whose checksum is still to be computed: from
+    /// `start` on, to be stored inverted at `field`, both counted in bytes from what is left; the field
+    /// holds the pseudo header's sum.
+    ///
+    /// That is [`Self::process_remote_checksum`] with [`RemoteChecksum::Partial`], for a packet that is
+    /// not to be segmented and whose field lies in the linear part: fails with `EINVAL` if it does not,
+    /// and leaves the packet as it was.
+    #[inline(always)]
+    pub fn decapsulate_leaving_checksum(
+        &mut self,
+        len: usize,
+        start: usize,
+        field: usize,
+    ) -> Result {
+        if self.is_gso() {
+            return Err(EINVAL);
+        }
+        self.leave_checksum(
+            start.checked_add(len).ok_or(EINVAL)?,
+            field.checked_add(len).ok_or(EINVAL)?,
+        )?;
+        // SAFETY: The packet is valid and ours to change. The field, behind `len` bytes, lies in its
+        // linear part.
+        unsafe {
+            self.pull(len);
+            extra::skb_clear_encapsulation(self.as_raw());
+        }
+        Ok(())
+    }
+
+    /// Takes `len` bytes off the front, and says that what is left begins with the transport header.
+    /// Returns the length as C has it.
+    ///
+    /// # Safety
+    ///
+    /// The linear part must hold at least `len` bytes.
+    #[inline(always)]
+    unsafe fn pull(&mut self, len: usize) -> u32 {
+        // No more than the packet's own length, which has 32 bits.
         let len = len as u32;
         let skb = self.as_raw();
-        // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most
-        // `tail`, and no less is left than the fragments hold. `start` is valid for `len` bytes.
+        // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most `tail`,
+        // and no less is left than the fragments hold.
         unsafe {
-            // By `header` this does not wrap.
             (*skb).len = (*skb).len.wrapping_sub(len);
             (*skb).data = (*skb).data.add(len as usize);
-            extra::skb_postpull_rcsum(skb, start.cast(), len);
             extra::skb_reset_transport_header(skb);
         }
-        self.partial_checksum().map_err(|_| EBADMSG)?;
-        // SAFETY: The packet is valid and ours to change.
-        to_result(unsafe { extra::iptunnel_pull_offloads(skb) })
+        len
     }
 
     /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
@@ -284,32 +342,45 @@ impl Skb<'_> {
         field: usize,
         how: RemoteChecksum,
     ) -> Result {
-        let offset = field.checked_sub(start).ok_or(EINVAL)?;
-        let offset = u16::try_from(offset).map_err(|_| EINVAL)?;
         let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
+        if field < start {
+            return Err(EINVAL);
+        }
         self.header(end)?;
         if self.is_gso() && self.partial_checksum()?.is_some() {
             return Ok(());
         }
         match how {
-            RemoteChecksum::Partial => {
-                // The place is kept in 16 bits, counted from the head.
-                // SAFETY: The packet is valid.
-                let headroom = unsafe { extra::skb_headroom(self.as_raw()) } as usize;
-                if start.saturating_add(headroom) > usize::from(u16::MAX) {
-                    return Err(EINVAL);
-                }
-                // SAFETY: The packet is valid and ours to change; the field lies in its linear part.
-                // `start` has 16 bits.
-                unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
-                Ok(())
-            }
+            RemoteChecksum::Partial => self.leave_checksum(start, field),
             RemoteChecksum::Compute => {
                 self.unshare()?;
                 self.header(end)?;
                 self.compute_remote_checksum(start, field)
             }
         }
+    }
+
+    /// Makes the packet one whose checksum is still to be computed, from `start` on, and stored inverted
+    /// at `field`, both counted in bytes from the packet's data; the field holds the pseudo header's sum.
+    ///
+    /// For a packet that is not to be segmented. Fails with `EINVAL` if the field does not lie in the
+    /// linear part, or further back than the packet's fields can say.
+    #[inline(always)]
+    fn leave_checksum(&mut self, start: usize, field: usize) -> Result {
+        let offset = field.checked_sub(start).ok_or(EINVAL)?;
+        let offset = u16::try_from(offset).map_err(|_| EINVAL)?;
+        // The place is kept in 16 bits, counted from the head.
+        // SAFETY: The packet is valid.
+        let headroom = unsafe { extra::skb_headroom(self.as_raw()) } as usize;
+        if start.saturating_add(headroom) > usize::from(u16::MAX)
+            || field.saturating_add(size_of::<u16>()) > self.linear_len()
+        {
+            return Err(EINVAL);
+        }
+        // SAFETY: The packet is valid and ours to change; the field lies in its linear part. `start`
+        // has 16 bits.
+        unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
+        Ok(())
     }
 
     /// Computes the checksum from `start` on and writes it to `field`, which lies in the linear part
@@ -369,6 +440,22 @@ unsafe fn pull_tail(skb: *mut bindings::sk_buff, len: usize) -> Result {
     } else {
         Err(EINVAL)
     }
+}
+
+/// What [`Skb::decapsulate`] does for packets that have a partial checksum. Not inlined: the others
+/// should not save registers for it.
+///
+/// # Safety
+///
+/// As for [`pull_tail`]; the packet has just had the `len` bytes at `start` taken off.
+#[inline(never)]
+unsafe fn keep_partial_checksum(skb: *mut bindings::sk_buff, start: *const u8, len: u32) -> Result {
+    // SAFETY: Promised by the caller.
+    let skb = unsafe {
+        extra::skb_postpull_rcsum(skb, start.cast(), len);
+        Skb::from_raw(NonNull::new_unchecked(skb))
+    };
+    skb.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
 }
 
 /// The slow path of [`Skb::push`]: moves the packet's head to one that is private and has room for
@@ -613,16 +700,17 @@ mod tests {
     }
 
     #[test]
-    fn change_of_the_outer_header_is_not_seen_by_a_clone() -> Result {
+    fn change_of_the_outer_headers_is_not_seen_by_a_clone() -> Result {
         let mut skb = SkBuff::of_bytes(16, b"0123456789")?;
-        assert!(skb.outer_header_mut(1).is_err());
+        assert!(skb.outer_headers_mut(16)?.is_empty());
         skb.decapsulate(5)?;
         let mut other = skb.share()?;
-        skb.outer_header_mut(5)?.copy_from_slice(b"abcde");
-        assert_eq!(skb.outer_header_mut(5)?, b"abcde");
-        assert_eq!(other.outer_header_mut(5)?, b"01234");
-        assert!(skb.outer_header_mut(6).is_err());
-        assert!(skb.outer_header_mut(usize::MAX).is_err());
+        skb.outer_headers_mut(5)?.copy_from_slice(b"abcde");
+        assert_eq!(skb.outer_headers_mut(usize::MAX)?, b"abcde");
+        assert_eq!(other.outer_headers_mut(5)?, b"01234");
+        assert!(skb.outer_headers_mut(4) == Err(E2BIG));
+        skb.push(6)?;
+        assert!(skb.outer_headers_mut(usize::MAX) == Err(EINVAL));
         Ok(())
     }
 
@@ -636,6 +724,25 @@ mod tests {
         skb.decapsulate(7)?;
         assert!(skb.is_empty());
         assert!(skb.decapsulate(1).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn decapsulate_keeps_a_checksum_over_all_of_the_packet_in_step() -> Result {
+        // What is left in the end adds up to nothing. That is 0xffff: what only 0 adds up to is 0.
+        let bytes = *b"\x01\x02\x03\x04\xff\xfe\x00\x00\x80\x00\x00\x01\x12\x34\xed\xcb";
+        for len in [0, 2, 4, 6, 8, 12] {
+            let mut skb = SkBuff::of_bytes(0, &bytes)?;
+            let sum = Sum::of(&bytes).as_raw();
+            // SAFETY: The packet is valid and ours to change.
+            unsafe { extra::skb_set_complete_checksum(skb.as_raw(), sum) };
+            skb.decapsulate(len)?;
+            // SAFETY: As above.
+            let left = Sum::from_raw(unsafe { extra::skb_complete_checksum(skb.as_raw()) });
+            let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;
+            assert_eq!(left.to_field(), expected.to_field());
+            assert!(left.as_raw() != 0);
+        }
         Ok(())
     }
 }

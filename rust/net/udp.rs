@@ -112,23 +112,25 @@ pub fn push_headers<F: Flow>(
     fill: impl FnOnce(&mut [u8]) -> Result,
 ) -> Result {
     let len = HEADER_LEN_BYTES.checked_add(behind_len).ok_or(EINVAL)?;
+    // Before all else, so that what follows is known not to overflow.
     let total = skb.len().checked_add(len).ok_or(EINVAL)?;
+    let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
     // The outer checksum is made from the inner one, where that is said to be.
     skb.partial_checksum()?;
     let (header, behind) = skb
         .push(len)?
         .split_first_chunk_mut::<HEADER_LEN_BYTES>()
         .ok_or(EINVAL)?;
-    let [s0, s1] = ports.source.to_be_bytes();
-    let [d0, d1] = ports.destination.to_be_bytes();
-    let [l0, l1] = u16::try_from(total).unwrap_or(0).to_be_bytes();
-    *header = [s0, s1, d0, d1, l0, l1, 0, 0];
+    // Field by field: one array of bytes would be stored byte by byte.
+    header[0..2].copy_from_slice(&ports.source.to_be_bytes());
+    header[2..4].copy_from_slice(&ports.destination.to_be_bytes());
+    header[4..6].copy_from_slice(&u16::try_from(total).unwrap_or(0).to_be_bytes());
+    header[6..8].fill(0);
     fill(behind)?;
     skb.reset_transport_header();
 
-    let total = i32::try_from(total).map_err(|_| EINVAL)?;
     // SAFETY: The packet's transport header is the UDP header that was just pushed, so that the
     // checksum field lies in its linear part, and `total` is its length.
-    unsafe { flow.set_udp_checksum(skb, checksum, total) };
+    unsafe { flow.set_udp_checksum(skb, checksum, total_c) };
     Ok(())
 }

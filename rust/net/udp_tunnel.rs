@@ -111,17 +111,15 @@ impl UdpSocket {
     /// The local port is not told, since a tunnel is known by the one that it asked for.
     pub fn addresses(&self) -> Addresses {
         let sock = self.sock.as_ptr();
-        // SAFETY: By the type invariant the socket is valid, here and below.
-        let family = unsafe { extra::sk_family(sock) };
-        if u32::from(family) == bindings::AF_INET {
-            // SAFETY: See above.
+        if !self.is_ipv6() {
+            // SAFETY: By the type invariant the socket is valid, here and below.
             let (local, peer) = unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) };
             Addresses::V4 {
                 local: local.to_ne_bytes(),
                 peer: peer.to_ne_bytes(),
             }
         } else {
-            // SAFETY: See above; a UDP socket that is not IPv4 is IPv6, and has these fields. All
+            // SAFETY: See above; a UDP socket of IPv6 has these fields. All
             // variants of the union are plain bytes.
             unsafe {
                 Addresses::V6 {
@@ -136,6 +134,12 @@ impl UdpSocket {
     pub fn peer_port(&self) -> PortNumber {
         // SAFETY: By the type invariant the socket is valid.
         PortNumber::from_be(unsafe { extra::sk_dport(self.sock.as_ptr()) })
+    }
+
+    /// Whether it is of IPv6; if not, of IPv4.
+    fn is_ipv6(&self) -> bool {
+        // SAFETY: By the type invariant the socket is valid.
+        u32::from(unsafe { extra::sk_family(self.sock.as_ptr()) }) == bindings::AF_INET6
     }
 
     /// The index of the device that the socket is bound to, or 0.
@@ -210,9 +214,9 @@ pub enum Verdict {
 
 /// What a tunnel does with the packets that its socket receives.
 pub trait EncapReceive: Send + Sync + 'static {
-    /// Decides about a packet, which starts with its UDP header. UDP has checked its length and
-    /// checksum. Softirq context, RCU read side.
-    fn receive(&self, skb: SkBuff) -> Verdict;
+    /// Decides about a packet, which starts with its UDP header and came by IPv6 or by IPv4. UDP has
+    /// checked its length and checksum. Softirq context, RCU read side.
+    fn receive<const IPV6: bool>(&self, skb: SkBuff) -> Verdict;
 }
 
 /// A UDP socket that hands what it receives to a tunnel `T`. Dropping it closes it.
@@ -247,7 +251,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// Multicast loop is turned off, and checksums that a device verified are kept for the inner
     /// packet. Fails with `ENOMEM`; the socket is closed then.
     pub fn new(socket: UdpSocket, tunnel: T, quiescence: Arc<Quiescence>) -> Result<Self> {
-        Self::set_up(socket, tunnel, quiescence, Default::default())
+        Self::set_up(socket, tunnel, quiescence, |_| {})
     }
 
     /// As [`Self::new`], for a tunnel whose packets are merged by GRO.
@@ -255,19 +259,23 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     where
         T: GroTunnel,
     {
-        let config = extra::udp_tunnel_sock_cfg {
-            gro_receive: Some(gro_receive::<T>),
-            gro_complete: Some(gro_complete::<T>),
-            ..Default::default()
-        };
-        Self::set_up(socket, tunnel, quiescence, config)
+        let ipv6 = socket.is_ipv6();
+        Self::set_up(socket, tunnel, quiescence, |config| {
+            if ipv6 {
+                config.gro_receive = Some(gro_receive::<T, true>);
+                config.gro_complete = Some(gro_complete::<T, true>);
+            } else {
+                config.gro_receive = Some(gro_receive::<T, false>);
+                config.gro_complete = Some(gro_complete::<T, false>);
+            }
+        })
     }
 
     fn set_up(
         socket: UdpSocket,
         tunnel: T,
         quiescence: Arc<Quiescence>,
-        mut config: extra::udp_tunnel_sock_cfg,
+        configure: impl FnOnce(&mut extra::udp_tunnel_sock_cfg),
     ) -> Result<Self> {
         let data = KBox::new(
             TunnelData {
@@ -277,10 +285,19 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             GFP_KERNEL,
         )?;
         let data = NonNull::from(KBox::leak(data));
-        config.sk_user_data = data.as_ptr().cast::<c_void>();
-        // Any value but 0 says that there is a hook.
-        config.encap_type = 1;
-        config.encap_rcv = Some(encap_rcv::<T>);
+        let mut config = extra::udp_tunnel_sock_cfg {
+            sk_user_data: data.as_ptr().cast::<c_void>(),
+            // Any value but 0 says that there is a hook.
+            encap_type: 1,
+            // What a packet came by is known here, once for all.
+            encap_rcv: Some(if socket.is_ipv6() {
+                encap_rcv::<T, true>
+            } else {
+                encap_rcv::<T, false>
+            }),
+            ..Default::default()
+        };
+        configure(&mut config);
         let sock = socket.sock.as_ptr();
         // SAFETY: The socket is ours and open, its namespace is there, and the configuration is valid
         // during the call. The user data lives until no RCU reader can find it, and the hooks are all
@@ -349,8 +366,9 @@ unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<
 ///
 /// # Safety
 ///
-/// To be called by UDP alone, under RCU, for a socket that [`UdpTunnelSocket::set_up`] set up for `T`.
-unsafe extern "C" fn encap_rcv<T: EncapReceive>(
+/// To be called by UDP alone, under RCU, for a socket of that family that
+/// [`UdpTunnelSocket::set_up`] set up for `T`.
+unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     sock: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
@@ -362,7 +380,7 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive>(
     // SAFETY: UDP passes a valid packet.
     let skb = unsafe { NonNull::new_unchecked(skb) };
     // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
-    match tunnel.receive(unsafe { SkBuff::from_raw(skb) }) {
+    match tunnel.receive::<IPV6>(unsafe { SkBuff::from_raw(skb) }) {
         Verdict::Deliver(skb, protocol) => {
             skb.into_raw();
             -c_int::from(protocol.number())
@@ -381,28 +399,21 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive>(
 
 /// # Safety
 ///
-/// To be called by UDP's GRO alone, under RCU, for a socket that [`UdpTunnelSocket::set_up`] set up
-/// for `T`.
-unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
+/// To be called by UDP's GRO alone, under RCU, for a socket of that family that
+/// [`UdpTunnelSocket::set_up`] set up for `T`.
+unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,
     head: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
     // SAFETY: Promised by the caller; the pointers are what GRO passes.
-    unsafe {
-        gro::receive::<T>(
-            tunnel_of(sock),
-            is_ipv6(sock),
-            head,
-            NonNull::new_unchecked(skb),
-        )
-    }
+    unsafe { gro::receive::<T, IPV6>(tunnel_of(sock), head, NonNull::new_unchecked(skb)) }
 }
 
 /// # Safety
 ///
 /// As for [`gro_receive`].
-unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel>(
+unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
     at: c_int,
@@ -411,25 +422,10 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel>(
         return EINVAL.to_errno();
     };
     // SAFETY: Promised by the caller; the packet is what GRO passes.
-    let result = unsafe {
-        gro::complete::<T>(
-            tunnel_of(sock),
-            is_ipv6(sock),
-            NonNull::new_unchecked(skb),
-            at,
-        )
-    };
+    let result =
+        unsafe { gro::complete::<T, IPV6>(tunnel_of(sock), NonNull::new_unchecked(skb), at) };
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
-}
-
-/// # Safety
-///
-/// `sock` must be a valid UDP socket.
-#[inline]
-unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
-    // SAFETY: Promised by the caller.
-    u32::from(unsafe { extra::sk_family(sock) }) == bindings::AF_INET6
 }

@@ -6,8 +6,8 @@
 //! (`include/uapi/linux/fou.h`), which users' programs rely on.
 
 use crate::{
-    port::{Port, Ports},
-    receive::{Decapsulator, Encapsulation, OuterIp},
+    port::{Port, Ports, Settings},
+    receive::Encapsulation,
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
@@ -195,12 +195,7 @@ impl Do<Fou> for Add {
         // Errors of the socket come before those of what it is for: users rely on the order.
         let socket = UdpSocket::open(netns, &binding)
             .map_err(|error| request.refuse(error, why_not_bound(error), None))?;
-        let decapsulator = Decapsulator {
-            outer: if binding.addresses.is_ipv6() {
-                OuterIp::V6
-            } else {
-                OuterIp::V4
-            },
+        let settings = Settings {
             encapsulation: parse_encapsulation(request)?,
             remote_checksum: match request.attr(attr::REMCSUM_NOPARTIAL) {
                 Some(_) => RemoteChecksum::Compute,
@@ -209,7 +204,7 @@ impl Do<Fou> for Add {
         };
         fou.ports
             .get(netns)
-            .add(&binding, socket, decapsulator, fou.quiescence.clone())
+            .add(&binding, socket, settings, fou.quiescence.clone())
             .map_err(|error| match error {
                 EALREADY => request.refuse(error, c"there is such a port already", None),
                 _ => error,
@@ -283,7 +278,7 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
     } else {
         AF_INET
     };
-    let (kind, protocol) = match port.decapsulator().encapsulation {
+    let (kind, protocol) = match port.settings().encapsulation {
         Encapsulation::Direct(protocol) => (encap::DIRECT, protocol.number()),
         Encapsulation::Gue => (encap::GUE, 0),
     };
@@ -293,7 +288,7 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
     message.put(attr::IPPROTO, &protocol)?;
     message.put(attr::TYPE, &kind)?;
     message.put(attr::IFINDEX, &binding.ifindex)?;
-    if port.decapsulator().remote_checksum == RemoteChecksum::Compute {
+    if port.settings().remote_checksum == RemoteChecksum::Compute {
         message.put_flag(attr::REMCSUM_NOPARTIAL)?;
     }
     match binding.addresses {

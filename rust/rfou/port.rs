@@ -2,7 +2,7 @@
 
 //! The listening ports of a network namespace.
 
-use crate::receive::Decapsulator;
+use crate::receive::{Encapsulation, FouDecapsulator, GueDecapsulator};
 use core::cmp::Reverse;
 use kernel::{
     new_mutex,
@@ -13,6 +13,7 @@ use kernel::{
 use net::{
     netns::{PerNetns, Slot, SlotRef},
     rcu::Quiescence,
+    skb::RemoteChecksum,
     udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
     Netns,
@@ -24,7 +25,49 @@ pub(crate) struct Port {
     serial: u64,
     /// The port number that was asked for, which "any" stays.
     number: PortNumber,
-    socket: UdpTunnelSocket<Decapsulator>,
+    settings: Settings,
+    socket: Socket,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) encapsulation: Encapsulation,
+    /// What to do about a checksum that the sender has left to us. Means nothing to FOU, but is kept
+    /// for any port and shown again.
+    pub(crate) remote_checksum: RemoteChecksum,
+}
+
+/// The socket of a port: what is the same for all of its packets is not asked of each.
+enum Socket {
+    Fou(UdpTunnelSocket<FouDecapsulator>),
+    Gue(UdpTunnelSocket<GueDecapsulator>),
+}
+
+impl Socket {
+    fn new(socket: UdpSocket, settings: Settings, quiescence: Arc<Quiescence>) -> Result<Self> {
+        Ok(match settings.encapsulation {
+            Encapsulation::Direct(protocol) => Self::Fou(UdpTunnelSocket::new_with_gro(
+                socket,
+                FouDecapsulator { protocol },
+                quiescence,
+            )?),
+            Encapsulation::Gue => Self::Gue(UdpTunnelSocket::new_with_gro(
+                socket,
+                GueDecapsulator {
+                    remote_checksum: settings.remote_checksum,
+                },
+                quiescence,
+            )?),
+        })
+    }
+
+    fn udp(&self) -> &UdpSocket {
+        match self {
+            Self::Fou(socket) => socket.socket(),
+            Self::Gue(socket) => socket.socket(),
+        }
+    }
 }
 
 impl Port {
@@ -32,13 +75,13 @@ impl Port {
         self.serial
     }
 
-    pub(crate) fn decapsulator(&self) -> &Decapsulator {
-        self.socket.tunnel()
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What the port is bound to, under the number that it was asked for by.
     pub(crate) fn binding(&self) -> Binding {
-        let socket = self.socket.socket();
+        let socket = self.socket.udp();
         Binding {
             addresses: socket.addresses(),
             local_port: self.number,
@@ -108,10 +151,10 @@ impl Ports {
         &self,
         binding: &Binding,
         socket: UdpSocket,
-        decapsulator: Decapsulator,
+        settings: Settings,
         quiescence: Arc<Quiescence>,
     ) -> Result {
-        let socket = UdpTunnelSocket::new_with_gro(socket, decapsulator, quiescence)?;
+        let socket = Socket::new(socket, settings, quiescence)?;
         let mut list = self.list.lock();
         if list.find(binding).is_some() {
             return Err(EALREADY);
@@ -120,6 +163,7 @@ impl Ports {
         let port = Port {
             serial,
             number: binding.local_port,
+            settings,
             socket,
         };
         let key = Key(port.binding(), Reverse(serial));

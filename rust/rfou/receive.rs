@@ -3,8 +3,8 @@
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
 use crate::reason::Reason;
-use core::num::NonZeroU8;
-use gue::{header, Header, RemoteChecksum as RemoteChecksumField, Start};
+use core::{num::NonZeroU8, ops::Range};
+use gue::{header, protocol, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Merged, NoMerge, Packet},
@@ -13,17 +13,6 @@ use net::{
     udp_tunnel::{EncapReceive, InnerProtocol, Verdict},
     SkBuff,
 };
-
-/// What a port takes off the packets that it receives.
-#[derive(Clone, Copy)]
-pub(crate) struct Decapsulator {
-    /// The IP version of the packets: that of the port's socket.
-    pub(crate) outer: OuterIp,
-    pub(crate) encapsulation: Encapsulation,
-    /// What to do about a checksum that the sender has left to us. Means nothing to FOU, but is kept
-    /// for any port and shown again.
-    pub(crate) remote_checksum: RemoteChecksum,
-}
 
 /// What follows the UDP header.
 #[derive(Clone, Copy)]
@@ -34,43 +23,24 @@ pub(crate) enum Encapsulation {
     Gue,
 }
 
-/// The IP version of an outer header.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OuterIp {
-    V4,
-    V6,
+/// Takes FOU off packets.
+pub(crate) struct FouDecapsulator {
+    pub(crate) protocol: InnerProtocol,
 }
 
-impl OuterIp {
-    /// Where the header's length field ends: bytes 2 and 3 are IPv4's total length (RFC 791), bytes
-    /// 4 and 5 IPv6's payload length (RFC 8200).
-    const fn length_field_end(self) -> usize {
-        match self {
-            Self::V4 => 4,
-            Self::V6 => 6,
-        }
-    }
+/// Takes GUE off packets.
+pub(crate) struct GueDecapsulator {
+    /// What to do about a checksum that the sender has left to us.
+    pub(crate) remote_checksum: RemoteChecksum,
+}
 
-    /// Makes the outer header's length shorter, so that it fits what is left behind it.
-    ///
-    /// A length of 0 is that of a super-packet of 64 KiB or more, and stays.
-    #[inline]
-    fn shorten(self, skb: &mut SkBuff, by: usize) -> Result<(), Reason> {
-        let header = skb
-            .outer_header_mut(self.length_field_end())
-            .map_err(memory_or(Reason::BadOuterLength))?;
-        let [.., high, low] = header else {
-            return Err(Reason::BadOuterLength);
-        };
-        let length = u16::from_be_bytes([*high, *low]);
-        if length != 0 {
-            [*high, *low] = u16::try_from(by)
-                .ok()
-                .and_then(|by| length.checked_sub(by))
-                .ok_or(Reason::BadOuterLength)?
-                .to_be_bytes();
-        }
-        Ok(())
+/// Where the outer IP header's length field is: IPv4's total length (RFC 791), or IPv6's payload
+/// length (RFC 8200).
+const fn length_field<const IPV6: bool>() -> Range<usize> {
+    if IPV6 {
+        4..6
+    } else {
+        2..4
     }
 }
 
@@ -88,7 +58,7 @@ fn memory_or(otherwise: Reason) -> impl FnOnce(Error) -> Reason {
 /// thousands. Seven of the longest headers fit, fifty of those that there are reasons for.
 const MOST_OUTER_HEADERS_LEN_BYTES: usize = 1024;
 
-/// What is in front of a tunnelled packet, the UDP header first.
+/// What is in front of a packet in GUE, the UDP header first.
 struct OuterHeaders {
     len_bytes: usize,
     protocol: InnerProtocol,
@@ -96,23 +66,15 @@ struct OuterHeaders {
 }
 
 impl OuterHeaders {
-    /// A UDP header and nothing else.
-    #[inline]
-    fn udp(protocol: InnerProtocol) -> Self {
-        Self {
-            len_bytes: udp::HEADER_LEN_BYTES,
-            protocol,
-            remote_checksum: None,
-        }
-    }
-
-    /// Reads those of a GUE packet.
-    #[inline]
+    /// Reads them.
+    #[inline(always)]
     fn read_gue(skb: &mut SkBuff) -> Result<Self, Reason> {
         match Start::parse(payload(skb, header::BASE_LEN_BYTES, Reason::Truncated)?)? {
-            Start::Direct { protocol } => InnerProtocol::new(protocol)
-                .map(Self::udp)
-                .ok_or(Reason::GueProtocolZero),
+            Start::Direct { protocol } => Ok(Self {
+                len_bytes: udp::HEADER_LEN_BYTES,
+                protocol: InnerProtocol::new(protocol).ok_or(Reason::GueProtocolZero)?,
+                remote_checksum: None,
+            }),
             Start::Header { len_bytes } => {
                 let header = Header::parse(payload(skb, len_bytes, Reason::GueBadHlen)?)?;
                 // The protocol is the last to be looked at, as in Linux, but nothing is changed in
@@ -131,63 +93,96 @@ impl OuterHeaders {
     }
 }
 
-impl EncapReceive for Decapsulator {
+impl EncapReceive for FouDecapsulator {
     #[inline]
-    fn receive(&self, mut skb: SkBuff) -> Verdict {
-        match self.decapsulate(&mut skb) {
-            Ok(OuterHeaders {
-                protocol,
-                remote_checksum: None,
-                ..
-            }) => Verdict::Deliver(skb, protocol),
-            Ok(OuterHeaders {
-                protocol,
-                remote_checksum: Some(remote),
-                ..
-            }) => self.deliver_with_remote_checksum(skb, protocol, remote),
+    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+        let result = decapsulate(&mut skb, udp::HEADER_LEN_BYTES)
+            .and_then(|()| shorten_outer::<IPV6>(&mut skb, udp::HEADER_LEN_BYTES));
+        match result {
+            Ok(()) => Verdict::Deliver(skb, self.protocol),
             Err(reason) => Verdict::Drop(skb, reason.number()),
         }
     }
 }
 
-impl Decapsulator {
-    /// Takes the outer headers after IP off a packet.
-    ///
-    /// What others see who share the packet, its bytes, is changed last.
+impl EncapReceive for GueDecapsulator {
     #[inline]
-    fn decapsulate(&self, skb: &mut SkBuff) -> Result<OuterHeaders, Reason> {
-        let headers = match self.encapsulation {
-            Encapsulation::Direct(protocol) => OuterHeaders::udp(protocol),
-            Encapsulation::Gue => OuterHeaders::read_gue(skb)?,
+    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+        let OuterHeaders {
+            len_bytes,
+            protocol,
+            remote_checksum,
+        } = match OuterHeaders::read_gue(&mut skb) {
+            Ok(headers) => headers,
+            Err(reason) => return Verdict::Drop(skb, reason.number()),
         };
-        skb.decapsulate(headers.len_bytes)
-            .map_err(|error| match error {
-                EBADMSG => Reason::StrayChecksum,
-                ENOMEM => Reason::NoMemory,
-                _ => Reason::Truncated,
-            })?;
-        if skb.outer_headers_len() > MOST_OUTER_HEADERS_LEN_BYTES {
-            return Err(Reason::NestedTooDeep);
+        let mut skb = match remote_checksum {
+            None => match decapsulate(&mut skb, len_bytes) {
+                Ok(()) => skb,
+                Err(reason) => return Verdict::Drop(skb, reason.number()),
+            },
+            Some(remote) => {
+                match self.decapsulate_with_remote_checksum(skb, len_bytes, protocol, remote) {
+                    Some(skb) => skb,
+                    None => return Verdict::Consumed,
+                }
+            }
+        };
+        match shorten_outer::<IPV6>(&mut skb, len_bytes) {
+            Ok(()) => Verdict::Deliver(skb, protocol),
+            Err(reason) => Verdict::Drop(skb, reason.number()),
         }
-        self.outer.shorten(skb, headers.len_bytes)?;
-        Ok(headers)
     }
+}
 
-    /// Sees to the checksum that the sender of a packet, which begins with a header of `protocol`,
-    /// has left to us.
-    // Not inlined: most packets have none, and should not save registers for it.
+// What has a remote checksum goes a way of its own: other packets should not save registers for it.
+impl GueDecapsulator {
+    /// Takes `len` bytes of headers off a packet, and sees to the checksum that the sender has left to
+    /// us in what is behind them, which begins with a header of `protocol`. What it cannot be done for
+    /// is dropped.
     #[inline(never)]
-    fn deliver_with_remote_checksum(
+    fn decapsulate_with_remote_checksum(
         &self,
         mut skb: SkBuff,
+        len: usize,
         protocol: InnerProtocol,
         remote: RemoteChecksumField,
-    ) -> Verdict {
-        match self.process_remote_checksum(&mut skb, protocol, remote) {
-            Ok(()) => Verdict::Deliver(skb, protocol),
-            Err(error) => {
-                let reason = memory_or(Reason::GueBadRemcsum)(error);
-                Verdict::Drop(skb, reason.number())
+    ) -> Option<SkBuff> {
+        // Most often: of TCP or UDP over IP, whose headers are there.
+        let number = protocol.number();
+        if self.remote_checksum == RemoteChecksum::Partial
+            && matches!(number, protocol::IPV4 | protocol::IPV6)
+            && skb
+                .linear_header(len.saturating_add(remote.payload_needed()))
+                .and_then(|bytes| bytes.get(len..))
+                .is_some_and(|payload| remote.is_of_transport_header(number, payload))
+            && skb
+                .decapsulate_leaving_checksum(len, remote.start(), remote.offset())
+                .is_ok()
+        {
+            return Some(skb);
+        }
+        self.decapsulate_with_any_remote_checksum(skb, len, protocol, remote)
+    }
+
+    /// As [`Self::decapsulate_with_remote_checksum`].
+    #[inline(never)]
+    fn decapsulate_with_any_remote_checksum(
+        &self,
+        mut skb: SkBuff,
+        len: usize,
+        protocol: InnerProtocol,
+        remote: RemoteChecksumField,
+    ) -> Option<SkBuff> {
+        let result = decapsulate(&mut skb, len).and_then(|()| {
+            self.process_remote_checksum(&mut skb, protocol, remote)
+                .map_err(memory_or(Reason::GueBadRemcsum))
+        });
+        match result {
+            Ok(()) => Some(skb),
+            Err(reason) => {
+                skb.free(reason.number());
+                None
             }
         }
     }
@@ -209,6 +204,43 @@ impl Decapsulator {
     }
 }
 
+/// Takes `len` bytes of headers off a packet, which begins with UDP's.
+#[inline(always)]
+fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
+    skb.decapsulate(len).map_err(|error| match error {
+        EBADMSG => Reason::StrayChecksum,
+        ENOMEM => Reason::NoMemory,
+        _ => Reason::Truncated,
+    })
+}
+
+/// Makes the outer IP header's length shorter, so that it fits what is left behind it.
+///
+/// A length of 0 is that of a super-packet of 64 KiB or more, and stays. This comes last: others who
+/// share the packet could see it.
+#[inline(always)]
+fn shorten_outer<const IPV6: bool>(skb: &mut SkBuff, by: usize) -> Result<(), Reason> {
+    let headers = skb
+        .outer_headers_mut(MOST_OUTER_HEADERS_LEN_BYTES)
+        .map_err(|error| match error {
+            E2BIG => Reason::NestedTooDeep,
+            ENOMEM => Reason::NoMemory,
+            _ => Reason::BadOuterLength,
+        })?;
+    let Some([high, low]) = headers.get_mut(length_field::<IPV6>()) else {
+        return Err(Reason::BadOuterLength);
+    };
+    let length = u16::from_be_bytes([*high, *low]);
+    if length != 0 {
+        [*high, *low] = u16::try_from(by)
+            .ok()
+            .and_then(|by| length.checked_sub(by))
+            .ok_or(Reason::BadOuterLength)?
+            .to_be_bytes();
+    }
+    Ok(())
+}
+
 /// The first `len` bytes behind the UDP header, which the packet begins with; `otherwise` if there
 /// are fewer.
 #[inline]
@@ -219,66 +251,69 @@ fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Rea
         .ok_or(otherwise)
 }
 
-impl GroTunnel for Decapsulator {
+impl GroTunnel for FouDecapsulator {
     #[inline]
     fn gro_kind(&self) -> NonZeroU8 {
-        match self.encapsulation {
-            Encapsulation::Direct(protocol) => protocol.non_zero(),
-            // The number that IANA keeps in reserve: no packet of it is merged by anybody.
-            Encapsulation::Gue => NonZeroU8::MAX,
-        }
+        self.protocol.non_zero()
     }
 
     #[inline]
+    fn gro_receive(&self, _packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
+        Ok(self.protocol)
+    }
+
+    #[inline]
+    fn gro_complete(&self, _merged: &Merged<'_>) -> Result<(InnerProtocol, usize)> {
+        Ok((self.protocol, 0))
+    }
+}
+
+// Inlined into the hooks of both IP versions.
+impl GroTunnel for GueDecapsulator {
+    #[inline]
+    fn gro_kind(&self) -> NonZeroU8 {
+        // The number that IANA keeps in reserve: no packet of it is merged by anybody.
+        NonZeroU8::MAX
+    }
+
+    #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
-        match self.encapsulation {
-            Encapsulation::Direct(protocol) => Ok(protocol),
-            Encapsulation::Gue => {
-                let start = packet.header(header::BASE_LEN_BYTES)?;
-                match Start::parse(start).map_err(|_| NoMerge)? {
-                    Start::Direct { protocol } => {
-                        // The first byte tells a header from an IP packet.
-                        packet.compare_held(1)?;
-                        InnerProtocol::new(protocol).ok_or(NoMerge)
-                    }
-                    Start::Header { len_bytes } => {
-                        let header =
-                            Header::parse(packet.header(len_bytes)?).map_err(|_| NoMerge)?;
-                        if header.is_control() {
-                            return Err(NoMerge);
-                        }
-                        packet.take_header(len_bytes)?;
-                        if let Some(remote) = header.remote_checksum() {
-                            packet.process_remote_checksum(
-                                remote.start(),
-                                remote.offset(),
-                                self.remote_checksum,
-                            )?;
-                        }
-                        InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
-                    }
+        let start = packet.header(header::BASE_LEN_BYTES)?;
+        match Start::parse(start).map_err(|_| NoMerge)? {
+            Start::Direct { protocol } => {
+                // The first byte tells a header from an IP packet.
+                packet.compare_held(1)?;
+                InnerProtocol::new(protocol).ok_or(NoMerge)
+            }
+            Start::Header { len_bytes } => {
+                let header = Header::parse(packet.header(len_bytes)?).map_err(|_| NoMerge)?;
+                if header.is_control() {
+                    return Err(NoMerge);
                 }
+                packet.take_header(len_bytes)?;
+                if let Some(remote) = header.remote_checksum() {
+                    packet.process_remote_checksum(
+                        remote.start(),
+                        remote.offset(),
+                        self.remote_checksum,
+                    )?;
+                }
+                InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
             }
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)> {
-        match self.encapsulation {
-            Encapsulation::Direct(protocol) => Ok((protocol, 0)),
-            Encapsulation::Gue => {
-                let start = merged.header(header::BASE_LEN_BYTES)?;
-                let (number, len_bytes) = match Start::parse(start).map_err(|_| EINVAL)? {
-                    Start::Direct { protocol } => (protocol, 0),
-                    Start::Header { len_bytes } => {
-                        let header =
-                            Header::parse(merged.header(len_bytes)?).map_err(|_| EINVAL)?;
-                        (header.proto_ctype(), len_bytes)
-                    }
-                };
-                let protocol = InnerProtocol::new(number).ok_or(EINVAL)?;
-                Ok((protocol, len_bytes))
+        let start = merged.header(header::BASE_LEN_BYTES)?;
+        let (number, len_bytes) = match Start::parse(start).map_err(|_| EINVAL)? {
+            Start::Direct { protocol } => (protocol, 0),
+            Start::Header { len_bytes } => {
+                let header = Header::parse(merged.header(len_bytes)?).map_err(|_| EINVAL)?;
+                (header.proto_ctype(), len_bytes)
             }
-        }
+        };
+        let protocol = InnerProtocol::new(number).ok_or(EINVAL)?;
+        Ok((protocol, len_bytes))
     }
 }

@@ -36,7 +36,7 @@ struct Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
         match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
             Ok(bytes) if bytes.ends_with(GREETING) => {
                 self.swallowed.fetch_add(1, Ordering::Relaxed);
