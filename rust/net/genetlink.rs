@@ -245,8 +245,13 @@ unsafe fn state<'a, F: Family>(family: *const bindings::genl_family) -> &'a F {
 }
 
 /// An attribute of a request.
+///
+/// # Invariants
+///
+/// Points to an attribute's header within a message that lives for `'a`, in which all of its length
+/// lies.
 #[derive(Clone, Copy)]
-pub struct Attr<'a>(&'a bindings::nlattr);
+pub struct Attr<'a>(NonNull<bindings::nlattr>, PhantomData<&'a [u8]>);
 
 impl Attr<'_> {
     /// The attribute's value: its first bytes, in the order they came in.
@@ -254,14 +259,14 @@ impl Attr<'_> {
     /// Fails with `ERANGE` if the attribute is shorter.
     pub fn read<T: FromBytes + Copy>(&self) -> Result<T> {
         let header = size_of::<bindings::nlattr>();
-        let len = usize::from(self.0.nla_len).saturating_sub(header);
+        // SAFETY: By the type invariant the header is there.
+        let len = usize::from(unsafe { self.0.as_ref() }.nla_len).saturating_sub(header);
         if len < size_of::<T>() {
             return Err(ERANGE);
         }
-        // SAFETY: Netlink has checked that the attribute's length lies within the message, so that
-        // there are `size_of::<T>()` bytes behind its header; they need not be aligned, and any
-        // bytes are a `T`.
-        Ok(unsafe { ptr::from_ref(self.0).add(1).cast::<T>().read_unaligned() })
+        // SAFETY: By the type invariant there are `size_of::<T>()` bytes behind the header; they need
+        // not be aligned, and any bytes are a `T`.
+        Ok(unsafe { self.0.add(1).cast::<T>().read_unaligned() })
     }
 }
 
@@ -287,8 +292,9 @@ impl<'a> Request<'a> {
         }
         // SAFETY: There are as many entries as the policy has, and `number` is below that.
         let attr = unsafe { *self.info.attrs.add(number) };
-        // SAFETY: An entry is null or points into the message, which lives as long as the request.
-        unsafe { attr.as_ref() }.map(Attr)
+        // INVARIANT: An entry is null or points into the message, which lives as long as the request;
+        // netlink has checked that the attribute's length lies within it.
+        NonNull::new(attr).map(|attr| Attr(attr, PhantomData))
     }
 
     /// Sends a reason along with an error, for a person to read, and which attribute is at fault.
@@ -299,7 +305,7 @@ impl<'a> Request<'a> {
         if let Some(ack) = unsafe { self.info.extack.as_mut() } {
             ack._msg = why.as_char_ptr();
             if let Some(attr) = at {
-                ack.bad_attr = attr.0;
+                ack.bad_attr = attr.0.as_ptr();
             }
         }
         error
