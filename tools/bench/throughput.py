@@ -14,7 +14,7 @@ import guest
 from hosts import two_hosts, wait_until
 
 SECONDS = 2
-PAIRS = 5
+PAIRS = 9
 # iperf3's port in state LISTEN, as /proc/net/tcp has it.
 LISTENING = re.compile(r":1451 00000000:0000 0A ")
 
