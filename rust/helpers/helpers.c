@@ -54,6 +54,13 @@ __rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
 	return skb_header_cloned(skb);
 }
 
+/* Whether making @len more bytes linear moves the head. */
+__rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int len)
+{
+	return skb_is_nonlinear(skb) &&
+	       (skb_cloned(skb) || skb_end_pointer(skb) - skb_tail_pointer(skb) < len);
+}
+
 __rust_helper void rust_helper_consume_skb(struct sk_buff *skb)
 {
 	consume_skb(skb);

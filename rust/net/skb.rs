@@ -249,6 +249,20 @@ impl Skb<'_> {
         len
     }
 
+    /// Sees to it that the head stays where it is when headers are made linear, if memory allows.
+    ///
+    /// For packets that go to a tunnel device. Its GRO takes a pointer to the IP header from where the
+    /// head was when the packet came (`skb_gro_network_header()`), also when it has moved since for the
+    /// transport header's sake: as it does where a clone shares it, that of a packet socket say.
+    #[inline]
+    pub(crate) fn settle_head(&mut self) {
+        // SAFETY: The packet is valid.
+        if unsafe { extra::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
+            // SAFETY: The packet is valid and ours to change; nothing points into it.
+            unsafe { make_tailroom(self.as_raw(), INNER_HEADERS_LEN_BYTES) };
+        }
+    }
+
     /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
     /// before is undefined but initialized.
     ///
@@ -440,6 +454,20 @@ unsafe fn pull_tail(skb: *mut bindings::sk_buff, len: usize) -> Result {
     } else {
         Err(EINVAL)
     }
+}
+
+/// What IP and TCP headers of the greatest length take, in bytes.
+const INNER_HEADERS_LEN_BYTES: u32 = 128;
+
+/// Moves the packet's head to one that is private and has room for `len` bytes behind, if memory allows.
+///
+/// # Safety
+///
+/// As for [`pull_tail`].
+#[cold]
+unsafe fn make_tailroom(skb: *mut bindings::sk_buff, len: u32) {
+    // SAFETY: Promised by the caller.
+    unsafe { extra::pskb_expand_head(skb, 0, len as i32, bindings::GFP_ATOMIC) };
 }
 
 /// What [`Skb::decapsulate`] does for packets that have a partial checksum. Not inlined: the others

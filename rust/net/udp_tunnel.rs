@@ -56,6 +56,9 @@ pub struct Binding {
 
 /// A kernel UDP socket that is bound, and not yet a tunnel's. Dropping it closes it.
 ///
+/// Like all sockets of the kernel's own it does not keep its network namespace: it must be dropped
+/// before that ends. What is kept in a [`PerNetns`](crate::netns::PerNetns) state is.
+///
 /// # Invariants
 ///
 /// `sock` is a UDP socket of the kernel's own that nobody else closes.
@@ -213,6 +216,8 @@ pub enum Verdict {
 }
 
 /// What a tunnel does with the packets that its socket receives.
+///
+/// A tunnel is dropped in softirq context, after a grace period: its `Drop` must not sleep.
 pub trait EncapReceive: Send + Sync + 'static {
     /// Decides about a packet, which starts with its UDP header and came by IPv6 or by IPv4. UDP has
     /// checked its length and checksum. Softirq context, RCU read side.
@@ -381,7 +386,8 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     let skb = unsafe { NonNull::new_unchecked(skb) };
     // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
     match tunnel.receive::<IPV6>(unsafe { SkBuff::from_raw(skb) }) {
-        Verdict::Deliver(skb, protocol) => {
+        Verdict::Deliver(mut skb, protocol) => {
+            skb.settle_head();
             skb.into_raw();
             -c_int::from(protocol.number())
         }

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from hosts import Capture
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
@@ -77,6 +77,33 @@ def test_segments_that_gro_merged_are_unchanged():
         seen = capture.frames(lambda frame: b"\x03\xe8\x00\x05" in frame, len(frames), timeout=2)
     assert len(seen) < len(frames), "some have been merged"
     assert b"".join(frame[40:] for frame in seen) == b"".join(payloads)
+
+
+def test_inner_headers_in_fragments_that_the_head_has_no_room_for():
+    """GRO of the tunnel device, whoever sends to it, looks where the head was before it grew.
+
+    What is read there the debug kernel sees.
+    """
+    # Options keep the first GRO from making more of the packet linear; the rest fills the head, of
+    # whose 256 bytes few or none are left.
+    outer = IP(src="192.0.2.2", dst="192.0.2.1", options=[IPOption_NOP()] * 40)
+    inner = IP(src="10.9.9.9", dst="10.0.0.1") / UDP(sport=1000, dport=9999) / bytes(range(200))
+    with target("fragments") as (host, tap):
+        with host.inside():
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver:
+            receiver.bind(("10.0.0.1", 9999))
+            receiver.settimeout(5)
+            for words in range(16, 32):
+                packet = UDP(dport=5551, chksum=0) / inner
+                gue = bytes([words, 17, 0, 0]) + bytes(4 * words)
+                packet = UDP(dport=GUE_PORT, chksum=0) / gue / packet
+                packet = UDP(dport=5554, chksum=0) / packet
+                packet = UDP(dport=5554, chksum=0) / packet
+                packet = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer / packet)
+                linear = len(packet) - len(inner) + 20
+                os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
+                assert receiver.recv(1000) == bytes(range(200))
 
 
 def held_train(port, behind_udp):
