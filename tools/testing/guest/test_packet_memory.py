@@ -10,6 +10,7 @@ import sys
 import pytest
 from hosts import Capture
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
+from scapy.layers.inet6 import HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
@@ -101,6 +102,37 @@ def test_inner_headers_in_fragments_that_the_head_has_no_room_for():
                 packet = UDP(dport=5554, chksum=0) / packet
                 packet = UDP(dport=5554, chksum=0) / packet
                 packet = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer / packet)
+                linear = len(packet) - len(inner) + 20
+                os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
+                assert receiver.recv(1000) == bytes(range(200))
+
+
+def test_remote_checksum_in_a_fragment_that_the_head_has_no_room_for():
+    """GRO has the checksum made linear, in a head that is another one then.
+
+    Where the layers within look for their headers the debug kernel sees.
+    """
+    inner = IP(src="10.9.9.9", dst="10.0.0.1") / UDP(sport=1000, dport=9999) / bytes(range(200))
+    inner = bytearray(bytes(inner))
+    pseudo = sum(struct.unpack("!4H", inner[12:20])) + 17 + len(inner) - 20
+    inner[26:28] = ((pseudo & 0xFFFF) + (pseudo >> 16)).to_bytes(2, "big")
+    remcsum = bytes.fromhex("0204000180000000") + struct.pack("!HH", 20, 26)
+    with target("fragments") as (host, tap):
+        with host.inside():
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver:
+            receiver.bind(("10.0.0.1", 9999))
+            receiver.settimeout(5)
+            # Of the head's 256 bytes few or none are left. The option is to be skipped by who does
+            # not know it.
+            for length in range(98, 182, 4):
+                front = Ether(src=PEER_MAC, dst=HOST_MAC) / IPv6(
+                    src="2001:db8::2", dst="2001:db8::1"
+                )
+                front /= IPv6ExtHdrDestOpt(
+                    options=[HBHOptUnknown(otype=0x1E, optdata=bytes(length))]
+                )
+                packet = bytes(front / UDP(dport=NOPARTIAL_PORT) / remcsum / bytes(inner))
                 linear = len(packet) - len(inner) + 20
                 os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
                 assert receiver.recv(1000) == bytes(range(200))
