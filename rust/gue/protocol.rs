@@ -12,6 +12,8 @@ pub const UDP: u8 = 17;
 pub const IPV6: u8 = 41;
 /// GRE.
 pub const GRE: u8 = 47;
+/// Encapsulating Security Payload.
+pub const ESP: u8 = 50;
 /// No next header: the payload is not to be parsed by its number (gue-09 §3.3).
 pub const NONE: u8 = 59;
 /// UDP-Lite.

@@ -399,22 +399,24 @@ __rust_helper void rust_helper_gro_set_flush(struct sk_buff *skb)
 	NAPI_GRO_CB(skb)->flush = 1;
 }
 
+/* The kinds of the tunnels that a packet is in, innermost lowest: not 0, and below 8. */
+#define KIND_BITS 3
+#define MOST_KINDS (BITS_PER_TYPE(typeof_member(struct napi_gro_cb, pad)) / KIND_BITS)
+
 /*
  * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
  * or of the GRE's. A mark that segmentation on this machine has left behind is taken
- * away, remote checksums are seen to once in a pass. The kinds of the tunnels that a
- * packet is in, not 0, are noted where the core has nothing; says no if there is no
- * room for another.
+ * away, remote checksums are seen to once in a pass. The kind is noted where the core
+ * has nothing; says no if there is no room for another.
  */
 __rust_helper bool rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 kind)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
 
-	BUILD_BUG_ON(sizeof(cb->pad) != 2 * sizeof(kind));
 	if (unlikely(cb->is_fou)) {
-		if (cb->pad >> 8)
+		if (cb->pad >> (MOST_KINDS - 1) * KIND_BITS)
 			return false;
-		cb->pad = cb->pad << 8 | kind;
+		cb->pad = cb->pad << KIND_BITS | kind;
 	} else {
 		cb->pad = kind;
 		skb->remcsum_offload = 0;
@@ -428,16 +430,15 @@ __rust_helper bool rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 kind)
 __rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
-	const u16 kinds = cb->pad;
+	unsigned int outermost;
+	u8 kind;
 
-	if (!cb->is_fou)
+	if (!cb->is_fou || !cb->pad)
 		return 0;
-	if (likely(!(kinds >> 8))) {
-		cb->pad = 0;
-		return kinds;
-	}
-	cb->pad = (u8)kinds;
-	return kinds >> 8;
+	outermost = (fls(cb->pad) - 1) / KIND_BITS * KIND_BITS;
+	kind = cb->pad >> outermost;
+	cb->pad -= kind << outermost;
+	return kind;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)

@@ -10,7 +10,7 @@
 //! from the outermost on.
 
 use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
-use core::{hint, marker::PhantomData, num::NonZeroU8, ptr, ptr::NonNull, slice};
+use core::{hint, marker::PhantomData, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
@@ -19,11 +19,12 @@ const LEAST_INNER_LEN_BYTES: usize = 4;
 
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
-    /// A number for what [`Self::gro_receive`] and [`Self::gro_complete`] go by, other than the packet.
+    /// What [`Self::gro_receive`] and [`Self::gro_complete`] go by, other than the packet; `None` if
+    /// packets are not to be merged.
     ///
-    /// Packets are held while ports come and go: those that were merged by a tunnel of one number are
+    /// Packets are held while ports come and go: those that were merged by a tunnel of one kind are
     /// dropped where they would be completed by one of another.
-    fn gro_kind(&self) -> NonZeroU8;
+    fn gro_kind(&self) -> Option<Kind>;
 
     /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
     /// another one, and takes it off: see [`Packet`].
@@ -34,6 +35,22 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// Finds the tunnelled packet in a merged one: its protocol, and where it begins, in bytes behind
     /// the UDP header. Softirq context, RCU read side.
     fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)>;
+}
+
+/// A kind of tunnel. There is room for the kinds of five tunnels in a packet; those in more are not
+/// merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(u8);
+
+impl Kind {
+    /// A kind by its number, from 1 to 7.
+    #[inline]
+    pub const fn new(number: u8) -> Option<Self> {
+        match number {
+            1..=7 => Some(Self(number)),
+            _ => None,
+        }
+    }
 }
 
 /// The packet cannot be merged with others: it is to go its way now.
@@ -320,8 +337,9 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
         _borrow: PhantomData,
     };
     let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+        let Kind(kind) = tunnel.gro_kind().ok_or(NoMerge)?;
         // SAFETY: The packet is in GRO.
-        if !unsafe { extra::gro_enter_tunnel(skb.as_ptr(), tunnel.gro_kind().get()) } {
+        if !unsafe { extra::gro_enter_tunnel(skb.as_ptr(), kind) } {
             return Err(NoMerge);
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
@@ -394,7 +412,8 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     };
     let tunnel = tunnel.ok_or(ENOENT)?;
     // SAFETY: The packet is in GRO.
-    if unsafe { extra::gro_leave_tunnel(skb.as_ptr()) } != tunnel.gro_kind().get() {
+    let kind = Kind::new(unsafe { extra::gro_leave_tunnel(skb.as_ptr()) });
+    if kind.is_none() || kind != tunnel.gro_kind() {
         return Err(ESTALE);
     }
     let (protocol, len) = tunnel.gro_complete(&merged)?;

@@ -194,12 +194,6 @@ impl InnerProtocol {
     pub const fn number(self) -> u8 {
         self.0.get()
     }
-
-    /// The IANA number, of which it is known that it is not 0.
-    #[inline]
-    pub const fn non_zero(self) -> NonZeroU8 {
-        self.0
-    }
 }
 
 /// What a tunnel decides about a packet that its socket received.

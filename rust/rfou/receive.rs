@@ -3,11 +3,11 @@
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
 use crate::reason::Reason;
-use core::{num::NonZeroU8, ops::Range};
+use core::ops::Range;
 use gue::{header, protocol, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
-    gro::{GroTunnel, Merged, NoMerge, Packet},
+    gro::{GroTunnel, Kind, Merged, NoMerge, Packet},
     skb::RemoteChecksum,
     udp,
     udp_tunnel::{EncapReceive, InnerProtocol, Verdict},
@@ -25,7 +25,26 @@ pub(crate) enum Encapsulation {
 
 /// Takes FOU off packets.
 pub(crate) struct FouDecapsulator {
-    pub(crate) protocol: InnerProtocol,
+    protocol: InnerProtocol,
+    kind: Option<Kind>,
+}
+
+impl FouDecapsulator {
+    pub(crate) const fn new(protocol: InnerProtocol) -> Self {
+        Self {
+            protocol,
+            // Other protocols are merged by nobody.
+            kind: Kind::new(match protocol.number() {
+                protocol::IPV4 => 2,
+                protocol::TCP => 3,
+                protocol::UDP => 4,
+                protocol::IPV6 => 5,
+                protocol::GRE => 6,
+                protocol::ESP => 7,
+                _ => 0,
+            }),
+        }
+    }
 }
 
 /// Takes GUE off packets.
@@ -253,8 +272,8 @@ fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Rea
 
 impl GroTunnel for FouDecapsulator {
     #[inline]
-    fn gro_kind(&self) -> NonZeroU8 {
-        self.protocol.non_zero()
+    fn gro_kind(&self) -> Option<Kind> {
+        self.kind
     }
 
     #[inline]
@@ -271,9 +290,8 @@ impl GroTunnel for FouDecapsulator {
 // Inlined into the hooks of both IP versions.
 impl GroTunnel for GueDecapsulator {
     #[inline]
-    fn gro_kind(&self) -> NonZeroU8 {
-        // The number that IANA keeps in reserve: no packet of it is merged by anybody.
-        NonZeroU8::MAX
+    fn gro_kind(&self) -> Option<Kind> {
+        Kind::new(1)
     }
 
     #[inline(always)]
