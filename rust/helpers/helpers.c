@@ -54,11 +54,17 @@ __rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
 	return skb_header_cloned(skb);
 }
 
-/* Whether making @len more bytes linear moves the head. */
+/*
+ * Whether making headers of up to @len bytes linear moves the head. Those of a packet
+ * that GRO has merged, or that was sent on this machine, are linear.
+ */
 __rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int len)
 {
-	return skb_is_nonlinear(skb) &&
-	       (skb_cloned(skb) || skb_end_pointer(skb) - skb_tail_pointer(skb) < len);
+	if (!skb_is_nonlinear(skb))
+		return false;
+	if (skb_is_gso(skb) && !(skb_shinfo(skb)->gso_type & SKB_GSO_DODGY))
+		return false;
+	return skb_cloned(skb) || skb_end_pointer(skb) - skb_tail_pointer(skb) < len;
 }
 
 __rust_helper void rust_helper_consume_skb(struct sk_buff *skb)
