@@ -60,7 +60,8 @@ __rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
  */
 __rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int len)
 {
-	if (!skb_is_nonlinear(skb))
+	/* IPv6 and UDP; what TCP has sent here is at least that, or has no options. */
+	if (!skb_is_nonlinear(skb) || skb_headlen(skb) >= 48)
 		return false;
 	if (skb_is_gso(skb) && !(skb_shinfo(skb)->gso_type & SKB_GSO_DODGY))
 		return false;

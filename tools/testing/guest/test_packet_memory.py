@@ -159,7 +159,7 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
         return frame[36:38] == b"\x1b\x58"
 
     train = list(held_train(7000, b"\0\4\0\0" if held_by == "gue" else b""))
-    with target("gro", flush_ms=1000) as (host, tap), Capture(host, "tap0") as capture:
+    with target("gro", flush_ms=2000) as (host, tap), Capture(host, "tap0") as capture:
         host.ip("fou", "add", "port", 7000, *held_by.split())
         for _ in range(20):
             for frame in train:
@@ -167,12 +167,12 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
             # A tick between them ends the train.
             if not capture.frames(is_ours, timeout=0):
                 break
-            capture.frames(is_ours, 2, timeout=1.5)
+            capture.frames(is_ours, 2, timeout=2.5)
         else:
             pytest.fail("no train was held")
         host.batch("fou del port 7000", f"fou add port 7000 {completed_by}")
         assert not capture.frames(is_ours, timeout=0), "still held"
-        seen = capture.frames(is_ours, 2, timeout=2.5)
+        seen = capture.frames(is_ours, 2, timeout=4)
     if held_by == completed_by:
         assert [len(frame) > 600 for frame in seen] == [True], "merged"
     else:
