@@ -253,7 +253,9 @@ impl Skb<'_> {
     ///
     /// For packets that go to a tunnel device. Its GRO takes a pointer to the IP header from where the
     /// head was when the packet came (`skb_gro_network_header()`), also when it has moved since for the
-    /// transport header's sake: as it does where a clone shares it, that of a packet socket say.
+    /// transport header's sake: as it does where a clone shares it, that of a packet socket say. A
+    /// packet of 48 linear bytes or more is let be: IPv6 and UDP need no more of them, and TCP's longer
+    /// headers come in so few of its packets only from senders that mean to.
     #[inline]
     pub(crate) fn settle_head(&mut self) {
         // SAFETY: The packet is valid.
