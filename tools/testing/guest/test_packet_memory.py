@@ -1,5 +1,6 @@
 """Where a packet's bytes lie while it is worked on, and who else points at them."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -80,6 +81,18 @@ def test_segments_that_gro_merged_are_unchanged():
     assert b"".join(frame[40:] for frame in seen) == b"".join(payloads)
 
 
+@contextlib.contextmanager
+def receiving_fragments():
+    """A tap device whose packets lie in fragments, and the socket that packets within are for."""
+    with target("fragments") as (host, tap):
+        with host.inside():
+            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with receiver:
+            receiver.bind(("10.0.0.1", 9999))
+            receiver.settimeout(5)
+            yield tap, receiver
+
+
 def test_inner_headers_in_fragments_that_the_head_has_no_room_for():
     """GRO of the tunnel device, whoever sends to it, looks where the head was before it grew.
 
@@ -89,22 +102,17 @@ def test_inner_headers_in_fragments_that_the_head_has_no_room_for():
     # whose 256 bytes few or none are left.
     outer = IP(src="192.0.2.2", dst="192.0.2.1", options=[IPOption_NOP()] * 40)
     inner = IP(src="10.9.9.9", dst="10.0.0.1") / UDP(sport=1000, dport=9999) / bytes(range(200))
-    with target("fragments") as (host, tap):
-        with host.inside():
-            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with receiver:
-            receiver.bind(("10.0.0.1", 9999))
-            receiver.settimeout(5)
-            for words in range(16, 32):
-                packet = UDP(dport=5551, chksum=0) / inner
-                gue = bytes([words, 17, 0, 0]) + bytes(4 * words)
-                packet = UDP(dport=GUE_PORT, chksum=0) / gue / packet
-                packet = UDP(dport=5554, chksum=0) / packet
-                packet = UDP(dport=5554, chksum=0) / packet
-                packet = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer / packet)
-                linear = len(packet) - len(inner) + 20
-                os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
-                assert receiver.recv(1000) == bytes(range(200))
+    with receiving_fragments() as (tap, receiver):
+        for words in range(16, 32):
+            packet = UDP(dport=5551, chksum=0) / inner
+            gue = bytes([words, 17, 0, 0]) + bytes(4 * words)
+            packet = UDP(dport=GUE_PORT, chksum=0) / gue / packet
+            packet = UDP(dport=5554, chksum=0) / packet
+            packet = UDP(dport=5554, chksum=0) / packet
+            packet = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer / packet)
+            linear = len(packet) - len(inner) + 20
+            os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
+            assert receiver.recv(1000) == bytes(range(200))
 
 
 def test_remote_checksum_in_a_fragment_that_the_head_has_no_room_for():
@@ -117,25 +125,16 @@ def test_remote_checksum_in_a_fragment_that_the_head_has_no_room_for():
     pseudo = sum(struct.unpack("!4H", inner[12:20])) + 17 + len(inner) - 20
     inner[26:28] = ((pseudo & 0xFFFF) + (pseudo >> 16)).to_bytes(2, "big")
     remcsum = bytes.fromhex("0204000180000000") + struct.pack("!HH", 20, 26)
-    with target("fragments") as (host, tap):
-        with host.inside():
-            receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with receiver:
-            receiver.bind(("10.0.0.1", 9999))
-            receiver.settimeout(5)
-            # Of the head's 256 bytes few or none are left. The option is to be skipped by who does
-            # not know it.
-            for length in range(98, 182, 4):
-                front = Ether(src=PEER_MAC, dst=HOST_MAC) / IPv6(
-                    src="2001:db8::2", dst="2001:db8::1"
-                )
-                front /= IPv6ExtHdrDestOpt(
-                    options=[HBHOptUnknown(otype=0x1E, optdata=bytes(length))]
-                )
-                packet = bytes(front / UDP(dport=NOPARTIAL_PORT) / remcsum / bytes(inner))
-                linear = len(packet) - len(inner) + 20
-                os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
-                assert receiver.recv(1000) == bytes(range(200))
+    with receiving_fragments() as (tap, receiver):
+        # Of the head's 256 bytes few or none are left. The option is to be skipped by who does
+        # not know it.
+        for length in range(98, 182, 4):
+            front = Ether(src=PEER_MAC, dst=HOST_MAC) / IPv6(src="2001:db8::2", dst="2001:db8::1")
+            front /= IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x1E, optdata=bytes(length))])
+            packet = bytes(front / UDP(dport=NOPARTIAL_PORT) / remcsum / bytes(inner))
+            linear = len(packet) - len(inner) + 20
+            os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
+            assert receiver.recv(1000) == bytes(range(200))
 
 
 def held_train(port, behind_udp):
