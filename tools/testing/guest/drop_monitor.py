@@ -5,7 +5,7 @@ import struct
 from fou_netlink import SOL_NETLINK, GenericNetlink, parse_attributes
 
 CTRL_ATTR_MCAST_GROUPS, CTRL_ATTR_MCAST_GRP_ID = 7, 2
-NETLINK_ADD_MEMBERSHIP = 1
+NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS = 1, 5
 PACKET_ALERT, CONFIG, START, STOP = 5, 2, 3, 4
 ALERT_MODE, PAYLOAD, REASON = 1, 7, 23
 ALERT_MODE_PACKET = b"\x01"
@@ -20,6 +20,8 @@ class DropMonitor(GenericNetlink):
         [(_, group)] = parse_attributes(self.about[CTRL_ATTR_MCAST_GROUPS])
         [number] = struct.unpack("=I", dict(parse_attributes(group))[CTRL_ATTR_MCAST_GRP_ID])
         self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number)
+        # More drops than there is room for, or memory, are no error: one is looked for.
+        self.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self.do(START)
 
     def reason_for(self, wanted, timeout=5.0):

@@ -1,15 +1,17 @@
-"""Failing memory: the n-th allocation of a piece of work fails, for each n in turn."""
+"""Failing memory: the n-th allocation of a piece of work fails, for each n in turn, or any may."""
 
+import contextlib
 import os
 import pathlib
 
 FAIL_NTH = "/proc/thread-self/fail-nth"
 KNOBS = pathlib.Path("/sys/kernel/debug")
+SITES = ("failslab", "fail_page_alloc")
 
 
 def prepare():
     """Any allocation may fail, those that may wait too, and without a word in the log."""
-    for name in ("failslab", "fail_page_alloc"):
+    for name in SITES:
         for knob in ("ignore-gfp-wait", "cache-filter"):
             path = KNOBS / name / knob
             if path.exists():
@@ -52,3 +54,18 @@ def each_allocation(limit=2000, stride=1):
             assert number > 1, "not even the first allocation failed"
             return
     raise AssertionError(f"more than {limit} allocations")
+
+
+@contextlib.contextmanager
+def failing_atomic_allocations(percent):
+    """In this context so many of the allocations that must not wait fail, in softirqs too."""
+    settings = {"ignore-gfp-wait": "Y", "interval": 1, "space": 0, "times": -1}
+    try:
+        for site in SITES:
+            for knob, value in (*settings.items(), ("probability", percent)):
+                (KNOBS / site / knob).write_text(f"{value}\n", encoding="ascii")
+        yield
+    finally:
+        for site in SITES:
+            for knob, value in (("probability", 0), ("times", 1), ("ignore-gfp-wait", "N")):
+                (KNOBS / site / knob).write_text(f"{value}\n", encoding="ascii")

@@ -1,5 +1,6 @@
 """Memory fails: at each allocation in turn, the work is done or refused, and nothing is left."""
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -10,7 +11,7 @@ import sys
 
 import fou_netlink as nl
 import pytest
-from faults import each_allocation, prepare
+from faults import each_allocation, failing_atomic_allocations, prepare
 from fou_netlink import Fou, NetlinkError
 from hosts import Capture, call, run, wait_until
 from scapy.layers.inet import ICMP, IP, UDP
@@ -164,7 +165,7 @@ def family_is_there():
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("name", "stride"), [("rfou", 7), ("rfou6", 3)])
+@pytest.mark.parametrize(("name", "stride"), [("rfou", 13), ("rfou6", 7)])
 def test_loading_the_module(name, stride, tmp_path):
     # The file system that a guest shares with its host does not come through this.
     files = {}
@@ -183,7 +184,7 @@ def test_loading_the_module(name, stride, tmp_path):
                 assert not loaded.exists(), "half loaded"
             else:
                 run("rmmod", name)
-        assert failed > 5, f"{failed} failures: the allocations were not reached"
+        assert failed > 2, f"{failed} failures: the allocations were not reached"
         assert family_is_there() == (name == "rfou6")
     finally:
         for file in files.values():
@@ -197,7 +198,7 @@ def test_making_a_namespace():
     # Or most of the allocations are those of the tunnels' own first devices.
     pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("2\n", "ascii")
     with open("/proc/thread-self/ns/net", "rb") as outside:
-        for failing in each_allocation(20000, stride=7):
+        for failing in each_allocation(20000, stride=13):
             done = True
             with failing:
                 try:
@@ -213,7 +214,7 @@ def test_making_a_namespace():
                 leave_witness(failing.number)
             os.setns(outside.fileno(), os.CLONE_NEWNET)
     pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("0\n", "ascii")
-    assert refused > 10, f"{refused} failures: the allocations were not reached"
+    assert refused > 5, f"{refused} failures: the allocations were not reached"
     wait_for_witnesses()
 
 
@@ -294,6 +295,41 @@ def test_receiving(flavour, version):
         wait_until(
             lambda: host.link(device)["stats64"]["rx"]["packets"] > 0, "packets are received", 5
         )
+
+
+@pytest.mark.parametrize("flavour", ["gro", "fragments"])
+def test_forwarding_in_softirqs(flavour, drop_monitor):
+    """From one tunnel into another, while captures share each packet, so that it must be copied."""
+    outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
+    remcsum = bytes.fromhex("02040001800000000014001a")
+
+    def send(tap, payload):
+        inner = IP(src="10.0.9.2", dst="10.0.2.2", ttl=9) / UDP(sport=9, dport=9) / payload
+        frame = bytes(outer / UDP(sport=40000, dport=GUE_PORT) / remcsum / inner)
+        # What is in pages is made linear by whoever reads it.
+        pieces = [frame] if flavour == "gro" else [frame[:60], frame[60:]]
+        os.writev(tap, [bytes(10), *pieces])
+
+    def is_ours(packet):
+        return b"number" in packet
+
+    def is_sent(packet):
+        return is_ours(packet) and packet[6:12] == bytes.fromhex(HOST_MAC.replace(":", ""))
+
+    with target(flavour) as (host, tap), contextlib.ExitStack() as stack:
+        wire, *_ = (stack.enter_context(Capture(host, name)) for name in ("tap0", "tun4", "gre4"))
+        with failing_atomic_allocations(20):
+            for number in range(300):
+                try:
+                    send(tap, b"number %d" % number)
+                except OSError as refused:
+                    assert refused.errno in NO_MEMORY, str(refused)
+        wait_until(lambda: drop_monitor.reason_for(is_ours) == "RFOU_NO_MEMORY", "one is told")
+        through = len(wire.frames(is_sent, 300, timeout=1))
+        assert 0 < through < 300, "some are sent on, and some are not"
+        send(tap, b"number last")
+        [sent] = wire.frames(is_sent)
+        assert sent.endswith(b"number last")
 
 
 @pytest.mark.parametrize("version", [4, 6])
