@@ -171,6 +171,9 @@ def two_hosts():
                 f"addr add 2001:db8::{number}/64 dev eth0 nodad",
                 "link set eth0 up",
             )
+            # A question for a neighbour that comes before it has joined its group is lost.
+            host.sysctl("net.ipv6.neigh.eth0.retrans_time_ms", 20)
+            host.sysctl("net.ipv6.neigh.eth0.mcast_solicit", 100)
         yield h1, h2
     finally:
         for host in made:

@@ -60,7 +60,7 @@ def test_program_chooses_the_encapsulation_and_reads_the_ports(hosts, program, e
         # So that the capture shows whole checksums.
         host.run("ethtool", "-K", "eth0", "tx", "off")
     with Capture(hosts[1], "eth0") as capture:
-        hosts[0].run("ping", "-c", 2, "-i", "0.2", "-W", 2, "10.1.1.2")
+        hosts[0].run("ping", "-n", "-c", 2, "-i", "0.01", "-W", 2, "10.1.1.2")
         [request] = capture.frames(lambda f: UDP in Ether(f) and Ether(f)[IP].src == "192.0.2.1")
     udp = Ether(request)[UDP]
     payload = bytes(udp.payload)

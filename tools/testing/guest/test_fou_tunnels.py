@@ -55,7 +55,7 @@ def echoes(host, kind, **ping):
         "-c",
         count,
         "-i",
-        "0.2",
+        "0.01",
         "-W",
         "2",
         "-s",
@@ -224,7 +224,7 @@ def answers(hosts, packet, kind="ipip", timeout=1.0, ethertype=0x0800):
     """Put an IP packet on the wire to the second host; how many tunnelled packets come back."""
     frame = Ether(src=hosts[0].mac("eth0"), dst=hosts[1].mac("eth0"), type=ethertype) / packet
     # The answer must not wait for the neighbour's address.
-    hosts[1].run("ping", "-c", "1", "192.0.2.1")
+    hosts[1].run("ping", "-n", "-c", "1", "192.0.2.1")
     with Capture(hosts[0], "eth0") as capture:
         capture.socket.send(bytes(frame))
         wanted = lambda f: to_port(f) and Ether(f)[IP].src == "192.0.2.2"
@@ -254,7 +254,7 @@ def test_protocol_without_a_handler_is_answered_as_unreachable(hosts):
     hosts[1].ip("fou", "add", "port", PORT, "ipproto", 200)
     outer = IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=40000, dport=PORT, chksum=0) / b"xxxx"
     frame = Ether(src=hosts[0].mac("eth0"), dst=hosts[1].mac("eth0")) / outer
-    hosts[1].run("ping", "-c", "1", "192.0.2.1")
+    hosts[1].run("ping", "-n", "-c", "1", "192.0.2.1")
     with Capture(hosts[0], "eth0") as capture:
         capture.socket.send(bytes(frame))
         wanted = lambda f: ICMP in Ether(f) and Ether(f)[ICMP].type == 3
@@ -273,7 +273,7 @@ def test_ipv6_port_hands_on_what_it_receives(hosts, csum):
         "addr add fd00::2/64 dev tun1 nodad",
         "link set tun1 up",
     )
-    h2.run("ping", "-c", "1", "2001:db8::1")
+    h2.run("ping", "-n", "-c", "1", "2001:db8::1")
     inner = IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(id=7, data=b"hello")
     udp = UDP(sport=40000, dport=PORT) if csum else UDP(sport=40000, dport=PORT, chksum=0)
     outer = IPv6(src="2001:db8::1", dst="2001:db8::2") / udp / Raw(bytes(inner))
@@ -329,7 +329,7 @@ def test_ping_through_a_tunnel_in_a_tunnel(hosts):
             f"addr add 10.2.2.{number}/24 dev tun2",
             "link set tun2 up",
         )
-    hosts[0].run("ping", "-c", "2", "-i", "0.2", "-W", "2", "10.2.2.2")
+    hosts[0].run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "2", "10.2.2.2")
 
 
 def test_tunnel_stays_configured_and_is_shown(hosts):

@@ -207,7 +207,7 @@ def test_every_protocol_number_passes_gro_without_harm(hosts):
         for _ in range(2):
             raw.send(bytes(link / around(bytes((0, protocol, 0, 0)) + INNER)))
     raw.close()
-    hosts[0].run("ping", "-c", 1, "-W", 2, "192.0.2.2")
+    hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "192.0.2.2")
 
 
 def test_many_headers_in_each_other_pass_gro_and_receive_without_harm(hosts):
@@ -226,4 +226,4 @@ def test_many_headers_in_each_other_pass_gro_and_receive_without_harm(hosts):
         raw.send(bytes(link / around(packet)))
         raw.send(bytes(link / around(nested[:1472])))
     raw.close()
-    hosts[0].run("ping", "-c", 1, "-W", 2, "192.0.2.2")
+    hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "192.0.2.2")

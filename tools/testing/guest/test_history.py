@@ -100,7 +100,7 @@ def test_row_2_icmp_error_about_nested_gue_does_not_recurse(hosts, version, prot
         for _ in range(5):
             raw.send(bytes(link / error / bytes(about)[:1200]))
     raw.close()
-    h2.run("ping", "-c", 1, "-W", 5, "192.0.2.1")
+    h2.run("ping", "-n", "-c", 1, "-W", 5, "192.0.2.1")
 
 
 def free_packets():
@@ -423,7 +423,7 @@ def test_row_17_nothing_of_a_closed_port_is_called(hosts):
                 h2.batch(remove[kind])
                 send()
     sender.close()
-    h1.run("ping", "-c", 1, "-W", 5, "192.0.2.2")
+    h1.run("ping", "-n", "-c", 1, "-W", 5, "192.0.2.2")
 
 
 @pytest.mark.soak_on_debug
@@ -509,7 +509,9 @@ def test_row_21_packet_of_the_mtus_size_is_not_fragmented(hosts, kind, encap, ch
     assert mtu == 1500 - outer
     address, header = ("fd00::2", 48) if kind == "sit" else ("10.1.1.2", 28)
     with Capture(h2, "eth0") as wire:
-        h1.run("ping", "-c", 2, "-i", "0.2", "-W", 5, "-M", "do", "-s", mtu - header, address)
+        h1.run(
+            "ping", "-n", "-c", 2, "-i", "0.01", "-W", 5, "-M", "do", "-s", mtu - header, address
+        )
         frames = wire.frames(lambda f: len(f) > 1200, 4, timeout=1)
     ports = {struct.unpack_from("!H", f, 14 + (40 if outer6 else 20) + 2)[0] for f in frames}
     assert ports == {PORT}, "each is whole, and encapsulated"
@@ -535,4 +537,4 @@ def test_row_22_tunnel_routed_into_itself_ends(hosts):
     sender.close()
     stats = h1.link("tun1")["stats64"]["tx"]
     assert stats["errors"] + stats["dropped"] + stats["collisions"] > 0, "the loop is seen"
-    h1.run("ping", "-c", 1, "-W", 5, "192.0.2.2")
+    h1.run("ping", "-n", "-c", 1, "-W", 5, "192.0.2.2")

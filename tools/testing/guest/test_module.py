@@ -110,7 +110,7 @@ def test_unloading_under_traffic_does_no_harm(hosts, encap):
             "link set tun1 up",
         )
     floods = [
-        host.start("ping", "-qf", f"10.1.1.{3 - number}")
+        host.start("ping", "-n", "-qf", f"10.1.1.{3 - number}")
         for number, host in enumerate(hosts, start=1)
     ]
     for _ in range(5):
@@ -118,7 +118,7 @@ def test_unloading_under_traffic_does_no_harm(hosts, encap):
         run("insmod", rfou_file())
         for host in hosts:
             host.ip("fou", "add", "port", "5555", *how)
-    h1.run("ping", "-c", "2", "-i", "0.2", "-W", "5", "10.1.1.2")
+    h1.run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "5", "10.1.1.2")
     assert all(flood.poll() is None for flood in floods), "the floods were running all along"
     assert h2.link("tun1")["stats64"]["tx"]["packets"] > 0
 

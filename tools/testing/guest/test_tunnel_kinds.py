@@ -108,7 +108,7 @@ def to_port(frame):
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_tcp_and_echo_pass(hosts, kind, encap, options):
     make_tunnel(hosts, kind, encap, options)
-    hosts[0].run("ping", "-c", 2, "-i", "0.2", "-W", 2, inner_address(kind, 2))
+    hosts[0].run("ping", "-n", "-c", 2, "-i", "0.01", "-W", 2, inner_address(kind, 2))
     assert transfer(hosts, kind, 300_000)
     assert all(no_checksum_errors(host) for host in hosts)
 
@@ -132,7 +132,7 @@ def test_outer_checksum_is_right_where_routing_chooses_the_source(hosts, module,
     h1.run("ethtool", "-K", "eth0", "tx", "off")
     linux_errs = module == "fou" and kind != "sit"
     with Capture(h2, "eth0") as capture:
-        h1.run("ping", "-c", 1, "-W", 2, inner_address(kind, 2), check=not linux_errs)
+        h1.run("ping", "-n", "-c", 1, "-W", 2, inner_address(kind, 2), check=not linux_errs)
         [request] = capture.frames(lambda f: to_port(f) and Ether(f)[IP].src == "192.0.2.1")
     # Not with the IP header as captured: Linux has shortened its length since.
     outer = IP(src="0.0.0.0" if linux_errs else "192.0.2.1", dst="192.0.2.2")
@@ -251,7 +251,7 @@ def packet_sent(hosts, kind, form):
     make_tunnel(hosts, kind, form[:3])
     h1, h2 = hosts
     with Capture(h2, "eth0") as capture:
-        h1.run("ping", "-c", 1, "-W", 2, "-s", 1350, inner_address(kind, 2))
+        h1.run("ping", "-n", "-c", 1, "-W", 2, "-s", 1350, inner_address(kind, 2))
         [request] = capture.frames(lambda f: to_port(f) and len(f) > 1400)
     packet = request[14:]
     if form == "gue variant 1":
@@ -294,7 +294,7 @@ def test_unreachable_from_the_way_reaches_the_tunnel(hosts, module, kind, form):
     quoted = packet_sent(hosts, kind, form)
     told, wrong = icmp(h1, inner, "OutDestUnreachs"), icmp(h1, outer, "InErrors")
     send_error(hosts, outer, "unreachable", quoted)
-    h1.run("ping", "-c", 1, "-W", 1, inner_address(kind, 2), check=False)
+    h1.run("ping", "-n", "-c", 1, "-W", 1, inner_address(kind, 2), check=False)
     if module == "fou" and kind != "ipip":
         # Linux has the tunnel look for its packet where the UDP header is.
         assert icmp(h1, inner, "OutDestUnreachs") == told
@@ -322,7 +322,7 @@ def test_packet_too_big_from_the_way_lowers_the_path_mtu(hosts, kind, form):
         # These pass it on to who sent the packet within.
         wait_until(lambda: icmp(h1, inner, too_big) > told, "the sender is told", 2)
     with Capture(h2, "eth0") as capture:
-        done = h1.run("ping", "-c", 2, "-i", "0.2", "-W", 1, "-M", "do", "-s", 1350,
+        done = h1.run("ping", "-n", "-c", 2, "-i", "0.2", "-W", 1, "-M", "do", "-s", 1350,
                       inner_address(kind, 2), check=False)  # fmt: skip
         sent = [len(f) for f in capture.frames(to_port, 100, timeout=0)]
     assert not [each for each in sent if each > 1414], "nothing that is too big leaves"
@@ -343,7 +343,7 @@ def test_error_about_a_packet_that_is_not_ours_is_ignored(hosts):
         error = IP(src="192.0.2.2", dst="192.0.2.1") / ICMP(type=3, code=4, nexthopmtu=600)
         raw.send(bytes(Ether(src=h2.mac("eth0"), dst=h1.mac("eth0")) / error / quoted / payload))
     raw.close()
-    h1.run("ping", "-c", 2, "-i", "0.2", "-W", 2, "10.1.1.2")
+    h1.run("ping", "-n", "-c", 2, "-i", "0.01", "-W", 2, "10.1.1.2")
     assert "mtu" not in h1.ip("route", "get", "192.0.2.2").stdout
     assert icmp(h1, 4, "InErrors") == wrong + len(payloads), "nobody knows what they are about"
 

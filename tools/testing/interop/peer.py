@@ -116,7 +116,9 @@ class Peer:
         """Ping the other end, and send by TCP; why it failed, or nothing."""
         target = inner_address(kind, 3 - self.number)
         family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
-        if self.host.run("ping", "-c", 2, "-i", "0.2", "-W", 3, target, check=False).returncode:
+        if self.host.run(
+            "ping", "-n", "-c", 2, "-i", "0.01", "-W", 3, target, check=False
+        ).returncode:
             return "no answer to echo"
         try:
             with self.host.inside():
