@@ -87,10 +87,11 @@ impl QuotedPacket<'_> {
         let mut aside = [0u8; MAX_OUTER_LEN_BYTES];
         let aside = aside.get_mut(..outer).ok_or(EINVAL)?;
         let skb = self.skb.as_raw();
+        // What is moved over is put back below; the handler may reallocate the head, so the pointer is
+        // read again then.
         // SAFETY: By the type invariant the ICMP header lies before the data, so that `start` is
         // valid for `headers` and, by `payload`, for another `outer` bytes. They are private by
-        // `unshare`. What is moved over is put back below; the handler may reallocate the head, so
-        // the pointer is read again then. `outer` is no more than is linear, and 32 bits wide.
+        // `unshare`. `outer` is no more than is linear, and 32 bits wide.
         unsafe {
             let start = (*skb).data.sub(ICMP_HEADER_LEN_BYTES);
             aside.copy_from_slice(core::slice::from_raw_parts(start.add(headers), outer));

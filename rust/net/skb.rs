@@ -285,10 +285,11 @@ impl Skb<'_> {
             // SAFETY: The packet is valid and ours to change; nothing of ours points into it.
             unsafe { make_headroom(skb, short) }?;
         }
+        // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
+        // and the memory has been allocated as bytes that devices and others write to, that is, it is
+        // never uninitialized to the compiler.
         // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
-        // shares the headers of. The kernel allocates heads without clearing them, but any byte
-        // pattern is a valid `u8` there and the memory has been allocated as bytes that devices and
-        // others write to, that is, it is never uninitialized to the compiler.
+        // shares the headers of; they are initialized as said above.
         unsafe {
             (*skb).data = (*skb).data.sub(len);
             (*skb).len = total;
