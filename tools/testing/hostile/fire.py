@@ -145,9 +145,14 @@ def run_cannon(command, device):
     return done.stdout.strip()
 
 
-def salvoes(cannon, seed, flavour, packets):
-    """What `fire` is to have done: the packets in rounds, each from where the last one ended."""
-    rounds = 1 if flavour == "transmit" else ROUNDS
+def salvoes(cannon, seed, flavour, packets, rounds=ROUNDS):
+    """What `fire` is to have done: the packets in rounds, each from where the last one ended.
+
+    On transmit each tunnel takes its share of them, in one round.
+    """
+    if flavour == "transmit":
+        packets //= len(TUNNELS)
+        rounds = 1
 
     def shots(device):
         first = 0
@@ -199,9 +204,8 @@ def main():
     seed, packets = int(sys.argv[2]), int(sys.argv[3])
     failed = 0
     for flavour in sys.argv[4:] or TAP_FLAGS:
-        number = packets // len(TUNNELS) if flavour == "transmit" else packets
         try:
-            said, counts, wire, shared = fire(salvoes(cannon, seed, flavour, number), flavour)
+            said, counts, wire, shared = fire(salvoes(cannon, seed, flavour, packets), flavour)
             check(packets, flavour, counts, wire, shared)
         except NotWellError as error:
             print(f"not ok cannon, {flavour}, seed {seed}: {error}", flush=True)
