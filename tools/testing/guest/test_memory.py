@@ -165,8 +165,8 @@ def family_is_there():
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize(("name", "stride"), [("rfou", 13), ("rfou6", 7)])
-def test_loading_the_module(name, stride, tmp_path):
+@pytest.mark.parametrize("name", ["rfou", "rfou6"])
+def test_loading_the_module(name, tmp_path):
     # The file system that a guest shares with its host does not come through this.
     files = {}
     for each in ("rfou", "rfou6"):
@@ -175,7 +175,7 @@ def test_loading_the_module(name, stride, tmp_path):
     loaded = pathlib.Path("/sys/module", name)
     failed = 0
     try:
-        for failing in each_allocation(20000, stride=stride):
+        for failing in each_allocation(20000, stride=13):
             with failing:
                 number = insmod(files[name])
             if number:
@@ -198,7 +198,7 @@ def test_making_a_namespace():
     # Or most of the allocations are those of the tunnels' own first devices.
     pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("2\n", "ascii")
     with open("/proc/thread-self/ns/net", "rb") as outside:
-        for failing in each_allocation(20000, stride=13):
+        for failing in each_allocation(20000, stride=29):
             done = True
             with failing:
                 try:
@@ -214,7 +214,7 @@ def test_making_a_namespace():
                 leave_witness(failing.number)
             os.setns(outside.fileno(), os.CLONE_NEWNET)
     pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("0\n", "ascii")
-    assert refused > 5, f"{refused} failures: the allocations were not reached"
+    assert refused > 3, f"{refused} failures: the allocations were not reached"
     wait_for_witnesses()
 
 

@@ -4,8 +4,11 @@ import hashlib
 import socket
 import struct
 import threading
+import time
 
+import fou_netlink as nl
 import pytest
+from fou_netlink import Fou
 from hosts import Capture, add_nopartial, wait_until
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
@@ -387,10 +390,16 @@ def test_port_comes_and_goes_under_merged_traffic(hosts, encap):
     threads = [threading.Thread(target=each, daemon=True) for each in (send, receive)]
     for thread in threads:
         thread.start()
-    kind = ["gue"] if encap == "gue" else ["ipproto", 4]
+    with h2.inside():
+        client = Fou()
+    port = [(nl.PORT, nl.be16(PORT)), (nl.TYPE, nl.u8(nl.GUE if encap == "gue" else nl.DIRECT))]
+    if encap == "fou":
+        port.append((nl.IPPROTO, nl.u8(4)))
     for _ in range(30):
-        h2.ip("fou", "del", "port", PORT)
-        h2.ip("fou", "add", "port", PORT, *kind)
+        client.delete(port[0])
+        client.add(*port)
+        time.sleep(0.05)
+    client.close()
     before = received
     wait_until(lambda: received > before, "traffic goes on", 60)
     stop.set()
