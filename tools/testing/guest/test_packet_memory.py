@@ -8,7 +8,9 @@ import socket
 import struct
 import sys
 
+import fou_netlink as nl
 import pytest
+from fou_netlink import Fou
 from hosts import Capture
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt
@@ -147,9 +149,16 @@ def held_train(port, behind_udp):
         yield bytes(outer / UDP(sport=40000, dport=port) / behind_udp / inner / bytes(300))
 
 
+KINDS_OF_PORT = {
+    "gue": [(nl.TYPE, nl.u8(nl.GUE))],
+    "ipproto 4": [(nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4))],
+    "ipproto 41": [(nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(41))],
+}
+
+
 # Linux's fou goes by what the port is when the packets are completed: WARN in the core.
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("completed_by", ["gue", "ipproto 4", "ipproto 41"])
+@pytest.mark.parametrize("completed_by", KINDS_OF_PORT)
 @pytest.mark.parametrize("held_by", ["gue", "ipproto 4"])
 def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_by):
     """The inner header would be looked for where it is not, and a length written there."""
@@ -158,20 +167,25 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
         return frame[36:38] == b"\x1b\x58"
 
     train = list(held_train(7000, b"\0\4\0\0" if held_by == "gue" else b""))
-    with target("gro", flush_ms=2000) as (host, tap), Capture(host, "tap0") as capture:
-        host.ip("fou", "add", "port", 7000, *held_by.split())
+    port = (nl.PORT, nl.be16(7000))
+    with target("gro", flush_ms=1000) as (host, tap), Capture(host, "tap0") as capture:
+        with host.inside():
+            client = Fou()
+        client.add(port, *KINDS_OF_PORT[held_by])
         for _ in range(20):
             for frame in train:
                 os.writev(tap, [bytes(10), frame])
             # A tick between them ends the train.
             if not capture.frames(is_ours, timeout=0):
                 break
-            capture.frames(is_ours, 2, timeout=2.5)
+            capture.frames(is_ours, 2, timeout=1.5)
         else:
             pytest.fail("no train was held")
-        host.batch("fou del port 7000", f"fou add port 7000 {completed_by}")
+        client.delete(port)
+        client.add(port, *KINDS_OF_PORT[completed_by])
+        client.close()
         assert not capture.frames(is_ours, timeout=0), "still held"
-        seen = capture.frames(is_ours, 2, timeout=4)
+        seen = capture.frames(is_ours, 2, timeout=2)
     if held_by == completed_by:
         assert [len(frame) > 600 for frame in seen] == [True], "merged"
     else:
