@@ -62,8 +62,8 @@ class Watch:
         self.sockets = []
         with h2.inside():
             for name in ("d4", "d41", "d47", "e4", "e47"):
-                raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-                raw.bind((name, 0))
+                raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+                raw.bind((name, ETH_P_ALL))
                 raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
                 self.sockets.append((f"device {name}", raw))
             for protocol in RAW_PROTOCOLS:

@@ -96,9 +96,10 @@ class Host:
 
     def packet_socket(self, device):
         """A raw socket on a device, that sees and sends whole frames."""
+        # With the protocol told at once it would see every device until it is bound.
         with self.inside():
-            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        raw.bind((device, 0))
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        raw.bind((device, ETH_P_ALL))
         return raw
 
     def link(self, device):
