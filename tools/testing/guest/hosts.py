@@ -94,12 +94,12 @@ class Host:
             finally:
                 os.setns(outside.fileno(), os.CLONE_NEWNET)
 
-    def packet_socket(self, device):
-        """A raw socket on a device, that sees and sends whole frames."""
+    def packet_socket(self, device, protocol=ETH_P_ALL):
+        """A raw socket on a device, that sees (nothing, with 0) and sends whole frames."""
         # With the protocol told at once it would see every device until it is bound.
         with self.inside():
             raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        raw.bind((device, ETH_P_ALL))
+        raw.bind((device, protocol))
         return raw
 
     def link(self, device):
@@ -108,7 +108,21 @@ class Host:
 
     def mac(self, device):
         """The hardware address of a device."""
-        return self.link(device)["address"]
+        with self.packet_socket(device, 0) as raw:
+            return raw.getsockname()[4].hex(":")
+
+    def traffic(self, device):
+        """What a device has received (`rx`) and sent (`tx`): packets, errors, drops."""
+        # No `ip`, as some tests look after each packet.
+        for line in self.proc_net("dev").splitlines():
+            name, _, numbers = line.partition(":")
+            if name.strip() == device:
+                fields = [int(number) for number in numbers.split()]
+                names = ("bytes", "packets", "errors", "dropped")
+                rx = dict(zip(names, fields[:4], strict=True))
+                tx = dict(zip((*names, "fifo", "collisions"), fields[8:14], strict=True))
+                return {"rx": rx, "tx": tx}
+        raise CommandError(f"there is no device {device}")
 
     def snmp(self, name):
         """A counter of this host by its name in `nstat`."""

@@ -12,8 +12,9 @@ from target import TAP_FLAGS  # noqa: E402
 
 CANNON = pathlib.Path(__file__).parents[3] / "build/cannon/cargo/release/cannon"
 SEED = 2
-# Fewer, and on transmit none gets to the wire.
-PACKETS = 2000
+PACKETS = 1000
+# Each tunnel takes its share, and of less than this none gets to the wire.
+PACKETS_TO_TRANSMIT = 2000
 
 
 @pytest.mark.debug_only
@@ -24,6 +25,7 @@ def test_hostile_packets_leave_nothing_behind(flavour):
     That is found by kmemleak, when the tests are over.
     """
     assert CANNON.exists(), "scripts/build-cannon builds the cannon"
-    shots = fire.salvoes(CANNON, SEED, flavour, PACKETS, rounds=2)
+    packets = PACKETS_TO_TRANSMIT if flavour == "transmit" else PACKETS
+    shots = fire.salvoes(CANNON, SEED, flavour, packets, rounds=2)
     _, counts, wire, shared = fire.fire(shots, flavour)
-    fire.check(PACKETS, flavour, counts, wire, shared)
+    fire.check(packets, flavour, counts, wire, shared)

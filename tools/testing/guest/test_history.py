@@ -370,7 +370,7 @@ def test_row_11_checksum_that_starts_anywhere_is_sent_or_refused(hosts):
         sender.send(struct.pack("<BBHHHH", 1, 0, 0, 0, 20, 16) + packet)
         wait_until(lambda: outstanding(sender) == 0, "each packet is freed", 5)
         sender.close()
-        assert host.link("tun4")["stats64"]["tx"]["packets"] > 0
+        assert host.traffic("tun4")["tx"]["packets"] > 0
         assert tap
 
 
@@ -462,8 +462,8 @@ def test_row_19_tunnel_over_a_device_with_big_tcp(hosts, kind, how, encap):
     assert longest_packet(hosts, "192.0.2.2") > 66000
     assert 20000 < longest_packet(hosts, "10.1.1.2") < 66000
     assert h2.snmp("TcpInCsumErrors") == 0
-    assert h2.link("tun1")["stats64"]["rx"]["errors"] == 0
-    assert h1.link("tun1")["stats64"]["tx"]["errors"] == 0
+    assert h2.traffic("tun1")["rx"]["errors"] == 0
+    assert h1.traffic("tun1")["tx"]["errors"] == 0
 
 
 def longest_packet(hosts, address):
@@ -536,6 +536,6 @@ def test_row_22_tunnel_routed_into_itself_ends(hosts):
         except OSError as error:
             assert error.errno in (40, 105, 113, 101), str(error)
     sender.close()
-    stats = h1.link("tun1")["stats64"]["tx"]
+    stats = h1.traffic("tun1")["tx"]
     assert stats["errors"] + stats["dropped"] + stats["collisions"] > 0, "the loop is seen"
     h1.run("ping", "-n", "-c", 1, "-W", 5, "192.0.2.2")

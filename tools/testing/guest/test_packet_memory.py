@@ -185,7 +185,7 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
         client.add(port, *KINDS_OF_PORT[completed_by])
         client.close()
         assert not capture.frames(is_ours, timeout=0), "still held"
-        seen = capture.frames(is_ours, 2, timeout=2)
+        seen = capture.frames(is_ours, 1 if held_by == completed_by else 2, timeout=2)
     if held_by == completed_by:
         assert [len(frame) > 600 for frame in seen] == [True], "merged"
     else:

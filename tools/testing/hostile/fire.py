@@ -104,10 +104,10 @@ def is_well(host, tap):
 
 def received(host):
     """How many packets each tunnel has taken in, and how many were sent to the wire."""
-    counts = {name: host.link(name)["stats64"]["rx"]["packets"] for name in TUNNELS}
+    counts = {name: host.traffic(name)["rx"]["packets"] for name in TUNNELS}
     values = dict(line.split() for line in host.proc_net("snmp6").splitlines())
     counts["reassembly"] = host.snmp("IpReasmOKs") + int(values["Ip6ReasmOKs"])
-    wire = host.link("tap0")["stats64"]["tx"]
+    wire = host.traffic("tap0")["tx"]
     return counts, wire["packets"] + wire["dropped"]
 
 

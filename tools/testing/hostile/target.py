@@ -52,22 +52,25 @@ def outstanding(sender):
     return value.value
 
 
-def add_ports(host):
-    """Every port that the cannon aims at, for both IP versions."""
+def ports():
+    """Lines for `ip`: every port that the cannon aims at, for both IP versions."""
     direct = [f"port {port} ipproto {protocol}" for port, protocol in FOU_PORTS.items()]
-    ports = [*direct, f"port {GUE_PORT} gue"]
-    host.batch(*(f"fou add {port} {version}" for port in ports for version in ("", "-6")))
-    add_nopartial(host, NOPARTIAL_PORT)
-    add_nopartial(host, NOPARTIAL_PORT, 6)
+    for port in (*direct, f"port {GUE_PORT} gue"):
+        for version in ("", "-6"):
+            yield f"fou add {port} {version}"
 
 
-def leave_witness(name):
-    """A device of the initial namespace that goes with this one: its peer does, and so it does.
+def witness(name):
+    """A line for `ip`: a device of the initial namespace that goes with this one, as its peer does.
 
     What a port held on to would keep all three.
     """
-    peer = f"{WITNESS}{name}"
-    run("ip", "link", "add", WITNESS, "type", "veth", "peer", "name", peer, "netns", 1)
+    return f"link add {WITNESS} type veth peer name {WITNESS}{name} netns 1"
+
+
+def leave_witness(name):
+    """Make that device."""
+    run("ip", *witness(name).split())
 
 
 def wait_for_witnesses():
@@ -78,7 +81,8 @@ def wait_for_witnesses():
 
 def make_tap(host, flavour, flush_ms):
     """The tap device of a host, whose GRO holds packets back for so long; its file."""
-    run("modprobe", "tun", check=False)
+    if not pathlib.Path("/dev/net/tun").exists():
+        run("modprobe", "tun")
     tap = os.open("/dev/net/tun", os.O_RDWR)
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
@@ -89,8 +93,6 @@ def make_tap(host, flavour, flush_ms):
     (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
     run("ip", "link", "set", "tap0", "address", HOST_MAC, "netns", host.name)
-    with host.inside():
-        leave_witness(host.name)
     return tap
 
 
@@ -108,7 +110,9 @@ def target(flavour, flush_ms=2):
         host.sysctl("net.ipv6.conf.all.forwarding", 1)
         host.sysctl("net.ipv4.icmp_ratelimit", 0)
         host.sysctl("net.ipv6.icmp.ratelimit", 0)
+        # In one process, as those take long on the debug kernel.
         host.batch(
+            witness(host.name),
             "link set lo up",
             "addr add 10.0.0.1/32 dev lo",
             "addr add fd00::1/128 dev lo",
@@ -132,8 +136,10 @@ def target(flavour, flush_ms=2):
             "route add fd00:2::/32 dev tnl6",
             "route add fd00:3::/32 dev gre6",
             "route add fd00:9::/32 dev tnl6",
+            *ports(),
         )
-        add_ports(host)
+        add_nopartial(host, NOPARTIAL_PORT)
+        add_nopartial(host, NOPARTIAL_PORT, 6)
         # The tunnels complain of each packet whose ECN bits do not fit together.
         for knob in pathlib.Path("/sys/module").glob("*/parameters/log_ecn_error"):
             knob.write_text("N\n", encoding="ascii")
