@@ -147,6 +147,12 @@ __rust_helper void rust_helper_skb_clear_checksum(struct sk_buff *skb)
 	skb->encapsulation = 0;
 }
 
+__rust_helper void rust_helper_skb_forget_complete_checksum(struct sk_buff *skb)
+{
+	if (skb->ip_summed == CHECKSUM_COMPLETE)
+		skb->ip_summed = CHECKSUM_NONE;
+}
+
 __rust_helper void rust_helper_skb_clear_encapsulation(struct sk_buff *skb)
 {
 	skb->encapsulation = 0;

@@ -156,6 +156,14 @@ impl Skb<'_> {
         })
     }
 
+    /// Takes a checksum over all of the packet (`CHECKSUM_COMPLETE`) for unknown. Who needs one
+    /// computes it.
+    #[inline]
+    pub fn forget_complete_checksum(&mut self) {
+        // SAFETY: The packet is valid and ours to change.
+        unsafe { extra::skb_forget_complete_checksum(self.as_raw()) }
+    }
+
     /// What the linear part holds from the network header on; `None` if the header has no place in it.
     #[inline]
     pub(crate) fn network_header(&self) -> Option<&[u8]> {

@@ -63,6 +63,15 @@ const fn length_field<const IPV6: bool>() -> Range<usize> {
     }
 }
 
+/// What of the outer IP header its length field does not count.
+const fn uncounted_len_bytes<const IPV6: bool>() -> usize {
+    if IPV6 {
+        40
+    } else {
+        0
+    }
+}
+
 /// The reason for an error of which only a lack of memory is known not to be the packet's fault.
 fn memory_or(otherwise: Reason) -> impl FnOnce(Error) -> Reason {
     move |error| match error {
@@ -237,8 +246,12 @@ fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
 ///
 /// A length of 0 is that of a super-packet of 64 KiB or more, and stays. This comes last: others who
 /// share the packet could see it.
+///
+/// Where UDP's length is less than IP's, the checksum is not to be trusted: GRO has verified it over
+/// IP's length, and UDP has made of it the sum of what is left by its own.
 #[inline(always)]
 fn shorten_outer<const IPV6: bool>(skb: &mut SkBuff, by: usize) -> Result<(), Reason> {
+    let left = skb.len();
     let headers = skb
         .outer_headers_mut(MOST_OUTER_HEADERS_LEN_BYTES)
         .map_err(|error| match error {
@@ -256,6 +269,10 @@ fn shorten_outer<const IPV6: bool>(skb: &mut SkBuff, by: usize) -> Result<(), Re
             .and_then(|by| length.checked_sub(by))
             .ok_or(Reason::BadOuterLength)?
             .to_be_bytes();
+        let counted = usize::from(length).saturating_add(uncounted_len_bytes::<IPV6>());
+        if counted != headers.len().saturating_add(left) {
+            skb.forget_complete_checksum();
+        }
     }
     Ok(())
 }

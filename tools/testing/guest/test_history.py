@@ -14,7 +14,7 @@ import pytest
 from fou_netlink import Fou
 from hosts import Capture, Host, add_nopartial, run, wait_until
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoReply, IPv6
 from scapy.layers.l2 import Ether
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
@@ -350,6 +350,42 @@ def test_row_29_checksum_that_the_stack_has_lost_is_not_used(hosts):
     # Nothing that came was sent on with a checksum made of who knows what.
     assert not [f for f in forwarded if f[6:12] == vxlan[:6]]
     assert not received
+
+
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("version", [4, 6])
+def test_row_30_checksum_over_more_than_udp_counts_is_not_trusted(version):
+    """GRO verifies it over IP's length, UDP takes it for one over its own: hw csum failure."""
+    if version == 4:
+        outer = IP(src="192.0.2.2", dst="192.0.2.1", proto=17)
+        message, port = bytes(ICMP(type=0) / bytes(range(47))), 5557
+    else:
+        outer = IPv6(src="2001:db8::2", dst="2001:db8::1", nh=17)
+        message = bytes(outer / ICMPv6EchoReply(data=bytes(range(47))))[40:]
+        port = 5558
+    beyond = b"\0"
+    # With what is beyond in UDP's length too, the checksum is right.
+    datagram = bytearray(bytes(outer / UDP(sport=40000, dport=port) / message / beyond))
+    at = len(outer) + 4
+    length = int.from_bytes(datagram[at : at + 2], "big") - len(beyond)
+    datagram[at : at + 2] = length.to_bytes(2, "big")
+    # The sum is to stay right with the pseudo header's length as it was.
+    total = int.from_bytes(datagram[at + 2 : at + 4], "big") + len(beyond)
+    datagram[at + 2 : at + 4] = ((total & 0xFFFF) + (total >> 16)).to_bytes(2, "big")
+    with target("gro") as (host, tap), host.packet_socket("tap0"):
+
+        def taken_in():
+            if version == 4:
+                return host.snmp("IcmpInMsgs"), host.snmp("IcmpInCsumErrors")
+            values = dict(line.split() for line in host.proc_net("snmp6").splitlines())
+            return int(values["Icmp6InMsgs"]), int(values["Icmp6InCsumErrors"])
+
+        before, wrong = taken_in()
+        ethertype = 0x0800 if version == 4 else 0x86DD
+        frame = bytes(Ether(src=PEER_MAC, dst=HOST_MAC, type=ethertype)) + datagram
+        os.writev(tap, [bytes(10), bytes(frame)])
+        wait_until(lambda: taken_in() == (before + 1, wrong), "the message is taken in", 5)
+    assert "hw csum failure" not in run("dmesg").stdout
 
 
 def test_row_11_checksum_that_starts_anywhere_is_sent_or_refused(hosts):
