@@ -344,6 +344,22 @@ def test_packet_too_big_from_the_way_lowers_the_path_mtu(hosts, kind, form):
     assert icmp(h1, outer, "InErrors") == wrong
 
 
+@pytest.mark.rfou_only
+@pytest.mark.parametrize("form", ["fou", "gue"])
+@pytest.mark.parametrize("kind", few_on_debug(["ipip", "ip6ip6"], ["ip6ip6"]))
+def test_error_that_quotes_too_little_reaches_no_tunnel(hosts, kind, form):
+    """Error handlers read the first 8 bytes behind the header without asking for them."""
+    outer, *_ = KINDS[kind]
+    h1 = hosts[0]
+    quoted = packet_sent(hosts, kind, form)
+    headers = (20 if outer == 4 else 40) + 8 + (4 if form == "gue" else 0)
+    for within in range(9):
+        seen, wrong = icmp(h1, outer, "InMsgs"), icmp(h1, outer, "InErrors")
+        send_error(hosts, outer, "too big", quoted[: headers + within])
+        wait_until(lambda seen=seen: icmp(h1, outer, "InMsgs") > seen, "it arrives", 3)
+        assert icmp(h1, outer, "InErrors") - wrong == (within < 8), f"{within} bytes"
+
+
 def test_error_about_a_packet_that_is_not_ours_is_ignored(hosts):
     make_tunnel(hosts, "ipip", "gue")
     h1, h2 = hosts
