@@ -36,6 +36,23 @@ cache_begin() {
 
 cache_finish() { touch "$1/.complete"; }
 
+# A checkout's folder for cargo begins with what others have compiled of the same
+# crates from the registry; what is its own is compiled in each. Cargo goes by the
+# files' times, which are kept, and compiles again what does not fit.
+target_from_cache() { # TARGET ENTRY
+	if [ -e "$1" ] || ! cache_ready "$2"; then return 0; fi
+	mkdir -p "${1%/*}"
+	rm -rf "$1.new"
+	cp -a "$2/target" "$1.new" && mv -T "$1.new" "$1"
+}
+target_to_cache() ( # TARGET ENTRY
+	if cache_ready "$2" || ! cache_begin "$2"; then return 0; fi
+	rm -rf "$2/target"
+	cp -a "$1" "$2/target"
+	rm -rf "$2"/target/*/incremental
+	cache_finish "$2"
+)
+
 # beside COMMAND...: run COMMAND in the background, as a process group of its own, for
 # a shell without job control has it ignore interrupts; end_beside, which is to be
 # called at the end, however it comes, ends it. $beside is its number, for wait.
