@@ -43,7 +43,8 @@ def module():
 def pytest_collection_modifyitems(config, items):
     """Leave out what has no meaning for this module, or too little for this kernel's time."""
     unwanted = {"stock": ["debug_only"], "debug": ["stock_only"]}[os.environ["RFOU_KERNEL"]]
-    if os.environ["RFOU_KERNEL"] == "debug" and "RFOU_SOAK" not in os.environ:
+    few = os.environ["RFOU_KERNEL"] == "debug" or os.environ["RFOU_MODULE"] == "fou"
+    if few and "RFOU_SOAK" not in os.environ:
         unwanted.append("soak_on_debug")
     left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
     config.hook.pytest_deselected(items=left_out)
@@ -61,7 +62,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "stock_only: the debug kernel has not what it takes")
     config.addinivalue_line("markers", "debug_only: needs the debug kernel's checkers")
     config.addinivalue_line(
-        "markers", "soak_on_debug: left to `make soak` there, as others take the same way"
+        "markers",
+        "soak_on_debug: left to `make soak` there, and with Linux's fou: others take the same way",
     )
 
 

@@ -158,8 +158,17 @@ KINDS_OF_PORT = {
 
 # Linux's fou goes by what the port is when the packets are completed: WARN in the core.
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("completed_by", KINDS_OF_PORT)
-@pytest.mark.parametrize("held_by", ["gue", "ipproto 4"])
+@pytest.mark.parametrize(
+    ("held_by", "completed_by"),
+    [
+        ("gue", "ipproto 4"),
+        ("ipproto 4", "gue"),
+        ("ipproto 4", "ipproto 41"),
+        pytest.param("gue", "ipproto 41", marks=pytest.mark.soak_on_debug),
+        pytest.param("gue", "gue", marks=pytest.mark.soak_on_debug),
+        pytest.param("ipproto 4", "ipproto 4", marks=pytest.mark.soak_on_debug),
+    ],
+)
 def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_by):
     """The inner header would be looked for where it is not, and a length written there."""
 
