@@ -48,9 +48,7 @@ target_from_cache() { # TARGET ENTRY
 target_to_cache() ( # TARGET ENTRY
 	if cache_ready "$2" || ! cache_begin "$2"; then return 0; fi
 	rm -rf "$2/target"
-	cp -a "$1" "$2/target"
-	rm -rf "$2"/target/*/incremental
-	cache_finish "$2"
+	cp -a "$1" "$2/target" && rm -rf "$2"/target/*/incremental && cache_finish "$2"
 )
 
 # beside COMMAND...: run COMMAND in the background, as a process group of its own, for
