@@ -303,7 +303,9 @@ def test_unreachable_from_the_way_reaches_the_tunnel(hosts, module, kind, form):
 
     def sender_is_told():
         # The first packet of the tunnel's after the error is refused, and that may be ARP's.
+        before = icmp(h1, outer, "InDestUnreachs")
         send_error(hosts, outer, "unreachable", quoted)
+        wait_until(lambda: icmp(h1, outer, "InDestUnreachs") > before, "the error arrives")
         h1.run("ping", "-n", "-c", 1, "-W", "0.3", inner_address(kind, 2), check=False)
         return icmp(h1, inner, "OutDestUnreachs") > told
 
