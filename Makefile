@@ -19,8 +19,8 @@ test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel
 	@scripts/run-tests
 
 .PHONY: soak
-soak: ## hostile packets, timing and failing memory at length, on the debug kernel (hours; PACKETS=10000000)
-	@scripts/soak $(PACKETS)
+soak: ## hostile packets, timing and failing memory at length (hours; or PARTS=memory; PACKETS=10000000)
+	@scripts/soak $(if $(PACKETS),--packets $(PACKETS)) $(PARTS)
 
 .PHONY: test-broken
 test-broken: ## see that tests fail: builds with a fault put in on purpose
