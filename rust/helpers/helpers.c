@@ -179,16 +179,6 @@ __rust_helper void rust_helper_skb_set_csum(struct sk_buff *skb, __wsum csum)
 	skb->csum = csum;
 }
 
-__rust_helper bool rust_helper_skb_remcsum_offload(const struct sk_buff *skb)
-{
-	return skb->remcsum_offload;
-}
-
-__rust_helper void rust_helper_skb_set_remcsum_offload(struct sk_buff *skb, bool offload)
-{
-	skb->remcsum_offload = offload;
-}
-
 __rust_helper unsigned char *rust_helper_skb_tail_pointer(const struct sk_buff *skb)
 {
 	return skb_tail_pointer(skb);
@@ -412,46 +402,39 @@ __rust_helper void rust_helper_gro_set_flush(struct sk_buff *skb)
 	NAPI_GRO_CB(skb)->flush = 1;
 }
 
-/* The kinds of the tunnels that a packet is in, innermost lowest: not 0, and below 8. */
-#define KIND_BITS 3
-#define MOST_KINDS (BITS_PER_TYPE(typeof_member(struct napi_gro_cb, pad)) / KIND_BITS)
-
 /*
  * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
  * or of the GRE's. A mark that segmentation on this machine has left behind is taken
- * away, remote checksums are seen to once in a pass. The kind is noted where the core
- * has nothing; says no if there is no room for another.
+ * away. The kind, which is not 0, is noted where the core has nothing; says no if
+ * another tunnel of ours has the packet.
  */
 __rust_helper bool rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 kind)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
 
-	if (unlikely(cb->is_fou)) {
-		if (cb->pad >> (MOST_KINDS - 1) * KIND_BITS)
-			return false;
-		cb->pad = cb->pad << KIND_BITS | kind;
-	} else {
-		cb->pad = kind;
-		skb->remcsum_offload = 0;
-	}
+	if (unlikely(cb->is_fou))
+		return false;
+	cb->pad = kind;
+	skb->remcsum_offload = 0;
 	cb->encap_mark = 0;
 	cb->is_fou = 1;
 	return true;
 }
 
-/* The kind of the outermost tunnel, which is left; 0 if none of ours had the packet. */
+/* The kind of the tunnel, which is left; 0 if none of ours had the packet. */
 __rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
-	unsigned int outermost;
-	u8 kind;
+	u8 kind = cb->is_fou ? cb->pad : 0;
 
-	if (!cb->is_fou || !cb->pad)
-		return 0;
-	outermost = (fls(cb->pad) - 1) / KIND_BITS * KIND_BITS;
-	kind = cb->pad >> outermost;
-	cb->pad -= kind << outermost;
+	cb->pad = 0;
 	return kind;
+}
+
+/* That the receiver of the tunnel's header does the inner checksum, of each segment. */
+__rust_helper void rust_helper_gro_set_gso_remcsum(struct sk_buff *skb)
+{
+	skb_shinfo(skb)->gso_type |= SKB_GSO_TUNNEL_REMCSUM;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)
@@ -478,7 +461,12 @@ __rust_helper void rust_helper_gro_set_remcsum_start(struct sk_buff *skb, u16 st
 
 __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
 {
-	return iptunnel_pull_offloads(skb);
+	int err = iptunnel_pull_offloads(skb);
+
+	/* It leaves that to others; private by now. */
+	if (!err && skb_is_gso(skb))
+		skb_shinfo(skb)->gso_type &= ~SKB_GSO_TUNNEL_REMCSUM;
+	return err;
 }
 
 /*
@@ -576,6 +564,11 @@ __rust_helper struct net *rust_helper_sock_net(const struct sock *sk)
 __rust_helper void *rust_helper_rcu_dereference_sk_user_data(const struct sock *sk)
 {
 	return rcu_dereference_sk_user_data(sk);
+}
+
+__rust_helper udp_tunnel_gro_receive_t rust_helper_udp_sk_gro_receive(const struct sock *sk)
+{
+	return READ_ONCE(udp_sk(sk)->gro_receive);
 }
 
 __rust_helper __be32 rust_helper_sk_daddr(const struct sock *sk)

@@ -17,6 +17,19 @@ use net_bindings as extra;
 /// Length of the shortest header that GRO looks into: GRE's, in bytes.
 const LEAST_INNER_LEN_BYTES: usize = 4;
 
+/// Where a TCP header has its checksum, in bytes (RFC 9293).
+const TCP_CHECKSUM_AT: usize = 16;
+
+/// Whether GRO can look into a protocol directly behind a tunnel's header: it must bring a network
+/// header of its own, as IPv4, IPv6 and GRE do.
+///
+/// The layers behind that go by the last network header: TCP takes what follows it in a held packet,
+/// here UDP's header, for TCP's, and computes its checksum over addresses at an offset that nobody has
+/// set; a UDP socket within is looked for by other addresses on completion than before.
+const fn has_network_header(protocol: InnerProtocol) -> bool {
+    matches!(protocol.number(), 4 | 41 | 47)
+}
+
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
     /// What [`Self::gro_receive`] and [`Self::gro_complete`] go by, other than the packet; `None` if
@@ -29,26 +42,36 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
     /// another one, and takes it off: see [`Packet`].
     ///
-    /// Returns the protocol of what is left, which goes on from there. Softirq context, RCU read side.
+    /// Returns the protocol of what is left, which goes on from there; there is nothing to merge for
+    /// others than IPv4, IPv6 and GRE. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
-    /// Finds the tunnelled packet in a merged one: its protocol, and where it begins, in bytes behind
-    /// the UDP header. Softirq context, RCU read side.
-    fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)>;
+    /// Finds the tunnelled packet in a merged one. Softirq context, RCU read side.
+    fn gro_complete(&self, merged: &Merged<'_>) -> Result<Inner>;
 }
 
-/// A kind of tunnel. There is room for the kinds of five tunnels in a packet; those in more are not
-/// merged.
+/// Where the tunnelled packet is in a merged one.
+pub struct Inner {
+    /// Its protocol, as [`GroTunnel::gro_receive`] has said.
+    pub protocol: InnerProtocol,
+    /// Where it begins, in bytes behind the UDP header.
+    pub at: usize,
+    /// The checksum that the sender has left to the receiver, if any: from where on it is computed, and
+    /// where its field is, both in bytes from where the tunnelled packet begins.
+    pub remote_checksum: Option<(usize, usize)>,
+}
+
+/// A kind of tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(u8);
 
 impl Kind {
-    /// A kind by its number, from 1 to 7.
+    /// A kind by its number, unless that is 0.
     #[inline]
     pub const fn new(number: u8) -> Option<Self> {
         match number {
-            1..=7 => Some(Self(number)),
-            _ => None,
+            0 => None,
+            _ => Some(Self(number)),
         }
     }
 }
@@ -65,14 +88,9 @@ pub struct NoMerge;
 pub struct Packet<'a> {
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
-    /// What was done to the packet for the layers within, to be undone.
-    marked: Option<Mark>,
-    _borrow: PhantomData<&'a mut bindings::sk_buff>,
-}
-
-/// A remote checksum that was seen to, by a mark in the packet's fields, and maybe in its bytes.
-struct Mark {
+    /// What was written into the packet for the layers within, to be put back.
     patch: Option<Patch>,
+    _borrow: PhantomData<&'a mut bindings::sk_buff>,
 }
 
 /// What was at some place of a packet's linear part, counted from its head.
@@ -157,7 +175,7 @@ impl Packet<'_> {
     /// arguments as for [`Skb::process_remote_checksum`](crate::Skb::process_remote_checksum).
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
-    /// the outer checksum, or the packet is too short.
+    /// the outer checksum, the packet is too short, or with [`RemoteChecksum::Partial`] it is not TCP's.
     #[inline(always)]
     pub fn process_remote_checksum(
         &mut self,
@@ -166,39 +184,34 @@ impl Packet<'_> {
         how: RemoteChecksum,
     ) -> Result<(), NoMerge> {
         let (skb, payload) = (self.as_raw(), self.offset());
-        // SAFETY: The packet is in GRO.
-        if unsafe { extra::skb_remcsum_offload(skb) } {
-            // Another tunnel outside of this one, in this pass, has seen to it.
-            return Ok(());
-        }
         let at = payload.checked_add(field).ok_or(NoMerge)?;
         let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
         // What points past the packet will be dropped.
-        // SAFETY: As above.
+        // SAFETY: The packet is in GRO.
         if unsafe { !extra::gro_checksum_valid(skb) || end > (*skb).len as usize } {
             return Err(NoMerge);
         }
-        let patch = match how {
+        match how {
             RemoteChecksum::Partial => {
+                // That it starts where TCP does, TCP sees to.
+                if field.checked_sub(start) != Some(TCP_CHECKSUM_AT) {
+                    return Err(NoMerge);
+                }
                 let start = payload.checked_add(start).ok_or(NoMerge)?;
                 let start = u16::try_from(start).map_err(|_| NoMerge)?;
                 // SAFETY: As above.
                 unsafe { extra::gro_set_remcsum_start(skb, start) };
-                None
             }
             RemoteChecksum::Compute => {
                 let same = Self {
                     head: self.head,
                     skb: self.skb,
-                    marked: None,
+                    patch: None,
                     _borrow: PhantomData,
                 };
-                Some(same.patch_remote_checksum(start, field, at, end)?)
+                self.patch = Some(same.patch_remote_checksum(start, field, at, end)?);
             }
-        };
-        // SAFETY: As above.
-        unsafe { extra::skb_set_remcsum_offload(skb, true) };
-        self.marked = Some(Mark { patch });
+        }
         Ok(())
     }
 
@@ -236,20 +249,16 @@ impl Packet<'_> {
         Ok(Patch { from_head, bytes })
     }
 
-    /// Undoes what was done to the packet for the layers within.
+    /// Puts back what was written into the packet for the layers within.
     #[inline(always)]
-    fn unmark(&mut self, mark: Mark) {
+    fn put_back(&mut self, patch: Patch) {
         let skb = self.as_raw();
-        if let Some(patch) = mark.patch {
-            // SAFETY: The packet is valid. Making bytes linear may have moved the head, in which they
-            // keep their place; merging takes bytes off the front of the data, not of the head.
-            unsafe {
-                let place = (*skb).head.add(patch.from_head).cast::<[u8; 2]>();
-                place.write(patch.bytes);
-            }
+        // SAFETY: The packet is valid. Making bytes linear may have moved the head, in which they
+        // keep their place; merging takes bytes off the front of the data, not of the head.
+        unsafe {
+            let place = (*skb).head.add(patch.from_head).cast::<[u8; 2]>();
+            place.write(patch.bytes);
         }
-        // SAFETY: The packet is in GRO.
-        unsafe { extra::skb_set_remcsum_offload(skb, false) };
     }
 
     /// Passes the packet on to a protocol. Returns the held packet that is complete with it, if any.
@@ -262,6 +271,9 @@ impl Packet<'_> {
         &mut self,
         protocol: InnerProtocol,
     ) -> Result<*mut bindings::sk_buff, NoMerge> {
+        if !has_network_header(protocol) {
+            return Err(NoMerge);
+        }
         // SAFETY: The caller holds the RCU read lock.
         let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
         // SAFETY: As above; C's table holds valid pointers.
@@ -333,7 +345,7 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     let mut packet = Packet {
         head,
         skb,
-        marked: None,
+        patch: None,
         _borrow: PhantomData,
     };
     let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
@@ -346,10 +358,10 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
         // SAFETY: Promised by the caller.
         unsafe { packet.pass_on::<IPV6>(protocol) }
     });
-    if let Some(mark) = packet.marked.take() {
+    if let Some(patch) = packet.patch.take() {
         // Or encryption has taken the packet, which is not ours any more.
         if result != Ok((-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff) {
-            packet.unmark(mark);
+            packet.put_back(patch);
         }
     }
     result.unwrap_or_else(|NoMerge| {
@@ -416,11 +428,15 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     if kind.is_none() || kind != tunnel.gro_kind() {
         return Err(ESTALE);
     }
-    let (protocol, len) = tunnel.gro_complete(&merged)?;
+    let Inner {
+        protocol,
+        at: len,
+        remote_checksum,
+    } = tunnel.gro_complete(&merged)?;
     let inner = at.checked_add(len).ok_or(EINVAL)?;
     // Merging has made the headers linear that it has seen.
     merged.linear(inner.checked_add(LEAST_INNER_LEN_BYTES).ok_or(EINVAL)?)?;
-    let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
+    let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.
     let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
     // SAFETY: As above; C's table holds valid pointers.
@@ -429,8 +445,24 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         .ok_or(ENOENT)?;
     // SAFETY: The packet is a merged one, the callback is C's for what begins at `inner`.
     unsafe {
-        let result = complete(skb.as_ptr(), inner);
-        extra::skb_set_inner_mac_header(skb.as_ptr(), inner);
-        to_result(result)
+        let result = complete(skb.as_ptr(), inner_c);
+        extra::skb_set_inner_mac_header(skb.as_ptr(), inner_c);
+        to_result(result)?;
     }
+    if let Some((start, field)) = remote_checksum {
+        // SAFETY: As above, and the layers within have said which checksum segmentation is to compute.
+        let (computed_at, offset) = unsafe {
+            (
+                extra::skb_checksum_start_offset(skb.as_ptr()),
+                extra::skb_csum_offset(skb.as_ptr()),
+            )
+        };
+        let same_start = usize::try_from(computed_at).ok() == inner.checked_add(start);
+        if same_start && field.checked_sub(start) == Some(usize::from(offset)) {
+            // Where the packet is only forwarded, its segments are to be as they came.
+            // SAFETY: As above.
+            unsafe { extra::gro_set_gso_remcsum(skb.as_ptr()) };
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use core::ops::Range;
 use gue::{header, protocol, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
-    gro::{GroTunnel, Kind, Merged, NoMerge, Packet},
+    gro::{GroTunnel, Inner, Kind, Merged, NoMerge, Packet},
     skb::RemoteChecksum,
     udp,
     udp_tunnel::{EncapReceive, InnerProtocol, Verdict},
@@ -36,11 +36,8 @@ impl FouDecapsulator {
             // Other protocols are merged by nobody.
             kind: Kind::new(match protocol.number() {
                 protocol::IPV4 => 2,
-                protocol::TCP => 3,
-                protocol::UDP => 4,
-                protocol::IPV6 => 5,
-                protocol::GRE => 6,
-                protocol::ESP => 7,
+                protocol::IPV6 => 3,
+                protocol::GRE => 4,
                 _ => 0,
             }),
         }
@@ -299,8 +296,12 @@ impl GroTunnel for FouDecapsulator {
     }
 
     #[inline]
-    fn gro_complete(&self, _merged: &Merged<'_>) -> Result<(InnerProtocol, usize)> {
-        Ok((self.protocol, 0))
+    fn gro_complete(&self, _merged: &Merged<'_>) -> Result<Inner> {
+        Ok(Inner {
+            protocol: self.protocol,
+            at: 0,
+            remote_checksum: None,
+        })
     }
 }
 
@@ -339,16 +340,24 @@ impl GroTunnel for GueDecapsulator {
     }
 
     #[inline(always)]
-    fn gro_complete(&self, merged: &Merged<'_>) -> Result<(InnerProtocol, usize)> {
+    fn gro_complete(&self, merged: &Merged<'_>) -> Result<Inner> {
         let start = merged.header(header::BASE_LEN_BYTES)?;
-        let (number, len_bytes) = match Start::parse(start).map_err(|_| EINVAL)? {
-            Start::Direct { protocol } => (protocol, 0),
+        let (number, at, remote_checksum) = match Start::parse(start).map_err(|_| EINVAL)? {
+            Start::Direct { protocol } => (protocol, 0, None),
             Start::Header { len_bytes } => {
                 let header = Header::parse(merged.header(len_bytes)?).map_err(|_| EINVAL)?;
-                (header.proto_ctype(), len_bytes)
+                let remote = header.remote_checksum();
+                (
+                    header.proto_ctype(),
+                    len_bytes,
+                    remote.map(|remote| (remote.start(), remote.offset())),
+                )
             }
         };
-        let protocol = InnerProtocol::new(number).ok_or(EINVAL)?;
-        Ok((protocol, len_bytes))
+        Ok(Inner {
+            protocol: InnerProtocol::new(number).ok_or(EINVAL)?,
+            at,
+            remote_checksum,
+        })
     }
 }
