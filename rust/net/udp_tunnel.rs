@@ -68,7 +68,8 @@ pub struct UdpSocket {
 
 // SAFETY: Sockets may be used and closed from any thread.
 unsafe impl Send for UdpSocket {}
-// SAFETY: What can be done through a shared reference only reads fields that do not change.
+// SAFETY: What can be done through a shared reference only reads fields: words that do not change but
+// where the administrator destroys the socket (`ss -K`), and then each of them is an old or a new one.
 unsafe impl Sync for UdpSocket {}
 
 impl UdpSocket {
@@ -202,8 +203,8 @@ pub enum Verdict {
     Deliver(SkBuff, InnerProtocol),
     /// The tunnel has seen to the packet.
     Consumed,
-    /// The packet is not for the tunnel; let it be an ordinary datagram of the socket. It must not
-    /// have been changed.
+    /// The packet is not for the tunnel; let it be an ordinary datagram of the socket. It is dropped
+    /// if its UDP header has been taken off.
     NotOurs(SkBuff),
     /// Free the packet and say why.
     Drop(SkBuff, DropReason),
@@ -294,6 +295,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             } else {
                 encap_rcv::<T, false>
             }),
+            encap_err_lookup: Some(not_this_socket),
             ..Default::default()
         };
         configure(&mut config);
@@ -378,6 +380,8 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     };
     // SAFETY: UDP passes a valid packet.
     let skb = unsafe { NonNull::new_unchecked(skb) };
+    // SAFETY: As above.
+    let len = unsafe { skb.as_ref().len } as usize;
     // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
     match tunnel.receive::<IPV6>(unsafe { SkBuff::from_raw(skb) }) {
         Verdict::Deliver(mut skb, protocol) => {
@@ -386,9 +390,14 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
             -c_int::from(protocol.number())
         }
         Verdict::Consumed => 0,
-        Verdict::NotOurs(skb) => {
+        Verdict::NotOurs(skb) if skb.len() == len => {
             skb.into_raw();
             1
+        }
+        Verdict::NotOurs(skb) => {
+            // UDP would take its header off a packet that has none any more.
+            skb.free(DropReason::NOT_SPECIFIED);
+            0
         }
         Verdict::Drop(skb, reason) => {
             skb.free(reason);
@@ -399,20 +408,56 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
 
 /// # Safety
 ///
-/// To be called by UDP's GRO alone, under RCU, for a socket of that family that
-/// [`UdpTunnelSocket::set_up`] set up for `T`.
+/// To be called by UDP's GRO alone, under RCU.
 unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,
     head: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // SAFETY: Promised by the caller; the pointers are what GRO passes.
-    unsafe { gro::receive::<T, IPV6>(tunnel_of(sock), head, NonNull::new_unchecked(skb)) }
+    // While the only kind of tunnel is becoming one of two, C still calls the first one's hook for the
+    // sockets of both.
+    // SAFETY: GRO passes a valid socket of UDP.
+    let tunnel = if unsafe { has_hook::<T, IPV6>(sock) } {
+        // SAFETY: A socket with this hook is one of ours for `T`. The caller holds the RCU read lock.
+        unsafe { tunnel_of(sock) }
+    } else {
+        None
+    };
+    // SAFETY: The pointers are what GRO passes.
+    unsafe { gro::receive::<T, IPV6>(tunnel, head, NonNull::new_unchecked(skb)) }
+}
+
+/// Whether a socket is one that [`UdpTunnelSocket::new_with_gro`] set up for `T` and this family.
+///
+/// # Safety
+///
+/// `sock` must be a valid socket of UDP.
+#[inline]
+unsafe fn has_hook<T: EncapReceive + GroTunnel, const IPV6: bool>(
+    sock: *const bindings::sock,
+) -> bool {
+    // SAFETY: Promised by the caller.
+    unsafe { extra::udp_sk_gro_receive(sock) }
+        .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T, IPV6> as GroReceive))
+}
+
+/// C's hook for GRO.
+type GroReceive = unsafe extern "C" fn(
+    *mut bindings::sock,
+    *mut bindings::list_head,
+    *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff;
+
+/// Says that an ICMP error about a packet from this socket's port is not for the socket: who sends by
+/// it is a tunnel device, which C asks then.
+extern "C" fn not_this_socket(_sock: *mut bindings::sock, _skb: *mut bindings::sk_buff) -> c_int {
+    ENOENT.to_errno()
 }
 
 /// # Safety
 ///
-/// As for [`gro_receive`].
+/// To be called by UDP's GRO alone, under RCU, for a socket of that family that
+/// [`UdpTunnelSocket::set_up`] set up for `T`.
 unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
@@ -427,5 +472,76 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
+    }
+}
+
+#[kunit_tests(rfou_net_udp_tunnel)]
+mod tests {
+    use super::*;
+    use crate::gro::{Inner, Kind, Merged, NoMerge, Packet};
+
+    extern "C" {
+        // A type of its own: what the whole of it holds is no matter here.
+        static init_net: [u8; 0];
+    }
+
+    /// Tunnels that differ, so that their hooks do.
+    struct Tunnel<const KIND: u8>;
+
+    impl<const KIND: u8> EncapReceive for Tunnel<KIND> {
+        fn receive<const IPV6: bool>(&self, skb: SkBuff) -> Verdict {
+            Verdict::NotOurs(skb)
+        }
+    }
+
+    impl<const KIND: u8> GroTunnel for Tunnel<KIND> {
+        fn gro_kind(&self) -> Option<Kind> {
+            Kind::new(KIND)
+        }
+
+        fn gro_receive(&self, _packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
+            InnerProtocol::new(KIND).ok_or(NoMerge)
+        }
+
+        fn gro_complete(&self, _merged: &Merged<'_>) -> Result<Inner> {
+            Err(EINVAL)
+        }
+    }
+
+    fn open() -> Result<UdpSocket> {
+        // SAFETY: The initial namespace is there for good.
+        let netns = unsafe { Netns::from_raw((&raw const init_net).cast()) };
+        let any = [0; 4];
+        UdpSocket::open(
+            netns,
+            &Binding {
+                addresses: Addresses::V4 {
+                    local: any,
+                    peer: any,
+                },
+                local_port: PortNumber::ANY,
+                peer_port: PortNumber::ANY,
+                ifindex: 0,
+            },
+        )
+    }
+
+    #[test]
+    fn hook_is_told_from_those_of_other_sockets() -> Result {
+        let quiescence = Quiescence::new()?;
+        let with_gro = UdpTunnelSocket::new_with_gro(open()?, Tunnel::<1>, quiescence.clone())?;
+        let without = UdpTunnelSocket::new(open()?, Tunnel::<1>, quiescence)?;
+        let (with_gro, without) = (
+            with_gro.socket().sock.as_ptr(),
+            without.socket().sock.as_ptr(),
+        );
+        // SAFETY: Both sockets are open.
+        unsafe {
+            assert!(has_hook::<Tunnel<1>, false>(with_gro));
+            assert!(!has_hook::<Tunnel<1>, true>(with_gro));
+            assert!(!has_hook::<Tunnel<2>, false>(with_gro));
+            assert!(!has_hook::<Tunnel<1>, false>(without));
+        }
+        Ok(())
     }
 }

@@ -289,6 +289,18 @@ def icmp(host, version, name):
     return int(values[f"Icmp6{name}"])
 
 
+def sender_is_told(hosts, kind, quoted):
+    """Have an error come about a packet, and send by its tunnel: whether that is refused."""
+    outer, inner, *_ = KINDS[kind]
+    h1 = hosts[0]
+    told, arrived = icmp(h1, inner, "OutDestUnreachs"), icmp(h1, outer, "InDestUnreachs")
+    send_error(hosts, outer, "unreachable", quoted)
+    wait_until(lambda: icmp(h1, outer, "InDestUnreachs") > arrived, "the error arrives")
+    # The first packet of the tunnel's after the error is refused, and that may be ARP's.
+    h1.run("ping", "-n", "-c", 1, "-W", "0.3", inner_address(kind, 2), check=False)
+    return icmp(h1, inner, "OutDestUnreachs") > told
+
+
 @pytest.mark.shows_both
 @pytest.mark.parametrize(("kind", "form"), QUOTED)
 def test_unreachable_from_the_way_reaches_the_tunnel(hosts, module, kind, form):
@@ -296,29 +308,32 @@ def test_unreachable_from_the_way_reaches_the_tunnel(hosts, module, kind, form):
 
     The core counts an error about UDP as a wrong one if nobody knows what it is about.
     """
-    outer, inner, *_ = KINDS[kind]
+    outer, *_ = KINDS[kind]
     h1 = hosts[0]
     quoted = packet_sent(hosts, kind, form)
-    told, wrong = icmp(h1, inner, "OutDestUnreachs"), icmp(h1, outer, "InErrors")
-
-    def sender_is_told():
-        # The first packet of the tunnel's after the error is refused, and that may be ARP's.
-        before = icmp(h1, outer, "InDestUnreachs")
-        send_error(hosts, outer, "unreachable", quoted)
-        wait_until(lambda: icmp(h1, outer, "InDestUnreachs") > before, "the error arrives")
-        h1.run("ping", "-n", "-c", 1, "-W", "0.3", inner_address(kind, 2), check=False)
-        return icmp(h1, inner, "OutDestUnreachs") > told
-
+    wrong = icmp(h1, outer, "InErrors")
     # Linux has the tunnel look for its packet where the UDP header is. And sit would answer from
     # an IPv4 address, which IPv6 refuses.
     if module == "fou" and kind != "ipip":
-        assert not sender_is_told()
+        assert not sender_is_told(hosts, kind, quoted)
         return
     if kind == "sit":
-        sender_is_told()
+        sender_is_told(hosts, kind, quoted)
     else:
-        wait_until(sender_is_told, "the sender is told")
+        wait_until(lambda: sender_is_told(hosts, kind, quoted), "the sender is told")
     assert icmp(h1, outer, "InErrors") == wrong
+
+
+@pytest.mark.shows_both
+@pytest.mark.parametrize("kind", few_on_debug(["ipip", "ip6ip6"], ["ip6ip6"]))
+def test_unreachable_about_a_tunnel_that_sends_from_an_open_port(hosts, module, kind):
+    """The error is not for the port, although it quotes a packet of its number."""
+    quoted = packet_sent(hosts, kind, "gue")
+    hosts[0].ip(f"-{KINDS[kind][0]}", "fou", "add", "port", SOURCE_PORT, "gue")
+    if module == "fou":
+        assert not sender_is_told(hosts, kind, quoted)
+    else:
+        wait_until(lambda: sender_is_told(hosts, kind, quoted), "the sender is told")
 
 
 @pytest.mark.rfou_only
