@@ -13,7 +13,7 @@ use crate::{
     ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
     skb::GsoType,
     udp::Checksum,
-    Skb,
+    Outgoing, Skb,
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
@@ -105,7 +105,7 @@ impl<T: IpTunnelEncap<FlowIpv6>> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip6_tnl_encap_del_ops(self.ops, T::TYPE) };
-        // Callbacks that `Skb::push` has left to RCU are this module's code.
+        // Callbacks that `Outgoing::push` has left to RCU are this module's code.
         kernel::sync::rcu::rcu_barrier();
     }
 }
@@ -135,7 +135,7 @@ unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv6>>(
     // valid during the call.
     let (mut skb, config, flow) = unsafe {
         (
-            Skb::from_raw(skb),
+            Outgoing::from_raw(skb),
             EncapConfig::from_raw(config),
             FlowIpv6::from_raw(flow),
         )

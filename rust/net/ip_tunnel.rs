@@ -8,7 +8,7 @@
 
 use crate::{
     flow_hash, icmp::QuotedPacket, skb::GsoType, udp::Checksum, udp::PortNumber,
-    udp_tunnel::InnerProtocol, Skb,
+    udp_tunnel::InnerProtocol, Outgoing, Skb,
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
@@ -178,7 +178,12 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
     ///
     /// Transmit path of the device, RCU read side, no sleeping. On an error the device drops the
     /// packet and counts a transmit error.
-    fn build_header(skb: &mut Skb<'_>, config: &EncapConfig, protocol: u8, flow: &F) -> Result<u8>;
+    fn build_header(
+        skb: &mut Outgoing<'_>,
+        config: &EncapConfig,
+        protocol: u8,
+        flow: &F,
+    ) -> Result<u8>;
 
     /// Finds the tunnelled packet in one of ours that an ICMP error quotes: where it begins, in bytes
     /// after the quoted UDP header, and its IP protocol, whose own error handler is called then.
@@ -230,7 +235,7 @@ impl<T: IpTunnelEncap<FlowIpv4>> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip_tunnel_encap_del_ops(self.ops, T::TYPE) };
-        // Callbacks that `Skb::push` has left to RCU are this module's code.
+        // Callbacks that `Outgoing::push` has left to RCU are this module's code.
         kernel::sync::rcu::rcu_barrier();
     }
 }
@@ -260,7 +265,7 @@ unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv4>>(
     // valid during the call.
     let (mut skb, config, flow) = unsafe {
         (
-            Skb::from_raw(skb),
+            Outgoing::from_raw(skb),
             EncapConfig::from_raw(config),
             FlowIpv4::from_raw(flow),
         )

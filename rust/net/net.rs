@@ -37,4 +37,4 @@ pub mod udp_tunnel;
 
 pub use drop_reason::DropReason;
 pub use netns::Netns;
-pub use skb::{SkBuff, Skb};
+pub use skb::{Outgoing, SkBuff, Skb};

@@ -77,7 +77,7 @@ impl Skb<'_> {
     /// Makes the first `len` bytes linear and returns them.
     ///
     /// They may be shared with clones of the packet, so they can be read only. Any context. Fails
-    /// with `EINVAL` if the packet is shorter, or no memory could be had.
+    /// with `EINVAL` if the packet is shorter, with `ENOMEM`.
     #[inline]
     pub fn header(&mut self, len: usize) -> Result<&[u8]> {
         if self.linear_len() < len {
@@ -273,38 +273,6 @@ impl Skb<'_> {
         }
     }
 
-    /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
-    /// before is undefined but initialized.
-    ///
-    /// They are private: clones of the packet do not see them. RCU read side, to the end of which
-    /// pointers into the packet stay valid that somebody up the call chain may hold, although its
-    /// bytes may have moved. Fails with `ENOMEM` if the headroom is short or shared and no more could
-    /// be had; the packet is unchanged then.
-    ///
-    /// For the code of tunnel devices alone, whose registration waits for what this leaves to RCU.
-    #[inline]
-    pub(crate) fn push(&mut self, len: usize) -> Result<&mut [u8]> {
-        let short = u32::try_from(len).map_err(|_| EINVAL)?;
-        // What goes out is counted in 32 bits.
-        let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
-        let skb = self.as_raw();
-        // SAFETY: The packet is valid.
-        if unsafe { extra::skb_headroom(skb) < short || extra::skb_header_cloned(skb) } {
-            // SAFETY: The packet is valid and ours to change; nothing of ours points into it.
-            unsafe { make_headroom(skb, short) }?;
-        }
-        // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
-        // and the memory has been allocated as bytes that devices and others write to, that is, it is
-        // never uninitialized to the compiler.
-        // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
-        // shares the headers of; they are initialized as said above.
-        unsafe {
-            (*skb).data = (*skb).data.sub(len);
-            (*skb).len = total;
-            Ok(slice::from_raw_parts_mut((*skb).data, len))
-        }
-    }
-
     /// The checksum that is still to be computed over this packet, by a device or by who needs it
     /// (`CHECKSUM_PARTIAL`); its field holds the pseudo header's sum until then.
     ///
@@ -332,19 +300,6 @@ impl Skb<'_> {
             return Err(EINVAL);
         }
         Ok(Some(PartialChecksum { start, field }))
-    }
-
-    /// Says that a packet's partial checksum will be computed by the receiver of an outer header,
-    /// which knows from there where it is, so that nobody does it on the way.
-    ///
-    /// A packet that will be segmented keeps it: each segment needs its own pseudo header's sum, and
-    /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
-    #[inline]
-    pub fn leave_checksum_to_receiver(&mut self) {
-        if !self.is_gso() {
-            // SAFETY: The packet is valid and ours to change.
-            unsafe { extra::skb_clear_checksum(self.as_raw()) }
-        }
     }
 
     /// Sees to a checksum that the sender has left to us: the sum from `start` on, to be stored
@@ -430,23 +385,6 @@ impl Skb<'_> {
         }
         Ok(())
     }
-
-    /// Says that the packet's data now starts with its transport header.
-    #[inline]
-    pub fn reset_transport_header(&mut self) {
-        // SAFETY: The packet is valid and ours to change.
-        unsafe { extra::skb_reset_transport_header(self.as_raw()) }
-    }
-
-    /// Tells the stack that the packet is about to be encapsulated: marks where the inner headers
-    /// are and adds `gso_type` to what a segmentation offload must do.
-    ///
-    /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
-    #[inline]
-    pub fn handle_offloads(&mut self, gso_type: GsoType) -> Result {
-        // SAFETY: The packet is valid and ours to change.
-        to_result(unsafe { extra::iptunnel_handle_offloads(self.as_raw(), gso_type.0) })
-    }
 }
 
 // Slow paths take C's pointer: one to ours would keep it in memory on the fast ones.
@@ -459,11 +397,15 @@ impl Skb<'_> {
 #[cold]
 unsafe fn pull_tail(skb: *mut bindings::sk_buff, len: usize) -> Result {
     let len = u32::try_from(len).map_err(|_| EINVAL)?;
-    // SAFETY: Promised by the caller. The function checks the length.
+    // SAFETY: Promised by the caller, here and below.
+    if len > unsafe { (*skb).len } {
+        return Err(EINVAL);
+    }
+    // SAFETY: The function checks the length, too.
     if unsafe { extra::pskb_may_pull(skb, len) } {
         Ok(())
     } else {
-        Err(EINVAL)
+        Err(ENOMEM)
     }
 }
 
@@ -526,6 +468,104 @@ fn to_result(code: c_int) -> Result {
         return Err(Error::from_errno(code));
     }
     Ok(())
+}
+
+/// A packet on its way out of a tunnel device, which is to get outer headers: it may be looked at, and
+/// pushed to.
+///
+/// Nothing else that would move its bytes: `ip_tunnel_xmit()`, up the call chain, holds a pointer to the
+/// inner header.
+pub struct Outgoing<'a>(Skb<'a>);
+
+impl<'a> Outgoing<'a> {
+    /// Borrows a packet from C.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Skb::from_raw`]; and the packet must be on its way out of a tunnel device, in an RCU
+    /// read side that lasts as long as others hold pointers into it.
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
+        // SAFETY: Promised by the caller.
+        Self(unsafe { Skb::from_raw(ptr) })
+    }
+
+    /// The packet, for what does not move its bytes.
+    #[inline]
+    pub(crate) fn as_skb_mut(&mut self) -> &mut Skb<'a> {
+        &mut self.0
+    }
+
+    /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
+    /// before is undefined but initialized.
+    ///
+    /// They are private: clones of the packet do not see them. RCU read side, to the end of which
+    /// pointers into the packet stay valid that somebody up the call chain may hold, although its
+    /// bytes may have moved. Fails with `ENOMEM` if the headroom is short or shared and no more could
+    /// be had; the packet is unchanged then.
+    ///
+    /// For the code of tunnel devices alone, whose registration waits for what this leaves to RCU.
+    #[inline]
+    pub(crate) fn push(&mut self, len: usize) -> Result<&mut [u8]> {
+        let short = u32::try_from(len).map_err(|_| EINVAL)?;
+        // What goes out is counted in 32 bits.
+        let total = self.0.fields().len.checked_add(short).ok_or(EINVAL)?;
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid.
+        if unsafe { extra::skb_headroom(skb) < short || extra::skb_header_cloned(skb) } {
+            // SAFETY: The packet is valid and ours to change; nothing of ours points into it.
+            unsafe { make_headroom(skb, short) }?;
+        }
+        // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
+        // and the memory has been allocated as bytes that devices and others write to, that is, it is
+        // never uninitialized to the compiler.
+        // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
+        // shares the headers of; they are initialized as said above.
+        unsafe {
+            (*skb).data = (*skb).data.sub(len);
+            (*skb).len = total;
+            Ok(slice::from_raw_parts_mut((*skb).data, len))
+        }
+    }
+
+    /// Says that a packet's partial checksum will be computed by the receiver of an outer header,
+    /// which knows from there where it is, so that nobody does it on the way.
+    ///
+    /// A packet that will be segmented keeps it: each segment needs its own pseudo header's sum, and
+    /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
+    #[inline]
+    pub fn leave_checksum_to_receiver(&mut self) {
+        if !self.is_gso() {
+            // SAFETY: The packet is valid and ours to change.
+            unsafe { extra::skb_clear_checksum(self.as_raw()) }
+        }
+    }
+
+    /// Says that the packet's data now starts with its transport header.
+    #[inline]
+    pub fn reset_transport_header(&mut self) {
+        // SAFETY: The packet is valid and ours to change.
+        unsafe { extra::skb_reset_transport_header(self.as_raw()) }
+    }
+
+    /// Tells the stack that the packet is about to be encapsulated: marks where the inner headers
+    /// are and adds `gso_type` to what a segmentation offload must do.
+    ///
+    /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
+    #[inline]
+    pub fn handle_offloads(&mut self, gso_type: GsoType) -> Result {
+        // SAFETY: The packet is valid and ours to change.
+        to_result(unsafe { extra::iptunnel_handle_offloads(self.as_raw(), gso_type.0) })
+    }
+}
+
+impl<'a> ops::Deref for Outgoing<'a> {
+    type Target = Skb<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Skb<'a> {
+        &self.0
+    }
 }
 
 /// Where a checksum is that is still to be computed.
@@ -696,6 +736,11 @@ impl SkBuff {
 mod tests {
     use super::*;
 
+    fn outgoing(skb: &mut SkBuff) -> Outgoing<'_> {
+        // SAFETY: The packet is valid, used by its borrower alone, and nobody has pointers into it.
+        unsafe { Outgoing::from_raw(NonNull::new_unchecked(skb.as_raw())) }
+    }
+
     #[test]
     fn header_is_the_first_bytes_and_no_more_than_there_are() -> Result {
         let mut skb = SkBuff::of_bytes(0, b"0123456789")?;
@@ -711,7 +756,7 @@ mod tests {
     fn push_puts_bytes_in_front_and_makes_room_where_there_is_none() -> Result {
         for headroom in [0, 3, 4, 200] {
             let mut skb = SkBuff::of_bytes(headroom, b"payload")?;
-            skb.push(4)?.copy_from_slice(b"head");
+            outgoing(&mut skb).push(4)?.copy_from_slice(b"head");
             assert_eq!(skb.len(), 11);
             assert_eq!(skb.header(11)?, b"headpayload");
         }
@@ -721,8 +766,8 @@ mod tests {
     #[test]
     fn push_that_cannot_be_leaves_the_packet_as_it_was() -> Result {
         let mut skb = SkBuff::of_bytes(8, b"payload")?;
-        assert!(skb.push(usize::MAX).is_err());
-        assert!(skb.push(u32::MAX as usize).is_err());
+        assert!(outgoing(&mut skb).push(usize::MAX).is_err());
+        assert!(outgoing(&mut skb).push(u32::MAX as usize).is_err());
         assert_eq!(skb.header(7)?, b"payload");
         Ok(())
     }
@@ -731,8 +776,8 @@ mod tests {
     fn push_is_not_seen_by_a_clone() -> Result {
         let mut skb = SkBuff::of_bytes(16, b"payload")?;
         let mut other = skb.share()?;
-        skb.push(4)?.copy_from_slice(b"mine");
-        other.push(4)?.copy_from_slice(b"hers");
+        outgoing(&mut skb).push(4)?.copy_from_slice(b"mine");
+        outgoing(&mut other).push(4)?.copy_from_slice(b"hers");
         assert_eq!(skb.header(11)?, b"minepayload");
         assert_eq!(other.header(11)?, b"herspayload");
         Ok(())
@@ -748,7 +793,7 @@ mod tests {
         assert_eq!(skb.outer_headers_mut(usize::MAX)?, b"abcde");
         assert_eq!(other.outer_headers_mut(5)?, b"01234");
         assert!(skb.outer_headers_mut(4) == Err(E2BIG));
-        skb.push(6)?;
+        outgoing(&mut skb).push(6)?;
         assert!(skb.outer_headers_mut(usize::MAX) == Err(EINVAL));
         Ok(())
     }

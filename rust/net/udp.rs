@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
 
-use crate::{flow_hash, ip_tunnel::Flow, Skb};
+use crate::{flow_hash, ip_tunnel::Flow, Outgoing};
 use core::num::NonZeroU16;
 use kernel::prelude::*;
 use net_bindings as extra;
@@ -57,7 +57,7 @@ impl PortNumber {
 /// To be asked for before an outer header is pushed. The packet must be on its way out of a device;
 /// fails with `ENODEV` if it has none.
 #[inline]
-pub fn flow_source_port(skb: &mut Skb<'_>) -> Result<PortNumber> {
+pub fn flow_source_port(skb: &mut Outgoing<'_>) -> Result<PortNumber> {
     let raw = skb.as_raw();
     // SAFETY: The packet is valid. In a transmit path, the union that `dev` is part of holds it.
     let dev = unsafe {
@@ -70,7 +70,7 @@ pub fn flow_source_port(skb: &mut Skb<'_>) -> Result<PortNumber> {
     if dev.is_null() {
         return Err(ENODEV);
     }
-    flow_hash::provide(skb);
+    flow_hash::provide(skb.as_skb_mut());
     // SAFETY: A packet on its way out of a device keeps it alive, and the device its namespace.
     // Minimum and maximum of zero stand for the namespace's own range.
     let be = unsafe { extra::udp_flow_src_port(extra::dev_net(dev), raw, 0, 0, false) };
@@ -101,10 +101,10 @@ pub struct Ports {
 /// `skb` starts with what is tunnelled; afterwards with the UDP header, which is its transport header.
 /// The length is that of the whole packet, or 0 for a super-packet of 64 KiB or more, whose segments
 /// get theirs from the segmentation offload. Fails with `ENOMEM`; with `EINVAL` if the packet's
-/// partial checksum is not in it ([`Skb::partial_checksum`]).
+/// partial checksum is not in it, or not at an even place ([`partial_checksum`](crate::Skb::partial_checksum)).
 #[inline]
 pub fn push_headers<F: Flow>(
-    skb: &mut Skb<'_>,
+    skb: &mut Outgoing<'_>,
     ports: Ports,
     checksum: Checksum,
     flow: &F,
@@ -115,8 +115,12 @@ pub fn push_headers<F: Flow>(
     // Before all else, so that what follows is known not to overflow.
     let total = skb.len().checked_add(len).ok_or(EINVAL)?;
     let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
-    // The outer checksum is made from the inner one, where that is said to be.
-    skb.partial_checksum()?;
+    // The outer checksum is made from the inner one, where that is said to be; that goes by whole words.
+    if let Some(partial) = skb.partial_checksum()? {
+        if checksum == Checksum::Full && (partial.start | partial.field) & 1 != 0 {
+            return Err(EINVAL);
+        }
+    }
     let (header, behind) = skb
         .push(len)?
         .split_first_chunk_mut::<HEADER_LEN_BYTES>()
@@ -131,6 +135,6 @@ pub fn push_headers<F: Flow>(
 
     // SAFETY: The packet's transport header is the UDP header that was just pushed, so that the
     // checksum field lies in its linear part, and `total` is its length.
-    unsafe { flow.set_udp_checksum(skb, checksum, total_c) };
+    unsafe { flow.set_udp_checksum(skb.as_skb_mut(), checksum, total_c) };
     Ok(())
 }

@@ -13,7 +13,7 @@ use net::{
     skb::GsoType,
     udp::{self, Checksum, Ports},
     udp_tunnel::InnerProtocol,
-    Skb,
+    Outgoing,
 };
 
 /// The numbers by which tunnels ask for an encapsulation (`enum tunnel_encap_types`).
@@ -35,7 +35,7 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
 
     #[inline]
     fn build_header(
-        skb: &mut Skb<'_>,
+        skb: &mut Outgoing<'_>,
         config: &EncapConfig,
         _protocol: u8,
         flow: &F,
@@ -74,7 +74,12 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
     }
 
     #[inline]
-    fn build_header(skb: &mut Skb<'_>, config: &EncapConfig, protocol: u8, flow: &F) -> Result<u8> {
+    fn build_header(
+        skb: &mut Outgoing<'_>,
+        config: &EncapConfig,
+        protocol: u8,
+        flow: &F,
+    ) -> Result<u8> {
         let (checksum, mut gso_type) = outer_checksum::<F>(config);
         let mut header = Repr {
             control: false,
@@ -133,7 +138,7 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
 
 /// The ports that the user wants; the source port may be the inner flow's.
 #[inline]
-fn ports(skb: &mut Skb<'_>, config: &EncapConfig) -> Result<Ports> {
+fn ports(skb: &mut Outgoing<'_>, config: &EncapConfig) -> Result<Ports> {
     let source = match config.source_port().specific() {
         Some(_) => config.source_port(),
         None => udp::flow_source_port(skb)?,
