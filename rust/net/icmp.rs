@@ -87,8 +87,8 @@ impl QuotedPacket<'_> {
         let mut aside = [0u8; MAX_OUTER_LEN_BYTES];
         let aside = aside.get_mut(..outer).ok_or(EINVAL)?;
         let skb = self.skb.as_raw();
-        // What is moved over is put back below; the handler may reallocate the head, so the pointer is
-        // read again then.
+        // What is moved over is put back below; the handler may reallocate the head, or share it, so it
+        // is made private and the pointer read again then.
         // SAFETY: By the type invariant the ICMP header lies before the data, so that `start` is
         // valid for `headers` and, by `payload`, for another `outer` bytes. They are private by
         // `unshare`. `outer` is no more than is linear, and 32 bits wide.
@@ -104,11 +104,16 @@ impl QuotedPacket<'_> {
             let result = extra::inet_handle_error(protocol.number(), skb, info);
             (*skb).data = (*skb).data.sub(outer);
             (*skb).len += outer as u32;
+            extra::skb_set_network_header(skb, network + outer as i32);
+            extra::skb_set_transport_header(skb, ip as i32);
+            // A socket may have got a clone of it for its error queue, and reads it as it was moved.
+            if extra::skb_unclone(skb, bindings::GFP_ATOMIC) != 0 {
+                // Nobody else is to look at what could not be moved back.
+                return Ok(());
+            }
             let start = (*skb).data.sub(ICMP_HEADER_LEN_BYTES);
             core::ptr::copy(start.add(outer), start, headers);
             core::ptr::copy_nonoverlapping(aside.as_ptr(), start.add(headers), outer);
-            extra::skb_set_network_header(skb, network + outer as i32);
-            extra::skb_set_transport_header(skb, ip as i32);
             to_result(result)
         }
     }
