@@ -54,18 +54,21 @@ impl kernel::Module for Rfou {
 impl Rfou {
     fn register(module: &'static ThisModule) -> Result<Self> {
         let reasons = drop_reason::Registration::new(&reason::SUBSYSTEM);
-        let registered = Self {
-            _fou: ip_tunnel::Registration::new()?,
-            _gue: ip_tunnel::Registration::new()?,
-            _family: KBox::pin_init(
-                genetlink::Registration::new(netlink::Fou::new()?, module),
-                GFP_KERNEL,
-            )?,
-            _reasons: reasons,
-        };
-        // Last: there is no taking them back but by unloading the module.
+        let fou = ip_tunnel::Registration::new()?;
+        let gue = ip_tunnel::Registration::new()?;
         bpf::register_encap_kfuncs()?;
-        Ok(registered)
+        // Last: if another fails, nobody may have begun to use it. Nothing waits for a dump of the ports
+        // where a module is not loaded after all.
+        let family = KBox::pin_init(
+            genetlink::Registration::new(netlink::Fou::new()?, module),
+            GFP_KERNEL,
+        )?;
+        Ok(Self {
+            _fou: fou,
+            _gue: gue,
+            _family: family,
+            _reasons: reasons,
+        })
     }
 }
 
