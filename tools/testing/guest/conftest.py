@@ -2,11 +2,16 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 from drop_monitor import DropMonitor
 from fou_netlink import Fou
-from hosts import run, two_hosts
+from hosts import Host, run, two_hosts
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
+
+from target import wait_for_witnesses, witness  # noqa: E402
 
 
 @pytest.fixture
@@ -75,6 +80,19 @@ def pytest_terminal_summary(terminalreporter):
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         counts = (len(stats.get("passed", [])), failed, len(stats.get("skipped", [])))
         pathlib.Path(path).write_text("{} {} {}\n".format(*counts), encoding="ascii")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_namespace_left():
+    """When the tests are over, wait until the last of their namespaces has ended.
+
+    They end one after another, and what holds one is complained of only after a while.
+    """
+    yield
+    host = Host("last")
+    host.ip(*witness("last").split())
+    host.remove()
+    wait_for_witnesses()
 
 
 @pytest.fixture(autouse=True)
