@@ -27,5 +27,5 @@ def test_hostile_packets_leave_nothing_behind(flavour):
     assert CANNON.exists(), "scripts/build-cannon builds the cannon"
     packets = PACKETS_TO_TRANSMIT if flavour == "transmit" else PACKETS
     shots = fire.salvoes(CANNON, SEED, flavour, packets, rounds=2)
-    _, counts, wire, shared = fire.fire(shots, flavour)
-    fire.check(packets, flavour, counts, wire, shared)
+    _, counts, sent, shared = fire.fire(shots, flavour)
+    fire.check(packets, flavour, counts, sent, shared)
