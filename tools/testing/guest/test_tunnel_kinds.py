@@ -15,6 +15,7 @@ from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import Ether
 
 PORT = 5555
+IP_RECVERR = 11
 
 # By kind: outer and inner IP version, IP protocol of the device's packets, how it is made.
 KINDS = {
@@ -334,6 +335,26 @@ def test_unreachable_about_a_tunnel_that_sends_from_an_open_port(hosts, module, 
         assert not sender_is_told(hosts, kind, quoted)
     else:
         wait_until(lambda: sender_is_told(hosts, kind, quoted), "the sender is told")
+
+
+@pytest.mark.rfou_only
+def test_error_that_a_socket_keeps_shows_where_its_packet_went(hosts):
+    """The handler of a protocol in GUE gives a socket a clone of the error, to read later."""
+    h1, h2 = hosts
+    h1.ip("fou", "add", "port", PORT, "gue")
+    h1.sysctl("net.ipv4.ping_group_range", "0 0")
+    with h1.inside():
+        pinger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+    with pinger:
+        pinger.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        pinger.bind(("0.0.0.0", 0x1234))
+        gue = bytes.fromhex("00010000")
+        about = IP(src="192.0.2.1", dst="192.0.2.2")
+        about /= UDP(sport=SOURCE_PORT, dport=PORT, chksum=0) / gue / ICMP(id=0x1234) / bytes(64)
+        send_error(hosts, 4, "unreachable", bytes(about))
+        wait_until(lambda: h1.snmp("IcmpInDestUnreachs") > 0, "the error arrives")
+        *_, address = pinger.recvmsg(1000, 1000, socket.MSG_ERRQUEUE)
+    assert address[0] == "192.0.2.2"
 
 
 @pytest.mark.rfou_only
