@@ -408,7 +408,7 @@ def test_row_30_checksum_over_more_than_udp_counts_is_not_trusted(version):
 @pytest.mark.parametrize(
     ("device", "port", "front"),
     [
-        ("tun4", GUE_PORT, b""),
+        pytest.param("tun4", GUE_PORT, b"", marks=pytest.mark.soak_on_debug),
         ("eth4", 5553, bytes(Ether(src=HOST_MAC, dst=PEER_MAC, type=0x0800))),
     ],
     ids=["with remcsum", "without"],

@@ -113,7 +113,11 @@ def test_tcp_directly_behind_the_header_is_not_merged():
 
 
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("port", [GUE_PORT, NOPARTIAL_PORT], ids=["partial", "nopartial"])
+@pytest.mark.parametrize(
+    "port",
+    [pytest.param(GUE_PORT, marks=pytest.mark.soak_on_debug), NOPARTIAL_PORT],
+    ids=["partial", "nopartial"],
+)
 def test_segments_that_are_sent_on_are_as_they_came(port):
     """A port of this host has GRO merge packets that are for another one.
 

@@ -326,7 +326,8 @@ def test_unreachable_from_the_way_reaches_the_tunnel(hosts, module, kind, form):
 
 
 @pytest.mark.shows_both
-@pytest.mark.parametrize("kind", few_on_debug(["ipip", "ip6ip6"], ["ip6ip6"]))
+@pytest.mark.soak_on_debug
+@pytest.mark.parametrize("kind", ["ipip", "ip6ip6"])
 def test_unreachable_about_a_tunnel_that_sends_from_an_open_port(hosts, module, kind):
     """The error is not for the port, although it quotes a packet of its number."""
     quoted = packet_sent(hosts, kind, "gue")
@@ -338,6 +339,7 @@ def test_unreachable_about_a_tunnel_that_sends_from_an_open_port(hosts, module, 
 
 
 @pytest.mark.rfou_only
+@pytest.mark.soak_on_debug
 def test_error_that_a_socket_keeps_shows_where_its_packet_went(hosts):
     """The handler of a protocol in GUE gives a socket a clone of the error, to read later."""
     h1, h2 = hosts
