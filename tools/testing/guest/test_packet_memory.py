@@ -248,7 +248,7 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
 
     train = list(held_train(7000, b"\0\4\0\0" if held_by == "gue" else b""))
     port = (nl.PORT, nl.be16(7000))
-    with target("gro", flush_ms=3000) as (host, tap), Capture(host, "tap0") as capture:
+    with target("gro", flush_ms=2000) as (host, tap), Capture(host, "tap0") as capture:
         with host.inside():
             client = Fou()
         client.add(port, *KINDS_OF_PORT[held_by])
@@ -258,14 +258,14 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
             # A tick between them ends the train.
             if not capture.frames(is_ours, timeout=0):
                 break
-            capture.frames(is_ours, 2, timeout=4)
+            capture.frames(is_ours, 2, timeout=3)
         else:
             pytest.fail("no train was held")
         client.delete(port)
         client.add(port, *KINDS_OF_PORT[completed_by])
         client.close()
         assert not capture.frames(is_ours, timeout=0), "still held"
-        seen = capture.frames(is_ours, 1 if held_by == completed_by else 2, timeout=4)
+        seen = capture.frames(is_ours, 1 if held_by == completed_by else 2, timeout=3)
     if held_by == completed_by:
         assert [len(frame) > 600 for frame in seen] == [True], "merged"
     else:
