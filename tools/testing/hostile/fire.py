@@ -222,8 +222,8 @@ def main():
     failed = 0
     for flavour in sys.argv[4:] or TAP_FLAGS:
         try:
-            said, counts, to, shared = fire(salvoes(cannon, seed, flavour, packets), flavour)
-            check(packets, flavour, counts, to, shared)
+            said, counts, left, shared = fire(salvoes(cannon, seed, flavour, packets), flavour)
+            check(packets, flavour, counts, left, shared)
         except NotWellError as error:
             print(f"not ok cannon, {flavour}, seed {seed}: {error}", flush=True)
             failed = 1
@@ -233,7 +233,7 @@ def main():
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
         print(
             f"ok cannon, {flavour}, seed {seed}: {sent} sent, {refused} refused;"
-            f" received: {shown}; {to['tap0']} to the wire; shared: {sum(shared.values())}",
+            f" received: {shown}; {left['tap0']} to the wire; shared: {sum(shared.values())}",
             flush=True,
         )
     try:
