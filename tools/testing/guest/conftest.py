@@ -7,7 +7,7 @@ import sys
 import pytest
 from drop_monitor import DropMonitor
 from fou_netlink import Fou
-from hosts import Host, run, two_hosts
+from hosts import Host, fallback_devices, run, two_hosts
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
 
@@ -80,6 +80,13 @@ def pytest_terminal_summary(terminalreporter):
         failed = len(stats.get("failed", [])) + len(stats.get("error", []))
         counts = (len(stats.get("passed", [])), failed, len(stats.get("skipped", [])))
         pathlib.Path(path).write_text("{} {} {}\n".format(*counts), encoding="ascii")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_fallback_devices():
+    """A new namespace has no devices but its tests'."""
+    with fallback_devices("first namespace"):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

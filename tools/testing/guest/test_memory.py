@@ -13,7 +13,7 @@ import fou_netlink as nl
 import pytest
 from faults import each_allocation, failing_atomic_allocations, prepare
 from fou_netlink import Fou, NetlinkError
-from hosts import Capture, call, run, wait_until
+from hosts import Capture, call, fallback_devices, run, wait_until
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
@@ -196,9 +196,8 @@ def test_loading_the_module(name, tmp_path):
 def test_making_a_namespace():
     """Half of what a module sets up in a namespace is taken back when the other half fails."""
     refused = 0
-    # Or most of the allocations are those of the tunnels' own first devices.
-    pathlib.Path("/proc/sys/net/core/fb_tunnels_only_for_init_net").write_text("2\n", "ascii")
-    with open("/proc/thread-self/ns/net", "rb") as outside:
+    with open("/proc/thread-self/ns/net", "rb") as outside, fallback_devices("nowhere"):
+        # Or most of the allocations would be those of the tunnels' own first devices.
         for failing in each_allocation(20000, stride=29):
             done = True
             with failing:

@@ -13,7 +13,7 @@ import time
 import fou_netlink as nl
 import pytest
 from fou_netlink import Fou
-from hosts import CommandError, libc, run
+from hosts import CommandError, fallback_devices, libc, run
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
@@ -38,6 +38,13 @@ SECONDS = float(os.environ.get("RFOU_TIMING_SECONDS", "10"))
 PATIENCE = 90
 FINIT_MODULE, DELETE_MODULE = 313, 176
 O_NONBLOCK = os.O_NONBLOCK
+
+
+@pytest.fixture(autouse=True, scope="module")
+def devices_of_each_namespace():
+    """Here namespaces have all that they have on users' machines."""
+    with fallback_devices("everywhere"):
+        yield
 
 
 def insmod(path):
