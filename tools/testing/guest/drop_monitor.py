@@ -1,11 +1,14 @@
 """Why the kernel dropped packets, as dropwatch and others are told: the family NET_DM."""
 
+import contextlib
+import socket
 import struct
 
 from fou_netlink import SOL_NETLINK, GenericNetlink, parse_attributes
 
 CTRL_ATTR_MCAST_GROUPS, CTRL_ATTR_MCAST_GRP_ID = 7, 2
 NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS = 1, 5
+SO_RCVBUFFORCE = 33
 PACKET_ALERT, CONFIG, START, STOP = 5, 2, 3, 4
 ALERT_MODE, PAYLOAD, REASON = 1, 7, 23
 ALERT_MODE_PACKET = b"\x01"
@@ -22,6 +25,8 @@ class DropMonitor(GenericNetlink):
         self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number)
         # More drops than there is room for, or memory, are no error: one is looked for.
         self.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
+        # What nobody reads must not take the place of what is looked for.
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.do(START)
 
     def reason_for(self, wanted, timeout=5.0):
@@ -32,6 +37,14 @@ class DropMonitor(GenericNetlink):
             attributes = dict(parse_attributes(data[20:]))
             if wanted(attributes.get(PAYLOAD, b"")):
                 return attributes[REASON].rstrip(b"\0").decode()
+
+    def reasons_for(self, wanted, timeout=2.0):
+        """Why packets were dropped for whose bytes `wanted(packet)` holds: all until none comes."""
+        reasons = []
+        with contextlib.suppress(TimeoutError):
+            while True:
+                reasons.append(self.reason_for(wanted, timeout))
+        return reasons
 
     def close(self):
         """Stop."""
