@@ -90,6 +90,14 @@ def no_fallback_devices():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def no_unit_tests():
+    """KUnit's suites ran when the guest started: a test that loads a module means the module."""
+    chosen = pathlib.Path("/sys/module/kunit/parameters/filter_glob")
+    if chosen.exists():
+        chosen.write_text("none", encoding="ascii")
+
+
+@pytest.fixture(autouse=True, scope="session")
 def no_namespace_left():
     """When the tests are over, wait until the last of their namespaces has ended.
 

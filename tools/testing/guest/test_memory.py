@@ -175,7 +175,7 @@ def test_loading_the_module(name, tmp_path):
     loaded = pathlib.Path("/sys/module", name)
     failed = 0
     try:
-        for failing in each_allocation(20000, stride=13):
+        for failing in each_allocation(20000, stride=5):
             with failing:
                 number = insmod(files[name])
             if number:
