@@ -88,7 +88,13 @@ def test_row_1_gro_merges_what_is_in_one_header_and_lets_the_rest_go(kind):
                 assert seen == sent, f"{depth} headers: {len(seen)} packets"
 
 
-@pytest.mark.parametrize("protocol", [17, 136], ids=["UDP", "UDP-Lite"])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        pytest.param(17, id="UDP"),
+        pytest.param(136, id="UDP-Lite", marks=pytest.mark.soak_on_debug),
+    ],
+)
 @pytest.mark.parametrize("version", [4, 6])
 def test_row_2_icmp_error_about_nested_gue_does_not_recurse(hosts, version, protocol):
     h1, h2 = hosts
@@ -119,7 +125,7 @@ def free_packets():
     raise AssertionError("no SUnreclaim in /proc/meminfo")
 
 
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.soak_on_debug), 6])
 def test_row_7_every_protocol_number_passes_gro(version):
     """Through GUE, and through a FOU port of its own: most protocols have no share in GRO."""
     if version == 4:
@@ -370,7 +376,7 @@ def test_row_29_checksum_that_the_stack_has_lost_is_not_used(hosts):
 
 
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.soak_on_debug), 6])
 def test_row_30_checksum_over_more_than_udp_counts_is_not_trusted(version):
     """GRO verifies it over IP's length, UDP takes it for one over its own: hw csum failure."""
     if version == 4:

@@ -109,7 +109,7 @@ def to_port(frame):
 
 
 @pytest.mark.parametrize("options", few_on_debug(OPTIONS, ("remcsum",)))
-@pytest.mark.parametrize("encap", ["fou", "gue"])
+@pytest.mark.parametrize("encap", few_on_debug(["fou", "gue"], ["gue"]))
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_tcp_and_echo_pass(hosts, kind, encap, options):
     make_tunnel(hosts, kind, encap, options)
@@ -387,7 +387,7 @@ def test_packet_too_big_from_the_way_lowers_the_path_mtu(hosts, kind, form):
 
 
 @pytest.mark.rfou_only
-@pytest.mark.parametrize("form", ["fou", "gue"])
+@pytest.mark.parametrize("form", few_on_debug(["fou", "gue"], ["gue"]))
 @pytest.mark.parametrize("kind", few_on_debug(["ipip", "ip6ip6"], ["ip6ip6"]))
 def test_error_that_quotes_too_little_reaches_no_tunnel(hosts, kind, form):
     """Error handlers read the first 8 bytes behind the header without asking for them."""
