@@ -34,6 +34,8 @@ from target import (  # noqa: E402
 pytestmark = pytest.mark.rfou_only
 
 SECONDS = float(os.environ.get("RFOU_TIMING_SECONDS", "10"))
+# What is done over and over without waiting for anything.
+QUICK = ("shoot", "send_through", "move_ports", "move_the_same_ports")
 # How much longer, at most, for work that a busy machine has not done once by then.
 PATIENCE = 90
 FINIT_MODULE, DELETE_MODULE = 313, 176
@@ -71,12 +73,15 @@ class Role:
 
     def __init__(self, work, over):
         self.done = multiprocessing.Value(ctypes.c_long, 0)
-        self.process = multiprocessing.Process(target=self.run, args=(work, over))
         self.name = work.__name__
+        self.process = multiprocessing.Process(target=self.run, args=(work, over))
         self.process.start()
 
     def run(self, work, over):
         """In the process."""
+        if self.name in QUICK:
+            # Or those whose work takes long get little done, or nothing.
+            os.nice(5)
         steps = work()
         while not over.value:
             # That it is refused, or comes to nothing, is as it should be here.
