@@ -70,9 +70,9 @@ class Host:
         """Read, or set, a network variable of this host."""
         path = pathlib.Path("/proc/sys", *name.split("."))
         with self.inside():
-            if value is not None:
-                path.write_text(f"{value}\n", encoding="ascii")
-            return path.read_text(encoding="ascii").strip()
+            if value is None:
+                return path.read_text(encoding="ascii").strip()
+            path.write_text(f"{value}\n", encoding="ascii")
 
     def proc_net(self, name):
         """A file of this host's /proc/net."""
@@ -190,6 +190,8 @@ def fallback_devices(where):
 @contextlib.contextmanager
 def two_hosts():
     """Two hosts on one wire, by device eth0: 192.0.2.1 and .2, 2001:db8::1 and ::2."""
+    # If both ends had the same index, IPv6 would hear of the carrier up to a second later.
+    wire = "link add eth0 index 99 type veth peer name eth0 netns h2"
     made = []
     try:
         for name in ("h1", "h2"):
@@ -197,7 +199,7 @@ def two_hosts():
         h1, h2 = made
         for number, host in enumerate(made, start=1):
             host.batch(
-                *(["link add eth0 type veth peer name eth0 netns h2"] if host == h1 else []),
+                *([wire] if host == h1 else []),
                 "link set lo up",
                 f"addr add 192.0.2.{number}/24 dev eth0",
                 f"addr add 2001:db8::{number}/64 dev eth0 nodad",
@@ -224,6 +226,21 @@ def add_nopartial(host, port, version=4):
         (fou_netlink.REMCSUM_NOPARTIAL, b""),
     )
     client.close()
+
+
+def is_udp_to(frame, port):
+    """Whether an Ethernet frame is UDP to a port, behind IP without options or extensions.
+
+    For `Capture.frames`: scapy takes milliseconds for a frame, and of some flows there are
+    thousands.
+    """
+    to = port.to_bytes(2, "big")
+    if frame[12:14] == b"\x08\x00":
+        first = not int.from_bytes(frame[20:22], "big") & 0x1FFF
+        return (
+            frame[14] == 0x45 and first and frame[23] == socket.IPPROTO_UDP and frame[36:38] == to
+        )
+    return frame[12:14] == b"\x86\xdd" and frame[20] == socket.IPPROTO_UDP and frame[56:58] == to
 
 
 class Capture:

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from hosts import Capture
+from hosts import Capture, is_udp_to
 from scapy.layers.inet import GRE, ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
@@ -42,9 +42,8 @@ def make_tunnel(hosts, kind="ipip", sport="auto", csum=False):
 
 
 def to_port(frame):
-    """Whether a frame is UDP over IPv4 to the FOU port."""
-    packet = Ether(frame)
-    return UDP in packet and packet[UDP].dport == PORT
+    """Whether a frame is UDP to the FOU port."""
+    return is_udp_to(frame, PORT)
 
 
 def echoes(host, kind, **ping):

@@ -10,7 +10,7 @@ import time
 import fou_netlink as nl
 import pytest
 from fou_netlink import Fou
-from hosts import Capture, add_nopartial, wait_until
+from hosts import Capture, add_nopartial, is_udp_to, wait_until
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6DestUnreach, IPv6
 from scapy.layers.l2 import Ether
@@ -104,8 +104,7 @@ def no_checksum_errors(host):
 
 def to_port(frame):
     """Whether a frame is UDP to the tunnels' port."""
-    packet = Ether(frame)
-    return UDP in packet and packet[UDP].dport == PORT
+    return is_udp_to(frame, PORT)
 
 
 @pytest.mark.parametrize("options", few_on_debug(OPTIONS, ("remcsum",)))
