@@ -61,6 +61,7 @@ rust-analyzer: ## write rust-project.json, for editors
 .PHONY: clean
 clean: ## remove what was built here (the cache stays)
 	rm -rf build rust-project.json rust/gue/target tools/*/target
+	find tools -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: clean-cache
 clean-cache: ## remove all that set-up downloaded and built, of every version

@@ -234,13 +234,12 @@ def is_udp_to(frame, port):
     For `Capture.frames`: scapy takes milliseconds for a frame, and of some flows there are
     thousands.
     """
-    to = port.to_bytes(2, "big")
-    if frame[12:14] == b"\x08\x00":
+    udp, to = bytes([socket.IPPROTO_UDP]), port.to_bytes(2, "big")
+    # Slices, as a frame may be cut.
+    if frame[12:15] == b"\x08\x00\x45":
         first = not int.from_bytes(frame[20:22], "big") & 0x1FFF
-        return (
-            frame[14] == 0x45 and first and frame[23] == socket.IPPROTO_UDP and frame[36:38] == to
-        )
-    return frame[12:14] == b"\x86\xdd" and frame[20] == socket.IPPROTO_UDP and frame[56:58] == to
+        return first and frame[23:24] == udp and frame[36:38] == to
+    return frame[12:14] == b"\x86\xdd" and frame[20:21] == udp and frame[56:58] == to
 
 
 class Capture:
