@@ -77,16 +77,6 @@ impl AttrPolicy {
     /// A 16-bit number in network order.
     pub const BE16: Self = Self::plain(bindings::NLA_BE16);
 
-    /// An 8-bit number of at least `min`; a smaller one is refused with `ERANGE`.
-    pub const fn u8_min(min: u8) -> Self {
-        Self::of(
-            bindings::NLA_U8,
-            bindings::nla_policy_validation_NLA_VALIDATE_MIN,
-            min,
-            0,
-        )
-    }
-
     /// Exactly `len` bytes; any other length is refused with `ERANGE`.
     pub const fn exact_len(len: u8) -> Self {
         Self::of(

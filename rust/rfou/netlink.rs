@@ -44,6 +44,7 @@ mod command {
 
 /// Values of [`attr::TYPE`] (`FOU_ENCAP_*`).
 mod encap {
+    pub(super) const UNSPEC: u8 = 0;
     pub(super) const DIRECT: u8 = 1;
     pub(super) const GUE: u8 = 2;
 }
@@ -76,7 +77,7 @@ impl Family for Fou {
         AttrPolicy::UNUSED,
         AttrPolicy::BE16,          // PORT
         AttrPolicy::U8,            // AF
-        AttrPolicy::u8_min(1),     // IPPROTO
+        AttrPolicy::U8,            // IPPROTO
         AttrPolicy::U8,            // TYPE
         AttrPolicy::FLAG,          // REMCSUM_NOPARTIAL
         AttrPolicy::U32,           // LOCAL_V4
@@ -94,8 +95,33 @@ impl Family for Fou {
     const STRICT_FROM: u8 = command::GET + 1;
 }
 
+/// Refuses IP protocol 0 with `ERANGE`, except in a request about a GUE port.
+///
+/// A GUE port has no protocol of its own. systemd-networkd 257 and common netlink libraries send
+/// `IPPROTO` 0 along with `TYPE` GUE, so an attribute policy would refuse their ports, as Linux's does
+/// since 6.19.
+fn check_protocol(request: &Request<'_>) -> Result {
+    let Some(protocol) = request.attr(attr::IPPROTO) else {
+        return Ok(());
+    };
+    let kind = match request.attr(attr::TYPE) {
+        Some(at) => at.read::<u8>()?,
+        None => encap::UNSPEC,
+    };
+    if kind != encap::GUE && protocol.read::<u8>()? == 0 {
+        return Err(request.refuse(
+            ERANGE,
+            c"IP protocol must be 1 to 255 unless the type is GUE",
+            Some(protocol),
+        ));
+    }
+    Ok(())
+}
+
 /// What a request says about which port is meant.
 fn parse_binding(request: &Request<'_>) -> Result<Binding> {
+    // First, where the attribute policy of Linux refuses the protocol.
+    check_protocol(request)?;
     let family = match request.attr(attr::AF) {
         Some(at) => at.read::<u8>()?,
         None => AF_INET,

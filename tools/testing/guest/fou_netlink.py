@@ -175,5 +175,5 @@ class Fou(GenericNetlink):
     def delete_all(self):
         """Delete each port by what the dump says of it."""
         for port in self.dump():
-            # The protocol of a GUE port is shown as 0, which no request may have.
+            # Linux's fou shows a GUE port with protocol 0, and refuses that in a request.
             self.delete(*(pair for pair in port if pair[0] != IPPROTO))

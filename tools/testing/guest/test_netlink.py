@@ -14,6 +14,7 @@ pytestmark = pytest.mark.soak_on_debug
 
 IPIP = (nl.IPPROTO, nl.u8(4))
 DIRECT = (nl.TYPE, nl.u8(nl.DIRECT))
+GUE = (nl.TYPE, nl.u8(nl.GUE))
 PORT = (nl.PORT, nl.be16(5555))
 
 
@@ -145,7 +146,19 @@ REFUSALS = {
         nl.ADD,
         [PORT, (nl.IPPROTO, nl.u8(0)), DIRECT],
         errno.ERANGE,
-        "integer out of range",
+        "IP protocol must be 1 to 255 unless the type is GUE",
+    ),
+    "protocol 0 without a type": (
+        nl.ADD,
+        [PORT, (nl.IPPROTO, nl.u8(0))],
+        errno.ERANGE,
+        "IP protocol must be 1 to 255 unless the type is GUE",
+    ),
+    "protocol 0 to delete a port": (
+        nl.DEL,
+        [PORT, (nl.IPPROTO, nl.u8(0))],
+        errno.ERANGE,
+        "IP protocol must be 1 to 255 unless the type is GUE",
     ),
     "a peer without its port": (
         nl.ADD,
@@ -210,6 +223,31 @@ REFUSALS = {
     ),
     "an unknown command": (4, [PORT], errno.EOPNOTSUPP, None),
 }
+
+
+@pytest.mark.shows_both
+@pytest.mark.parametrize("protocol", [0, 4, 255])
+def test_gue_port_ignores_the_protocol(fou, module, protocol):
+    """systemd-networkd and common netlink libraries send 0 with every GUE port."""
+    asked = [PORT, GUE, (nl.IPPROTO, nl.u8(protocol))]
+    if module == "fou" and protocol == 0:
+        assert refused(fou.add, *asked).errno == errno.ERANGE
+        return
+    fou.add(*asked)
+    [port] = fou.dump()
+    assert dict(port)[nl.TYPE] == nl.u8(nl.GUE)
+    assert dict(port)[nl.IPPROTO] == nl.u8(0), "a GUE port has no protocol"
+    assert fou.get(*asked) == port
+    fou.delete(*asked)
+    assert fou.dump() == []
+
+
+@pytest.mark.rfou_only
+def test_gue_port_is_deleted_by_the_attributes_that_a_dump_shows(fou):
+    fou.add(PORT, GUE)
+    [port] = fou.dump()
+    fou.delete(*port)
+    assert fou.dump() == []
 
 
 @pytest.mark.parametrize("what", REFUSALS)
