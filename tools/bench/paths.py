@@ -23,6 +23,8 @@ class Path:
     size: int
     flows: int = 1
     ports: int = 1
+    # A port for each IP version: UDP's GRO then has sockets of both to tell apart.
+    both_versions: bool = False
 
     @property
     def frames(self):
@@ -46,11 +48,13 @@ class Path:
         words.append("1 flow" if self.flows == 1 else f"{self.flows} flows")
         if self.direction in ("receive", "gro"):
             words.append("1 port" if self.ports == 1 else f"{self.ports} ports")
+        if self.both_versions:
+            words.append("both IP versions")
         return ", ".join(words)
 
     def reference(self, encap):
         """The same by another encapsulation, for which the ports do not matter."""
-        return dataclasses.replace(self, encap=encap, ports=1)
+        return dataclasses.replace(self, encap=encap, ports=1, both_versions=False)
 
 
 def all_paths():
@@ -61,6 +65,8 @@ def all_paths():
             if flows == 1 or ports == 1:
                 yield Path("receive", encap, version, size, flows, ports)
         yield Path("gro", encap, version, FULL)
+    for version in versions:
+        yield Path("gro", "fou", version, FULL, both_versions=True)
     for version, encap in itertools.product(versions, ("fou", "gue", "gue-csum", "gue-remcsum")):
         for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
             yield Path("transmit", encap, version, size, flows)
@@ -71,7 +77,8 @@ def all_paths():
 def profiled_paths():
     """Paths whose cost is told by function, and how many packets are enough for that."""
     for path in all_paths():
-        if path.flows == 1 and path.ports == 1 and path.size != SMALL:
+        simple = path.flows == 1 and path.ports == 1 and not path.both_versions
+        if simple and path.size != SMALL:
             yield path, 8 if path.direction == "gso-segmented" else 640
 
 
