@@ -118,6 +118,21 @@ __rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
 	return skb_is_gso(skb);
 }
 
+__rust_helper bool rust_helper_skb_cloned(const struct sk_buff *skb)
+{
+	return skb_cloned(skb);
+}
+
+__rust_helper int rust_helper_skb_gso_type(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->gso_type;
+}
+
+__rust_helper void rust_helper_skb_add_gso_type(struct sk_buff *skb, int gso_type)
+{
+	skb_shinfo(skb)->gso_type |= gso_type;
+}
+
 __rust_helper bool rust_helper_skb_is_checksum_partial(const struct sk_buff *skb)
 {
 	return skb->ip_summed == CHECKSUM_PARTIAL;
@@ -402,39 +417,34 @@ __rust_helper void rust_helper_gro_set_flush(struct sk_buff *skb)
 	NAPI_GRO_CB(skb)->flush = 1;
 }
 
+__rust_helper bool rust_helper_gro_in_tunnel(const struct sk_buff *skb)
+{
+	return NAPI_GRO_CB(skb)->is_fou;
+}
+
 /*
- * What is inside is no second tunnel to GRO: UDP is part of the outer IP's header,
- * or of the GRE's. A mark that segmentation on this machine has left behind is taken
- * away. The kind, which is not 0, is noted where the core has nothing; says no if
- * another tunnel of ours has the packet.
+ * The inner packet is no second tunnel to GRO, as UDP counts as part of the outer IP's
+ * or GRE's header. Segmentation on this machine may have left remcsum_offload set. The
+ * core does not use pad, so @note reaches completion, as long as is_fou is set.
  */
-__rust_helper bool rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 kind)
+__rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u16 note)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
 
-	if (unlikely(cb->is_fou))
-		return false;
-	cb->pad = kind;
+	cb->pad = note;
 	skb->remcsum_offload = 0;
 	cb->encap_mark = 0;
 	cb->is_fou = 1;
-	return true;
 }
 
-/* The kind of the tunnel, which is left; 0 if none of ours had the packet. */
-__rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
+/* The note of gro_enter_tunnel(), which is taken; 0 if the packet did not come by there. */
+__rust_helper u16 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
-	u8 kind = cb->is_fou ? cb->pad : 0;
+	u16 note = cb->is_fou ? cb->pad : 0;
 
 	cb->pad = 0;
-	return kind;
-}
-
-/* That the receiver of the tunnel's header does the inner checksum, of each segment. */
-__rust_helper void rust_helper_gro_set_gso_remcsum(struct sk_buff *skb)
-{
-	skb_shinfo(skb)->gso_type |= SKB_GSO_TUNNEL_REMCSUM;
+	return note;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)

@@ -14,9 +14,6 @@ use core::{hint, marker::PhantomData, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
-/// Length of the shortest header that GRO looks into: GRE's, in bytes.
-const LEAST_INNER_LEN_BYTES: usize = 4;
-
 /// Where a TCP header has its checksum, in bytes (RFC 9293).
 const TCP_CHECKSUM_AT: usize = 16;
 
@@ -32,13 +29,6 @@ const fn has_network_header(protocol: InnerProtocol) -> bool {
 
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
-    /// What [`Self::gro_receive`] and [`Self::gro_complete`] go by, other than the packet; `None` if
-    /// packets are not to be merged.
-    ///
-    /// Packets are held while ports come and go: those that were merged by a tunnel of one kind are
-    /// dropped where they would be completed by one of another.
-    fn gro_kind(&self) -> Option<Kind>;
-
     /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
     /// another one, and takes it off: see [`Packet`].
     ///
@@ -46,32 +36,43 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// others than IPv4, IPv6 and GRE. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
-    /// Finds the tunnelled packet in a merged one. Softirq context, RCU read side.
-    fn gro_complete(&self, merged: &Merged<'_>) -> Result<Inner>;
+    /// Returns where the checksum is that the header of a merged packet leaves to the receiver, if any:
+    /// the first byte it covers and its field, both counted in bytes from the tunnelled packet.
+    ///
+    /// Packets are held while ports come and go, so another tunnel may have merged this one. Softirq
+    /// context, RCU read side.
+    fn gro_remote_checksum(&self, _merged: &Merged<'_>) -> Option<(usize, usize)> {
+        None
+    }
 }
 
-/// Where the tunnelled packet is in a merged one.
-pub struct Inner {
-    /// Its protocol, as [`GroTunnel::gro_receive`] has said.
-    pub protocol: InnerProtocol,
-    /// Where it begins, in bytes behind the UDP header.
-    pub at: usize,
-    /// The checksum that the sender has left to the receiver, if any: from where on it is computed, and
-    /// where its field is, both in bytes from where the tunnelled packet begins.
-    pub remote_checksum: Option<(usize, usize)>,
+/// Where GRO has found the tunnelled packet, noted in each packet for its completion.
+///
+/// The port may be another one by then, and the packet's bytes may be a peer's choice, so neither is
+/// asked again.
+#[derive(Clone, Copy)]
+struct Note {
+    protocol: InnerProtocol,
+    /// Length of the tunnel's header, in bytes.
+    len_bytes: u8,
 }
 
-/// A kind of tunnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind(u8);
-
-impl Kind {
-    /// A kind by its number, unless that is 0.
+impl Note {
+    /// As a number that is not 0.
     #[inline]
-    pub const fn new(number: u8) -> Option<Self> {
-        match number {
-            0 => None,
-            _ => Some(Self(number)),
+    const fn to_raw(self) -> u16 {
+        (self.protocol.number() as u16) << 8 | self.len_bytes as u16
+    }
+
+    #[inline]
+    const fn from_raw(raw: u16) -> Option<Self> {
+        let [protocol, len_bytes] = raw.to_be_bytes();
+        match InnerProtocol::new(protocol) {
+            Some(protocol) => Some(Self {
+                protocol,
+                len_bytes,
+            }),
+            None => None,
         }
     }
 }
@@ -88,6 +89,8 @@ pub struct NoMerge;
 pub struct Packet<'a> {
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
+    /// Length of the headers that the tunnel has taken off, in bytes.
+    taken: usize,
     /// What was written into the packet for the layers within, to be put back.
     patch: Option<Patch>,
     _borrow: PhantomData<&'a mut bindings::sk_buff>,
@@ -168,6 +171,7 @@ impl Packet<'_> {
             extra::skb_gro_postpull_rcsum(self.as_raw(), start, len as u32);
             extra::skb_gro_pull(self.as_raw(), len as u32);
         }
+        self.taken = self.taken.saturating_add(len);
         Ok(())
     }
 
@@ -175,7 +179,8 @@ impl Packet<'_> {
     /// arguments as for [`Skb::process_remote_checksum`](crate::Skb::process_remote_checksum).
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
-    /// the outer checksum, the packet is too short, or with [`RemoteChecksum::Partial`] it is not TCP's.
+    /// the outer checksum, the packet is too short, with [`RemoteChecksum::Partial`] if it is not TCP's,
+    /// with [`RemoteChecksum::Compute`] if a clone shares the packet's bytes.
     #[inline(always)]
     pub fn process_remote_checksum(
         &mut self,
@@ -206,6 +211,7 @@ impl Packet<'_> {
                 let same = Self {
                     head: self.head,
                     skb: self.skb,
+                    taken: self.taken,
                     patch: None,
                     _borrow: PhantomData,
                 };
@@ -227,6 +233,11 @@ impl Packet<'_> {
         end: usize,
     ) -> Result<Patch, NoMerge> {
         let skb = self.as_raw();
+        // A clone would see the change, and its owner may read at the same time.
+        // SAFETY: The packet is in GRO.
+        if unsafe { extra::skb_cloned(skb) } {
+            return Err(NoMerge);
+        }
         // Linear, where it will be found again whatever becomes of the fragments. Before that, as
         // bytes may move.
         // SAFETY: The packet is in GRO.
@@ -267,15 +278,22 @@ impl Packet<'_> {
     ///
     /// RCU read side.
     #[inline(always)]
-    unsafe fn pass_on<const IPV6: bool>(
+    unsafe fn pass_on(
         &mut self,
         protocol: InnerProtocol,
+        ipv6: bool,
     ) -> Result<*mut bindings::sk_buff, NoMerge> {
         if !has_network_header(protocol) {
             return Err(NoMerge);
         }
+        let note = Note {
+            protocol,
+            len_bytes: u8::try_from(self.taken).map_err(|_| NoMerge)?,
+        };
+        // SAFETY: The packet is in GRO.
+        unsafe { extra::gro_enter_tunnel(self.as_raw(), note.to_raw()) };
         // SAFETY: The caller holds the RCU read lock.
-        let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
+        let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
         // SAFETY: As above; C's table holds valid pointers.
         let receive = unsafe { offload.as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
@@ -334,10 +352,11 @@ unsafe fn make_linear(
 /// # Safety
 ///
 /// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, whose family
-/// `IPV6` tells.
+/// `ipv6` tells.
 #[inline]
-pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
+pub(crate) unsafe fn receive<T: GroTunnel>(
     tunnel: Option<&T>,
+    ipv6: bool,
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
 ) -> *mut bindings::sk_buff {
@@ -345,18 +364,19 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     let mut packet = Packet {
         head,
         skb,
+        taken: 0,
         patch: None,
         _borrow: PhantomData,
     };
     let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
-        let Kind(kind) = tunnel.gro_kind().ok_or(NoMerge)?;
+        // One tunnel of this crate's a packet: each would be one more callback on GRO's stack.
         // SAFETY: The packet is in GRO.
-        if !unsafe { extra::gro_enter_tunnel(skb.as_ptr(), kind) } {
+        if unsafe { extra::gro_in_tunnel(skb.as_ptr()) } {
             return Err(NoMerge);
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
         // SAFETY: Promised by the caller.
-        unsafe { packet.pass_on::<IPV6>(protocol) }
+        unsafe { packet.pass_on(protocol, ipv6) }
     });
     if let Some(patch) = packet.patch.take() {
         // Or encryption has taken the packet, which is not ours any more.
@@ -406,7 +426,8 @@ impl Merged<'_> {
     }
 }
 
-/// C's way through [`GroTunnel::gro_complete`].
+/// Completes a merged packet: the layers behind the tunnel's header mend theirs, and segmentation learns
+/// where the tunnelled packet begins.
 ///
 /// # Safety
 ///
@@ -422,34 +443,31 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         at,
         _borrow: PhantomData,
     };
-    let tunnel = tunnel.ok_or(ENOENT)?;
+    // Another kind of tunnel may have had this port, and merged the packet.
     // SAFETY: The packet is in GRO.
-    let kind = Kind::new(unsafe { extra::gro_leave_tunnel(skb.as_ptr()) });
-    if kind.is_none() || kind != tunnel.gro_kind() {
-        return Err(ESTALE);
-    }
-    let Inner {
-        protocol,
-        at: len,
-        remote_checksum,
-    } = tunnel.gro_complete(&merged)?;
-    let inner = at.checked_add(len).ok_or(EINVAL)?;
-    // Merging has made the headers linear that it has seen.
-    merged.linear(inner.checked_add(LEAST_INNER_LEN_BYTES).ok_or(EINVAL)?)?;
+    let note = Note::from_raw(unsafe { extra::gro_leave_tunnel(skb.as_ptr()) }).ok_or(ESTALE)?;
+    let inner = at
+        .checked_add(usize::from(note.len_bytes))
+        .ok_or(EINVAL)?;
     let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.
-    let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
+    let offload = unsafe { extra::inet_offload(IPV6, note.protocol.number()) };
     // SAFETY: As above; C's table holds valid pointers.
     let complete = unsafe { offload.as_ref() }
         .and_then(|offload| offload.callbacks.gro_complete)
         .ok_or(ENOENT)?;
-    // SAFETY: The packet is a merged one, the callback is C's for what begins at `inner`.
+    // SAFETY: The packet is a merged one. By the note, its headers up to `inner` were taken off on
+    // receive and the protocol's `gro_receive` has seen its own there; GRO has made linear what it has
+    // seen, and held packets keep their headers.
     unsafe {
+        // GRE sets the type anew, and segmentation would not know of UDP in front of it.
+        let outer = extra::skb_gso_type(skb.as_ptr());
         let result = complete(skb.as_ptr(), inner_c);
+        extra::skb_add_gso_type(skb.as_ptr(), outer);
         extra::skb_set_inner_mac_header(skb.as_ptr(), inner_c);
         to_result(result)?;
     }
-    if let Some((start, field)) = remote_checksum {
+    if let Some((start, field)) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
         // SAFETY: As above, and the layers within have said which checksum segmentation is to compute.
         let (computed_at, offset) = unsafe {
             (
@@ -461,7 +479,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         if same_start && field.checked_sub(start) == Some(usize::from(offset)) {
             // Where the packet is only forwarded, its segments are to be as they came.
             // SAFETY: As above.
-            unsafe { extra::gro_set_gso_remcsum(skb.as_ptr()) };
+            unsafe { extra::skb_add_gso_type(skb.as_ptr(), extra::SKB_GSO_TUNNEL_REMCSUM) };
         }
     }
     Ok(())

@@ -261,13 +261,14 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     {
         let ipv6 = socket.is_ipv6();
         Self::set_up(socket, tunnel, quiescence, |config| {
-            if ipv6 {
-                config.gro_receive = Some(gro_receive::<T, true>);
-                config.gro_complete = Some(gro_complete::<T, true>);
+            // One hook for both IP versions: UDP keeps the hooks in a table of a few places, and calls
+            // the only one that there is without a look at the socket.
+            config.gro_receive = Some(gro_receive::<T>);
+            config.gro_complete = Some(if ipv6 {
+                gro_complete::<T, true>
             } else {
-                config.gro_receive = Some(gro_receive::<T, false>);
-                config.gro_complete = Some(gro_complete::<T, false>);
-            }
+                gro_complete::<T, false>
+            });
         })
     }
 
@@ -409,7 +410,7 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
 /// # Safety
 ///
 /// To be called by UDP's GRO alone, under RCU.
-unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel, const IPV6: bool>(
+unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     sock: *mut bindings::sock,
     head: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
@@ -417,28 +418,37 @@ unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel, const IPV6: bool>(
     // While the only kind of tunnel is becoming one of two, C still calls the first one's hook for the
     // sockets of both.
     // SAFETY: GRO passes a valid socket of UDP.
-    let tunnel = if unsafe { has_hook::<T, IPV6>(sock) } {
+    let tunnel = if unsafe { has_hook::<T>(sock) } {
         // SAFETY: A socket with this hook is one of ours for `T`. The caller holds the RCU read lock.
-        unsafe { tunnel_of(sock) }
+        unsafe { tunnel_of::<T>(sock) }
     } else {
         None
     };
-    // SAFETY: The pointers are what GRO passes.
-    unsafe { gro::receive::<T, IPV6>(tunnel, head, NonNull::new_unchecked(skb)) }
+    // SAFETY: The pointers are what GRO passes, the socket is valid.
+    unsafe { gro::receive(tunnel, is_ipv6(sock), head, NonNull::new_unchecked(skb)) }
 }
 
-/// Whether a socket is one that [`UdpTunnelSocket::new_with_gro`] set up for `T` and this family.
+/// Whether a socket is one that [`UdpTunnelSocket::new_with_gro`] set up for `T`.
 ///
 /// # Safety
 ///
 /// `sock` must be a valid socket of UDP.
 #[inline]
-unsafe fn has_hook<T: EncapReceive + GroTunnel, const IPV6: bool>(
-    sock: *const bindings::sock,
-) -> bool {
+unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings::sock) -> bool {
     // SAFETY: Promised by the caller.
     unsafe { extra::udp_sk_gro_receive(sock) }
-        .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T, IPV6> as GroReceive))
+        .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T> as GroReceive))
+}
+
+/// Whether a socket is of IPv6; if not, of IPv4.
+///
+/// # Safety
+///
+/// `sock` must be a valid socket of UDP.
+#[inline]
+unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
+    // SAFETY: Promised by the caller.
+    u32::from(unsafe { extra::sk_family(sock) }) == bindings::AF_INET6
 }
 
 /// C's hook for GRO.
@@ -468,7 +478,7 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>
     };
     // SAFETY: Promised by the caller; the packet is what GRO passes.
     let result =
-        unsafe { gro::complete::<T, IPV6>(tunnel_of(sock), NonNull::new_unchecked(skb), at) };
+        unsafe { gro::complete::<T, IPV6>(tunnel_of::<T>(sock), NonNull::new_unchecked(skb), at) };
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
@@ -478,34 +488,25 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>
 #[kunit_tests(rfou_net_udp_tunnel)]
 mod tests {
     use super::*;
-    use crate::gro::{Inner, Kind, Merged, NoMerge, Packet};
+    use crate::gro::{NoMerge, Packet};
 
     extern "C" {
         // A type of its own: what the whole of it holds is no matter here.
         static init_net: [u8; 0];
     }
 
-    /// Tunnels of protocols that differ, and differ by the version of IP: or a compiler may make one hook
-    /// of two.
-    struct Tunnel<const KIND: u8>;
+    /// Tunnels of protocols that differ, or a compiler may make one hook of two.
+    struct Tunnel<const PROTOCOL: u8>;
 
-    impl<const KIND: u8> EncapReceive for Tunnel<KIND> {
+    impl<const PROTOCOL: u8> EncapReceive for Tunnel<PROTOCOL> {
         fn receive<const IPV6: bool>(&self, skb: SkBuff) -> Verdict {
             Verdict::NotOurs(skb)
         }
     }
 
-    impl<const KIND: u8> GroTunnel for Tunnel<KIND> {
-        fn gro_kind(&self) -> Option<Kind> {
-            Kind::new(KIND)
-        }
-
+    impl<const PROTOCOL: u8> GroTunnel for Tunnel<PROTOCOL> {
         fn gro_receive(&self, _packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
-            InnerProtocol::new(KIND).ok_or(NoMerge)
-        }
-
-        fn gro_complete(&self, _merged: &Merged<'_>) -> Result<Inner> {
-            Err(EINVAL)
+            InnerProtocol::new(PROTOCOL).ok_or(NoMerge)
         }
     }
 
@@ -538,10 +539,9 @@ mod tests {
         );
         // SAFETY: Both sockets are open.
         unsafe {
-            assert!(has_hook::<Tunnel<4>, false>(with_gro));
-            assert!(!has_hook::<Tunnel<4>, true>(with_gro));
-            assert!(!has_hook::<Tunnel<41>, false>(with_gro));
-            assert!(!has_hook::<Tunnel<4>, false>(without));
+            assert!(has_hook::<Tunnel<4>>(with_gro));
+            assert!(!has_hook::<Tunnel<41>>(with_gro));
+            assert!(!has_hook::<Tunnel<4>>(without));
         }
         Ok(())
     }

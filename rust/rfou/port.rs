@@ -49,7 +49,7 @@ impl Socket {
         Ok(match settings.encapsulation {
             Encapsulation::Direct(protocol) => Self::Fou(UdpTunnelSocket::new_with_gro(
                 socket,
-                FouDecapsulator::new(protocol),
+                FouDecapsulator { protocol },
                 quiescence,
             )?),
             Encapsulation::Gue => Self::Gue(UdpTunnelSocket::new_with_gro(

@@ -7,7 +7,7 @@ use core::ops::Range;
 use gue::{header, protocol, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
-    gro::{GroTunnel, Inner, Kind, Merged, NoMerge, Packet},
+    gro::{GroTunnel, Merged, NoMerge, Packet},
     skb::RemoteChecksum,
     udp,
     udp_tunnel::{EncapReceive, InnerProtocol, Verdict},
@@ -25,23 +25,7 @@ pub(crate) enum Encapsulation {
 
 /// Takes FOU off packets.
 pub(crate) struct FouDecapsulator {
-    protocol: InnerProtocol,
-    kind: Option<Kind>,
-}
-
-impl FouDecapsulator {
-    pub(crate) const fn new(protocol: InnerProtocol) -> Self {
-        Self {
-            protocol,
-            // Other protocols are merged by nobody.
-            kind: Kind::new(match protocol.number() {
-                protocol::IPV4 => 2,
-                protocol::IPV6 => 3,
-                protocol::GRE => 4,
-                _ => 0,
-            }),
-        }
-    }
+    pub(crate) protocol: InnerProtocol,
 }
 
 /// Takes GUE off packets.
@@ -286,32 +270,13 @@ fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Rea
 
 impl GroTunnel for FouDecapsulator {
     #[inline]
-    fn gro_kind(&self) -> Option<Kind> {
-        self.kind
-    }
-
-    #[inline]
     fn gro_receive(&self, _packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         Ok(self.protocol)
     }
-
-    #[inline]
-    fn gro_complete(&self, _merged: &Merged<'_>) -> Result<Inner> {
-        Ok(Inner {
-            protocol: self.protocol,
-            at: 0,
-            remote_checksum: None,
-        })
-    }
 }
 
-// Inlined into the hooks of both IP versions.
+// Inlined into the hooks.
 impl GroTunnel for GueDecapsulator {
-    #[inline]
-    fn gro_kind(&self) -> Option<Kind> {
-        Kind::new(1)
-    }
-
     #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         let start = packet.header(header::BASE_LEN_BYTES)?;
@@ -340,24 +305,13 @@ impl GroTunnel for GueDecapsulator {
     }
 
     #[inline(always)]
-    fn gro_complete(&self, merged: &Merged<'_>) -> Result<Inner> {
-        let start = merged.header(header::BASE_LEN_BYTES)?;
-        let (number, at, remote_checksum) = match Start::parse(start).map_err(|_| EINVAL)? {
-            Start::Direct { protocol } => (protocol, 0, None),
-            Start::Header { len_bytes } => {
-                let header = Header::parse(merged.header(len_bytes)?).map_err(|_| EINVAL)?;
-                let remote = header.remote_checksum();
-                (
-                    header.proto_ctype(),
-                    len_bytes,
-                    remote.map(|remote| (remote.start(), remote.offset())),
-                )
-            }
+    fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<(usize, usize)> {
+        let start = merged.header(header::BASE_LEN_BYTES).ok()?;
+        let Ok(Start::Header { len_bytes }) = Start::parse(start) else {
+            return None;
         };
-        Ok(Inner {
-            protocol: InnerProtocol::new(number).ok_or(EINVAL)?,
-            at,
-            remote_checksum,
-        })
+        let header = Header::parse(merged.header(len_bytes).ok()?).ok()?;
+        let remote = header.remote_checksum()?;
+        Some((remote.start(), remote.offset()))
     }
 }

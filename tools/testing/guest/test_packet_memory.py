@@ -8,9 +8,7 @@ import socket
 import struct
 import sys
 
-import fou_netlink as nl
 import pytest
-from fou_netlink import Fou
 from hosts import Capture
 from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt
@@ -112,48 +110,6 @@ def test_tcp_directly_behind_the_header_is_not_merged():
     assert seen == frames
 
 
-@pytest.mark.rfou_only
-@pytest.mark.parametrize(
-    "port",
-    [pytest.param(GUE_PORT, marks=pytest.mark.soak_on_debug), NOPARTIAL_PORT],
-    ids=["partial", "nopartial"],
-)
-def test_segments_that_are_sent_on_are_as_they_came(port):
-    """A port of this host has GRO merge packets that are for another one.
-
-    They are segmented again, and their checksums are the receiver's to compute still.
-    """
-    frames = []
-    for number in range(8):
-        outer = Ether(src=PEER_MAC, dst=HOST_MAC)
-        outer /= IP(src="192.0.2.2", dst="198.51.100.2", id=number)
-        inner = IP(src="10.9.9.9", dst="10.0.0.1", id=number, flags="DF")
-        inner /= TCP(sport=1000, dport=5, seq=7 + 300 * number, ack=1, flags="A")
-        packet = bytearray(bytes(inner / random.Random(number).randbytes(300)))
-        pseudo = sum(struct.unpack("!4H", packet[12:20])) + 6 + len(packet) - 20
-        packet[36:38] = ((pseudo & 0xFFFF) + (pseudo >> 16)).to_bytes(2, "big")
-        frames.append(bytes(outer / UDP(sport=40000, dport=port) / REMCSUM / bytes(packet)))
-
-    def is_one(frame):
-        return frame[30:38] == frames[0][30:38]
-
-    with target("gro") as (host, tap), contextlib.ExitStack() as stack:
-        host.batch(
-            "link add dm0 type dummy",
-            "addr add 198.51.100.1/24 dev dm0",
-            "link set dm0 up",
-            f"neigh replace 198.51.100.2 lladdr {PEER_MAC} nud permanent dev dm0",
-        )
-        host.run("ethtool", "-K", "dm0", "tx", "off", "tso", "off", "gso", "off")
-        came, left = (stack.enter_context(Capture(host, name)) for name in ("tap0", "dm0"))
-        for frame in frames:
-            os.writev(tap, [bytes(10), frame])
-        seen = left.frames(is_one, len(frames))
-        assert len(came.frames(is_one, len(frames), timeout=0)) < len(frames), "some were merged"
-    # But for the outer IP header, which is the router's to change.
-    assert [frame[34:] for frame in seen] == [frame[34:] for frame in frames]
-
-
 @contextlib.contextmanager
 def receiving_fragments():
     """A tap device whose packets lie in fragments, and the socket that packets within are for."""
@@ -208,65 +164,3 @@ def test_remote_checksum_in_a_fragment_that_the_head_has_no_room_for():
             linear = len(packet) - len(inner) + 20
             os.writev(tap, [bytes(10) + packet[:linear], packet[linear:]])
             assert receiver.recv(1000) == bytes(range(200))
-
-
-def held_train(port, behind_udp):
-    """Frames of a train that GRO holds until its time is up: TCP over IPv4, behind some bytes."""
-    for number in range(2):
-        outer = Ether(src=PEER_MAC, dst=HOST_MAC)
-        outer /= IP(src="192.0.2.2", dst="192.0.2.1", id=number, flags="DF")
-        inner = IP(src="10.9.9.9", dst="10.0.0.1", id=number, flags="DF")
-        inner /= TCP(sport=1000, dport=5, seq=7 + 300 * number, ack=1, flags="A")
-        yield bytes(outer / UDP(sport=40000, dport=port) / behind_udp / inner / bytes(300))
-
-
-KINDS_OF_PORT = {
-    "gue": [(nl.TYPE, nl.u8(nl.GUE))],
-    "ipproto 4": [(nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4))],
-    "ipproto 41": [(nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(41))],
-}
-
-
-# Linux's fou goes by what the port is when the packets are completed: WARN in the core.
-@pytest.mark.rfou_only
-@pytest.mark.parametrize(
-    ("held_by", "completed_by"),
-    [
-        ("gue", "ipproto 4"),
-        ("ipproto 4", "gue"),
-        ("ipproto 4", "ipproto 41"),
-        pytest.param("gue", "ipproto 41", marks=pytest.mark.soak_on_debug),
-        pytest.param("gue", "gue", marks=pytest.mark.soak_on_debug),
-        pytest.param("ipproto 4", "ipproto 4", marks=pytest.mark.soak_on_debug),
-    ],
-)
-def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_by):
-    """The inner header would be looked for where it is not, and a length written there."""
-
-    def is_ours(frame):
-        return frame[36:38] == b"\x1b\x58"
-
-    train = list(held_train(7000, b"\0\4\0\0" if held_by == "gue" else b""))
-    port = (nl.PORT, nl.be16(7000))
-    with target("gro", flush_ms=2000) as (host, tap), Capture(host, "tap0") as capture:
-        with host.inside():
-            client = Fou()
-        client.add(port, *KINDS_OF_PORT[held_by])
-        for _ in range(20):
-            for frame in train:
-                os.writev(tap, [bytes(10), frame])
-            # A tick between them ends the train.
-            if not capture.frames(is_ours, timeout=0):
-                break
-            capture.frames(is_ours, 2, timeout=3)
-        else:
-            pytest.fail("no train was held")
-        client.delete(port)
-        client.add(port, *KINDS_OF_PORT[completed_by])
-        client.close()
-        assert not capture.frames(is_ours, timeout=0), "still held"
-        seen = capture.frames(is_ours, 1 if held_by == completed_by else 2, timeout=3)
-    if held_by == completed_by:
-        assert [len(frame) > 600 for frame in seen] == [True], "merged"
-    else:
-        assert not seen, "dropped"
