@@ -581,6 +581,12 @@ __rust_helper udp_tunnel_gro_receive_t rust_helper_udp_sk_gro_receive(const stru
 	return READ_ONCE(udp_sk(sk)->gro_receive);
 }
 
+/* A packet may hold the socket for longer than the hook exists, as one in a queue does. */
+__rust_helper void rust_helper_udp_sk_clear_encap_rcv(struct sock *sk)
+{
+	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
+}
+
 __rust_helper __be32 rust_helper_sk_daddr(const struct sock *sk)
 {
 	return sk->sk_daddr;

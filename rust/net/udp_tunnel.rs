@@ -329,6 +329,11 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
 
 impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
     fn drop(&mut self) {
+        // A packet may refer to the socket for as long as it likes: early demux has found the socket,
+        // and the packet waits for netfilter's queue. When it goes on, the module may be gone.
+        // SAFETY: The socket is ours and open. UDP reads the hook once and copes with none; a call
+        // that has begun ends before the grace period that `call_rcu` starts below.
+        unsafe { extra::udp_sk_clear_encap_rcv(self.socket.sock.as_ptr()) };
         // SAFETY: It is not used after this.
         unsafe { ManuallyDrop::drop(&mut self.socket) };
         // The socket has no user data any more, but whoever read it before goes on using it until

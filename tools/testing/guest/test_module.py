@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import socket
 
 import pytest
 from hosts import Host, run
+from nfqueue import Queue
 
 pytestmark = pytest.mark.rfou_only
 
@@ -122,6 +124,43 @@ def test_unloading_under_traffic_does_no_harm(hosts, encap):
     h1.run("ping", "-n", "-c", "2", "-i", "0.01", "-W", "5", "10.1.1.2")
     assert all(flood.poll() is None for flood in floods), "the floods were running all along"
     assert h2.traffic("tun1")["tx"]["packets"] > 0
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_packet_waits_in_a_queue_while_the_module_is_unloaded(hosts, without_rfou, version):
+    """Early demux finds the socket of a connected port; the packet keeps it while it waits.
+
+      h1 -- UDP --> h2: early demux [queue] --> the closed socket
+    """
+    h1, h2 = hosts
+    run("insmod", rfou_file())
+    h2.batch(
+        # UDP asks no socket for its hook unless one in the kernel has one.
+        "link add vx0 type vxlan id 1 dstport 4789",
+        "link set vx0 up",
+    )
+    ends = ("192.0.2.1", "192.0.2.2") if version == 4 else ("2001:db8::1", "2001:db8::2")
+    port = ["port", 5555, "local", ends[1], "peer", ends[0], "peer_port", 4444]
+    h2.ip(f"-{version}", "fou", "add", *port, "ipproto", 4)
+    h2.run(
+        "nft",
+        "table inet t { chain c { type filter hook input priority 0;"
+        " udp dport 5555 queue num 7; }; }",
+    )
+    with h2.inside():
+        queue = Queue(7)
+    with h1.inside():
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        sender = socket.socket(family, socket.SOCK_DGRAM)
+    with queue, sender:
+        sender.bind(("", 4444))
+        sender.connect((ends[1], 5555))
+        sender.send(bytes(100))
+        packet = queue.packet()
+        run("rmmod", "rfou")
+        # A call of what was there ends this process.
+        queue.accept(packet)
+    h1.run("ping", "-n", "-c", "1", "-W", "5", ends[1])
 
 
 @pytest.mark.soak_on_debug
