@@ -117,7 +117,7 @@ unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv6>>(
     config: *mut extra::ip_tunnel_encap,
 ) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
-    T::header_len_bytes(unsafe { EncapConfig::from_raw(config) })
+    T::header_len_bytes(&unsafe { EncapConfig::read(config) })
 }
 
 /// # Safety
@@ -136,12 +136,12 @@ unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv6>>(
     let (mut skb, config, flow) = unsafe {
         (
             Outgoing::from_raw(skb),
-            EncapConfig::from_raw(config),
+            EncapConfig::read(config),
             FlowIpv6::from_raw(flow),
         )
     };
     // SAFETY: As above.
-    match T::build_header(&mut skb, config, unsafe { *protocol }, flow) {
+    match T::build_header(&mut skb, &config, unsafe { *protocol }, flow) {
         Ok(outer) => {
             // SAFETY: As above.
             unsafe { *protocol = outer };

@@ -14,25 +14,39 @@ use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
 use net_bindings as extra;
 
-/// What a tunnel's user asked for (`ip link ... encap`), as the device keeps it.
-#[repr(transparent)]
-pub struct EncapConfig(extra::ip_tunnel_encap);
+/// A tunnel's encapsulation as its user configured it (`ip link ... encap`).
+///
+/// A copy: `ip link change` may rewrite the device's own at any time, and a packet's headers must not be
+/// made of two of its states where that matters, such as a length and what is written there.
+pub struct EncapConfig {
+    flags: u16,
+    /// Network byte order, as the next.
+    source_port: u16,
+    destination_port: u16,
+}
 
 impl EncapConfig {
-    /// Borrows a device's configuration from C.
+    /// Reads a device's configuration, each field once.
     ///
     /// # Safety
     ///
-    /// `ptr` must be valid for the chosen lifetime.
+    /// `ptr` must be valid during the call. C may write to it.
     #[inline]
-    pub(crate) unsafe fn from_raw<'a>(ptr: *const extra::ip_tunnel_encap) -> &'a Self {
-        // SAFETY: Promised by the caller; the type is a transparent wrapper.
-        unsafe { &*ptr.cast() }
+    pub(crate) unsafe fn read(ptr: *const extra::ip_tunnel_encap) -> Self {
+        // SAFETY: Promised by the caller. The reads are volatile, as the kernel's READ_ONCE(), and of
+        // words that C writes at once.
+        unsafe {
+            Self {
+                flags: (&raw const (*ptr).flags).read_volatile(),
+                source_port: (&raw const (*ptr).sport).read_volatile(),
+                destination_port: (&raw const (*ptr).dport).read_volatile(),
+            }
+        }
     }
 
     #[inline]
     pub(crate) fn checksum_if(&self, flag: u32) -> Checksum {
-        if u32::from(self.0.flags) & flag != 0 {
+        if u32::from(self.flags) & flag != 0 {
             Checksum::Full
         } else {
             Checksum::Zero
@@ -42,19 +56,19 @@ impl EncapConfig {
     /// `encap-remcsum`: the inner checksum is to be left to the receiver.
     #[inline]
     pub fn remote_checksum(&self) -> bool {
-        u32::from(self.0.flags) & extra::TUNNEL_ENCAP_FLAG_REMCSUM != 0
+        u32::from(self.flags) & extra::TUNNEL_ENCAP_FLAG_REMCSUM != 0
     }
 
     /// `encap-sport`; "any" stands for `auto`.
     #[inline]
     pub fn source_port(&self) -> PortNumber {
-        PortNumber::from_be(self.0.sport)
+        PortNumber::from_be(self.source_port)
     }
 
     /// `encap-dport`.
     #[inline]
     pub fn destination_port(&self) -> PortNumber {
-        PortNumber::from_be(self.0.dport)
+        PortNumber::from_be(self.destination_port)
     }
 }
 
@@ -247,7 +261,7 @@ unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv4>>(
     config: *mut extra::ip_tunnel_encap,
 ) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
-    T::header_len_bytes(unsafe { EncapConfig::from_raw(config) })
+    T::header_len_bytes(&unsafe { EncapConfig::read(config) })
 }
 
 /// # Safety
@@ -266,12 +280,12 @@ unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv4>>(
     let (mut skb, config, flow) = unsafe {
         (
             Outgoing::from_raw(skb),
-            EncapConfig::from_raw(config),
+            EncapConfig::read(config),
             FlowIpv4::from_raw(flow),
         )
     };
     // SAFETY: As above.
-    match T::build_header(&mut skb, config, unsafe { *protocol }, flow) {
+    match T::build_header(&mut skb, &config, unsafe { *protocol }, flow) {
         Ok(outer) => {
             // SAFETY: As above.
             unsafe { *protocol = outer };
