@@ -9,7 +9,11 @@
 //! passes the rest on to the next. When packets have been merged, each layer mends its header, again
 //! from the outermost on.
 
-use crate::{checksum::Sum, skb::RemoteChecksum, udp_tunnel::InnerProtocol};
+use crate::{
+    checksum::Sum,
+    ip_proto::{ChecksumPlace, InnerProtocol},
+    skb::RemoteChecksum,
+};
 use core::{hint, marker::PhantomData, ptr, ptr::NonNull, slice};
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
@@ -36,12 +40,12 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// others than IPv4, IPv6 and GRE. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
-    /// Returns where the checksum is that the header of a merged packet leaves to the receiver, if any:
-    /// the first byte it covers and its field, both counted in bytes from the tunnelled packet.
+    /// Returns where the checksum is that the header of a merged packet leaves to the receiver, if any,
+    /// counted from the tunnelled packet's first byte.
     ///
     /// Packets are held while ports come and go, so another tunnel may have merged this one. Softirq
     /// context, RCU read side.
-    fn gro_remote_checksum(&self, _merged: &Merged<'_>) -> Option<(usize, usize)> {
+    fn gro_remote_checksum(&self, _merged: &Merged<'_>) -> Option<ChecksumPlace> {
         None
     }
 }
@@ -176,7 +180,8 @@ impl Packet<'_> {
     }
 
     /// Sees to a checksum that the sender has left to us, so that the layers within find it good;
-    /// arguments as for [`Skb::process_remote_checksum`](crate::Skb::process_remote_checksum).
+    /// arguments as for
+    /// [`SkBuff::decapsulate_with_remote_checksum`](crate::SkBuff::decapsulate_with_remote_checksum).
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
     /// the outer checksum, the packet is too short, with [`RemoteChecksum::Partial`] if it is not TCP's,
@@ -184,10 +189,10 @@ impl Packet<'_> {
     #[inline(always)]
     pub fn process_remote_checksum(
         &mut self,
-        start: usize,
-        field: usize,
+        place: ChecksumPlace,
         how: RemoteChecksum,
     ) -> Result<(), NoMerge> {
+        let (start, field) = (usize::from(place.start), usize::from(place.field));
         let (skb, payload) = (self.as_raw(), self.offset());
         let at = payload.checked_add(field).ok_or(NoMerge)?;
         let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
@@ -467,7 +472,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         extra::skb_set_inner_mac_header(skb.as_ptr(), inner_c);
         to_result(result)?;
     }
-    if let Some((start, field)) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
+    if let Some(place) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
         // SAFETY: As above, and the layers within have said which checksum segmentation is to compute.
         let (computed_at, offset) = unsafe {
             (
@@ -475,8 +480,9 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
                 extra::skb_csum_offset(skb.as_ptr()),
             )
         };
-        let same_start = usize::try_from(computed_at).ok() == inner.checked_add(start);
-        if same_start && field.checked_sub(start) == Some(usize::from(offset)) {
+        let start = inner.checked_add(usize::from(place.start));
+        let same_start = start.is_some() && usize::try_from(computed_at).ok() == start;
+        if same_start && place.field.checked_sub(place.start) == Some(offset) {
             // Where the packet is only forwarded, its segments are to be as they came.
             // SAFETY: As above.
             unsafe { extra::skb_add_gso_type(skb.as_ptr(), extra::SKB_GSO_TUNNEL_REMCSUM) };

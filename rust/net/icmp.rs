@@ -5,7 +5,7 @@
 //! C headers: [`include/net/icmp.h`](srctree/include/net/icmp.h),
 //! [`include/net/protocol.h`](srctree/include/net/protocol.h)
 
-use crate::{udp, udp_tunnel::InnerProtocol, Skb};
+use crate::{ip_proto::InnerProtocol, udp, Skb};
 use core::ptr::NonNull;
 use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;

@@ -7,8 +7,12 @@
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
 use crate::{
-    flow_hash, icmp::QuotedPacket, skb::GsoType, udp::Checksum, udp::PortNumber,
-    udp_tunnel::InnerProtocol, Outgoing, Skb,
+    flow_hash,
+    icmp::QuotedPacket,
+    ip_proto::InnerProtocol,
+    skb::GsoType,
+    udp::{Checksum, PortNumber},
+    Outgoing, Skb,
 };
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};

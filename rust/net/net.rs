@@ -16,6 +16,7 @@
 //! - [`drop_reason`]: why packets are dropped;
 //! - [`netns`]: state that exists once per network namespace;
 //! - [`genetlink`]: generic netlink families with do and dump operations;
+//! - [`ip_proto`]: IP protocols, and where a packet's first transport checksum is;
 //! - [`rcu`]: what has to be waited for before a module's code may go.
 //!
 //! Registrations are guards: dropping one undoes it, so a set-up that fails half way undoes the half.
@@ -28,6 +29,7 @@ pub mod genetlink;
 pub mod gro;
 pub mod icmp;
 pub mod ip6_tunnel;
+pub mod ip_proto;
 pub mod ip_tunnel;
 pub mod netns;
 pub mod rcu;

@@ -9,7 +9,11 @@
 //! reached through [`Skb::header`], whose result borrows the packet, so that no pointer into the
 //! packet survives an operation that may move its data.
 
-use crate::{checksum::Sum, DropReason};
+mod decap;
+
+pub use decap::{Inner, RemoteChecksum};
+
+use crate::{ip_proto::ChecksumPlace, DropReason};
 use core::{ffi::c_int, hint, marker::PhantomData, mem, ops, ptr::NonNull, slice};
 use kernel::{bindings, prelude::*};
 use net_bindings as extra;
@@ -180,83 +184,6 @@ impl Skb<'_> {
         })
     }
 
-    /// Takes `len` bytes of outer headers off the front of a received packet.
-    ///
-    /// What is left starts with the transport header. A checksum over the whole packet
-    /// (`CHECKSUM_COMPLETE`) is kept in step, and what the outer headers meant for segmentation is
-    /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `EBADMSG` if its
-    /// partial checksum is not in what is left ([`Self::partial_checksum`]), with `ENOMEM` if no
-    /// private copy of a segmented packet's shared information could be made.
-    #[inline(always)]
-    pub fn decapsulate(&mut self, len: usize) -> Result {
-        let start = self.header(len)?.as_ptr();
-        // SAFETY: `header` has found as many bytes.
-        let len = unsafe { self.pull(len) };
-        let skb = self.as_raw();
-        // SAFETY: The packet is valid and ours to change, and begins behind the `len` bytes at `start`.
-        unsafe {
-            if extra::skb_has_checksum(skb) {
-                if extra::skb_is_checksum_partial(skb) {
-                    keep_partial_checksum(skb, start, len)?;
-                } else {
-                    extra::skb_sub_csum(skb, start.cast(), len);
-                }
-            }
-            to_result(extra::iptunnel_pull_offloads(skb))
-        }
-    }
-
-    /// As [`Self::decapsulate`], and makes the packet one whose checksum is still to be computed: from
-    /// `start` on, to be stored inverted at `field`, both counted in bytes from what is left; the field
-    /// holds the pseudo header's sum.
-    ///
-    /// That is [`Self::process_remote_checksum`] with [`RemoteChecksum::Partial`], for a packet that is
-    /// not to be segmented and whose field lies in the linear part: fails with `EINVAL` if it does not,
-    /// and leaves the packet as it was.
-    #[inline(always)]
-    pub fn decapsulate_leaving_checksum(
-        &mut self,
-        len: usize,
-        start: usize,
-        field: usize,
-    ) -> Result {
-        if self.is_gso() {
-            return Err(EINVAL);
-        }
-        self.leave_checksum(
-            start.checked_add(len).ok_or(EINVAL)?,
-            field.checked_add(len).ok_or(EINVAL)?,
-        )?;
-        // SAFETY: The packet is valid and ours to change. The field, behind `len` bytes, lies in its
-        // linear part.
-        unsafe {
-            self.pull(len);
-            extra::skb_clear_encapsulation(self.as_raw());
-        }
-        Ok(())
-    }
-
-    /// Takes `len` bytes off the front, and says that what is left begins with the transport header.
-    /// Returns the length as C has it.
-    ///
-    /// # Safety
-    ///
-    /// The linear part must hold at least `len` bytes.
-    #[inline(always)]
-    unsafe fn pull(&mut self, len: usize) -> u32 {
-        // No more than the packet's own length, which has 32 bits.
-        let len = len as u32;
-        let skb = self.as_raw();
-        // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most `tail`,
-        // and no less is left than the fragments hold.
-        unsafe {
-            (*skb).len = (*skb).len.wrapping_sub(len);
-            (*skb).data = (*skb).data.add(len as usize);
-            extra::skb_reset_transport_header(skb);
-        }
-        len
-    }
-
     /// Sees to it that the head stays where it is when headers are made linear, if memory allows.
     ///
     /// For packets that go to a tunnel device. Its GRO takes a pointer to the IP header from where the
@@ -281,7 +208,7 @@ impl Skb<'_> {
     /// past the packet, but is itself the one that brings them about: where it verifies a checksum
     /// before which a partial one begins, it writes the sum over the place of the partial one.
     #[inline]
-    pub fn partial_checksum(&self) -> Result<Option<PartialChecksum>> {
+    pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
         let skb = self.as_raw();
         // SAFETY: The packet is valid.
         if !unsafe { extra::skb_is_checksum_partial(skb) } {
@@ -299,91 +226,7 @@ impl Skb<'_> {
         if usize::from(field).saturating_add(size_of::<u16>()) > self.linear_len() {
             return Err(EINVAL);
         }
-        Ok(Some(PartialChecksum { start, field }))
-    }
-
-    /// Sees to a checksum that the sender has left to us: the sum from `start` on, to be stored
-    /// inverted at `field`, both counted in bytes from the packet's data, where the sender has put
-    /// the sum of the pseudo header.
-    ///
-    /// With [`RemoteChecksum::Partial`] nothing is computed: the packet becomes one whose checksum
-    /// is still to be computed, which whoever it is for takes as good. That is for the checksum of
-    /// the first transport header alone: the stack loses its place when it takes off a header that
-    /// it is in, see [`Self::partial_checksum`]. With [`RemoteChecksum::Compute`] it is computed and
-    /// written, but for what GRO or a sender on this machine left to segmentation, which has its
-    /// checksum. A checksum over the whole packet
-    /// (`CHECKSUM_COMPLETE`) is kept in step. Softirq context. Fails with `EINVAL` if the packet is
-    /// too short, `field` lies before `start`, or further back than the packet's fields can say, with
-    /// `ENOMEM`.
-    #[inline]
-    pub fn process_remote_checksum(
-        &mut self,
-        start: usize,
-        field: usize,
-        how: RemoteChecksum,
-    ) -> Result {
-        let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
-        if field < start {
-            return Err(EINVAL);
-        }
-        self.header(end)?;
-        if self.is_gso() && self.partial_checksum()?.is_some() {
-            return Ok(());
-        }
-        match how {
-            RemoteChecksum::Partial => self.leave_checksum(start, field),
-            RemoteChecksum::Compute => {
-                self.unshare()?;
-                self.header(end)?;
-                self.compute_remote_checksum(start, field)
-            }
-        }
-    }
-
-    /// Makes the packet one whose checksum is still to be computed, from `start` on, and stored inverted
-    /// at `field`, both counted in bytes from the packet's data; the field holds the pseudo header's sum.
-    ///
-    /// For a packet that is not to be segmented. Fails with `EINVAL` if the field does not lie in the
-    /// linear part, or further back than the packet's fields can say.
-    #[inline(always)]
-    fn leave_checksum(&mut self, start: usize, field: usize) -> Result {
-        let offset = field.checked_sub(start).ok_or(EINVAL)?;
-        let offset = u16::try_from(offset).map_err(|_| EINVAL)?;
-        // The place is kept in 16 bits, counted from the head.
-        // SAFETY: The packet is valid.
-        let headroom = unsafe { extra::skb_headroom(self.as_raw()) } as usize;
-        if start.saturating_add(headroom) > usize::from(u16::MAX)
-            || field.saturating_add(size_of::<u16>()) > self.linear_len()
-        {
-            return Err(EINVAL);
-        }
-        // SAFETY: The packet is valid and ours to change; the field lies in its linear part. `start`
-        // has 16 bits.
-        unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
-        Ok(())
-    }
-
-    /// Computes the checksum from `start` on and writes it to `field`, which lies in the linear part
-    /// and is private to us.
-    fn compute_remote_checksum(&mut self, start: usize, field: usize) -> Result {
-        let skb = self.as_raw();
-        // SAFETY: The packet is valid and ours to change. If nothing is known about its sum, C sums
-        // it up and notes that.
-        let total = Sum::from_raw(unsafe { extra::skb_complete_checksum(skb) });
-        let end = field.checked_add(size_of::<u16>()).ok_or(EINVAL)?;
-        let bytes = self.header(end)?;
-        let new = bytes
-            .get(..start)
-            .map(|before| total.minus(Sum::of(before)).moved_by(start).to_field())
-            .ok_or(EINVAL)?;
-        let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
-        let change = Sum::of_word(new).minus(Sum::of_word(old));
-        // SAFETY: The linear part holds `end` bytes, which are private as promised by the caller.
-        unsafe {
-            (*skb).data.add(field).cast::<[u8; 2]>().write(new);
-            extra::skb_set_csum(skb, total.plus(change.moved_by(field)).as_raw());
-        }
-        Ok(())
+        Ok(Some(ChecksumPlace { start, field }))
     }
 }
 
@@ -421,22 +264,6 @@ const INNER_HEADERS_LEN_BYTES: u32 = 128;
 unsafe fn make_tailroom(skb: *mut bindings::sk_buff, len: u32) {
     // SAFETY: Promised by the caller.
     unsafe { extra::pskb_expand_head(skb, 0, len as i32, bindings::GFP_ATOMIC) };
-}
-
-/// What [`Skb::decapsulate`] does for packets that have a partial checksum. Not inlined: the others
-/// should not save registers for it.
-///
-/// # Safety
-///
-/// As for [`pull_tail`]; the packet has just had the `len` bytes at `start` taken off.
-#[inline(never)]
-unsafe fn keep_partial_checksum(skb: *mut bindings::sk_buff, start: *const u8, len: u32) -> Result {
-    // SAFETY: Promised by the caller.
-    let skb = unsafe {
-        extra::skb_postpull_rcsum(skb, start.cast(), len);
-        Skb::from_raw(NonNull::new_unchecked(skb))
-    };
-    skb.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
 }
 
 /// The slow path of [`Skb::push`]: moves the packet's head to one that is private and has room for
@@ -566,24 +393,6 @@ impl<'a> ops::Deref for Outgoing<'a> {
     fn deref(&self) -> &Skb<'a> {
         &self.0
     }
-}
-
-/// Where a checksum is that is still to be computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartialChecksum {
-    /// The first byte that is summed, counted from the packet's data.
-    pub start: u16,
-    /// The checksum's field, counted from the packet's data.
-    pub field: u16,
-}
-
-/// What to do about a checksum that the sender has left to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RemoteChecksum {
-    /// Leave it to be computed when, and if, it is needed.
-    Partial,
-    /// Compute it now.
-    Compute,
 }
 
 /// What segmentation offload has to do for an outer header (`SKB_GSO_*`).
@@ -735,6 +544,7 @@ impl SkBuff {
 #[kunit_tests(rfou_net_skb)]
 mod tests {
     use super::*;
+    use crate::checksum::Sum;
 
     fn outgoing(skb: &mut SkBuff) -> Outgoing<'_> {
         // SAFETY: The packet is valid, used by its borrower alone, and nobody has pointers into it.

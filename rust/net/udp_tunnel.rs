@@ -7,10 +7,11 @@
 use crate::{
     gro::{self, GroTunnel},
     rcu::Quiescence,
+    skb::Inner,
     udp::PortNumber,
     DropReason, Netns, SkBuff,
 };
-use core::{ffi::c_void, mem::ManuallyDrop, num::NonZeroU8, ptr, ptr::NonNull};
+use core::{ffi::c_void, mem::ManuallyDrop, ptr, ptr::NonNull};
 use kernel::{bindings, error::to_result, prelude::*, sync::Arc};
 use net_bindings as extra;
 
@@ -175,32 +176,11 @@ fn in6_addr(bytes: [u8; 16]) -> ManuallyDrop<bindings::in6_addr> {
     ManuallyDrop::new(address)
 }
 
-/// The IP protocol to deliver a decapsulated packet to. Never 0: C reads "deliver to protocol 0" as
-/// "consumed", and the packet would be nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InnerProtocol(NonZeroU8);
-
-impl InnerProtocol {
-    /// A protocol by its IANA number, unless that is 0.
-    #[inline]
-    pub const fn new(number: u8) -> Option<Self> {
-        match NonZeroU8::new(number) {
-            Some(number) => Some(Self(number)),
-            None => None,
-        }
-    }
-
-    /// The IANA number.
-    #[inline]
-    pub const fn number(self) -> u8 {
-        self.0.get()
-    }
-}
-
 /// What a tunnel decides about a packet that its socket received.
 pub enum Verdict {
-    /// Hand the packet, which starts with the inner header now, to a protocol of the outer family.
-    Deliver(SkBuff, InnerProtocol),
+    /// Hand the packet to its protocol, as one of the outer IP version. A packet that was not the one
+    /// received is dropped.
+    Deliver(Inner),
     /// The tunnel has seen to the packet.
     Consumed,
     /// The packet is not for the tunnel; let it be an ordinary datagram of the socket. It is dropped
@@ -385,31 +365,43 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
         return 1;
     };
     // SAFETY: UDP passes a valid packet.
-    let skb = unsafe { NonNull::new_unchecked(skb) };
+    let received = unsafe { NonNull::new_unchecked(skb) };
     // SAFETY: As above.
-    let len = unsafe { skb.as_ref().len } as usize;
-    // SAFETY: UDP lets us have the packet: it takes it back only where the verdict says so.
-    match tunnel.receive::<IPV6>(unsafe { SkBuff::from_raw(skb) }) {
-        Verdict::Deliver(mut skb, protocol) => {
+    let len = unsafe { received.as_ref().len } as usize;
+    // SAFETY: UDP lets us have the packet: it takes it back only where the result says so.
+    match tunnel.receive::<IPV6>(unsafe { SkBuff::from_raw(received) }) {
+        Verdict::Deliver(inner) => {
+            let (mut skb, protocol) = inner.into_parts();
+            if is_other(&skb, received) {
+                return drop_packet(skb, DropReason::NOT_SPECIFIED);
+            }
             skb.settle_head();
             skb.into_raw();
             -c_int::from(protocol.number())
         }
         Verdict::Consumed => 0,
-        Verdict::NotOurs(skb) if skb.len() == len => {
+        // UDP would pull its header from a packet that has none any more.
+        Verdict::NotOurs(skb) if skb.len() == len && !is_other(&skb, received) => {
             skb.into_raw();
             1
         }
-        Verdict::NotOurs(skb) => {
-            // UDP would take its header off a packet that has none any more.
-            skb.free(DropReason::NOT_SPECIFIED);
-            0
-        }
-        Verdict::Drop(skb, reason) => {
-            skb.free(reason);
-            0
-        }
+        Verdict::NotOurs(skb) => drop_packet(skb, DropReason::NOT_SPECIFIED),
+        Verdict::Drop(skb, reason) => drop_packet(skb, reason),
     }
+}
+
+/// Returns whether a packet is another one than UDP's. Its own has been kept or freed by the tunnel then,
+/// and UDP must not have it back.
+#[inline]
+fn is_other(skb: &SkBuff, received: NonNull<bindings::sk_buff>) -> bool {
+    !ptr::eq(skb.as_raw(), received.as_ptr())
+}
+
+/// Drops a packet, and tells UDP that it is gone.
+#[inline]
+fn drop_packet(skb: SkBuff, reason: DropReason) -> c_int {
+    skb.free(reason);
+    0
 }
 
 /// # Safety
@@ -493,7 +485,10 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>
 #[kunit_tests(rfou_net_udp_tunnel)]
 mod tests {
     use super::*;
-    use crate::gro::{NoMerge, Packet};
+    use crate::{
+        gro::{NoMerge, Packet},
+        ip_proto::InnerProtocol,
+    };
 
     extern "C" {
         // A type of its own: what the whole of it holds is no matter here.

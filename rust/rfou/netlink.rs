@@ -12,11 +12,12 @@ use crate::{
 use kernel::{prelude::*, sync::Arc};
 use net::{
     genetlink::{Attr, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Message, Request},
+    ip_proto::InnerProtocol,
     netns,
     rcu::Quiescence,
     skb::RemoteChecksum,
     udp::PortNumber,
-    udp_tunnel::{Addresses, Binding, InnerProtocol, UdpSocket},
+    udp_tunnel::{Addresses, Binding, UdpSocket},
     Netns,
 };
 

@@ -4,13 +4,14 @@
 
 use crate::reason::Reason;
 use core::ops::Range;
-use gue::{header, protocol, Header, RemoteChecksum as RemoteChecksumField, Start};
+use gue::{header, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Merged, NoMerge, Packet},
-    skb::RemoteChecksum,
+    ip_proto::{ChecksumPlace, InnerProtocol},
+    skb::{Inner, RemoteChecksum},
     udp,
-    udp_tunnel::{EncapReceive, InnerProtocol, Verdict},
+    udp_tunnel::{EncapReceive, Verdict},
     SkBuff,
 };
 
@@ -105,10 +106,8 @@ impl OuterHeaders {
 impl EncapReceive for FouDecapsulator {
     #[inline]
     fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
-        let result = decapsulate(&mut skb, udp::HEADER_LEN_BYTES)
-            .and_then(|()| shorten_outer::<IPV6>(&mut skb, udp::HEADER_LEN_BYTES));
-        match result {
-            Ok(()) => Verdict::Deliver(skb, self.protocol),
+        match decapsulate(&mut skb, udp::HEADER_LEN_BYTES) {
+            Ok(()) => deliver::<IPV6>(Inner::new(skb, self.protocol), udp::HEADER_LEN_BYTES),
             Err(reason) => Verdict::Drop(skb, reason.number()),
         }
     }
@@ -125,30 +124,26 @@ impl EncapReceive for GueDecapsulator {
             Ok(headers) => headers,
             Err(reason) => return Verdict::Drop(skb, reason.number()),
         };
-        let mut skb = match remote_checksum {
+        let inner = match remote_checksum {
             None => match decapsulate(&mut skb, len_bytes) {
-                Ok(()) => skb,
+                Ok(()) => Inner::new(skb, protocol),
                 Err(reason) => return Verdict::Drop(skb, reason.number()),
             },
             Some(remote) => {
                 match self.decapsulate_with_remote_checksum(skb, len_bytes, protocol, remote) {
-                    Some(skb) => skb,
+                    Some(inner) => inner,
                     None => return Verdict::Consumed,
                 }
             }
         };
-        match shorten_outer::<IPV6>(&mut skb, len_bytes) {
-            Ok(()) => Verdict::Deliver(skb, protocol),
-            Err(reason) => Verdict::Drop(skb, reason.number()),
-        }
+        deliver::<IPV6>(inner, len_bytes)
     }
 }
 
-// What has a remote checksum goes a way of its own: other packets should not save registers for it.
 impl GueDecapsulator {
-    /// Takes `len` bytes of headers off a packet, and sees to the checksum that the sender has left to
-    /// us in what is behind them, which begins with a header of `protocol`. What it cannot be done for
-    /// is dropped.
+    /// Pulls `len` bytes of headers and handles the checksum that the sender left to the receiver of
+    /// GUE. Frees a packet for which that fails.
+    // Not inlined: other packets should not save registers for it.
     #[inline(never)]
     fn decapsulate_with_remote_checksum(
         &self,
@@ -156,60 +151,58 @@ impl GueDecapsulator {
         len: usize,
         protocol: InnerProtocol,
         remote: RemoteChecksumField,
-    ) -> Option<SkBuff> {
-        // Most often: of TCP or UDP over IP, whose headers are there.
-        let number = protocol.number();
-        if self.remote_checksum == RemoteChecksum::Partial
-            && matches!(number, protocol::IPV4 | protocol::IPV6)
-            && skb
-                .linear_header(len.saturating_add(remote.payload_needed()))
-                .and_then(|bytes| bytes.get(len..))
-                .is_some_and(|payload| remote.is_of_transport_header(number, payload))
-            && skb
-                .decapsulate_leaving_checksum(len, remote.start(), remote.offset())
-                .is_ok()
-        {
-            return Some(skb);
+    ) -> Option<Inner> {
+        let place = place(remote);
+        if self.remote_checksum == RemoteChecksum::Partial {
+            // Most often: of TCP or UDP over IP, whose headers are there.
+            skb = match skb.decapsulate_leaving_checksum(len, protocol, place) {
+                Ok(inner) => return Some(inner),
+                Err(skb) => skb,
+            };
         }
-        self.decapsulate_with_any_remote_checksum(skb, len, protocol, remote)
+        decapsulate_with_any_remote_checksum(skb, len, protocol, place, self.remote_checksum)
     }
+}
 
-    /// As [`Self::decapsulate_with_remote_checksum`].
-    #[inline(never)]
-    fn decapsulate_with_any_remote_checksum(
-        &self,
-        mut skb: SkBuff,
-        len: usize,
-        protocol: InnerProtocol,
-        remote: RemoteChecksumField,
-    ) -> Option<SkBuff> {
-        let result = decapsulate(&mut skb, len).and_then(|()| {
-            self.process_remote_checksum(&mut skb, protocol, remote)
-                .map_err(memory_or(Reason::GueBadRemcsum))
-        });
-        match result {
-            Ok(()) => Some(skb),
-            Err(reason) => {
-                skb.free(reason.number());
-                None
-            }
+/// As [`GueDecapsulator::decapsulate_with_remote_checksum`].
+#[inline(never)]
+fn decapsulate_with_any_remote_checksum(
+    skb: SkBuff,
+    len: usize,
+    protocol: InnerProtocol,
+    place: ChecksumPlace,
+    how: RemoteChecksum,
+) -> Option<Inner> {
+    skb.decapsulate_with_remote_checksum(len, protocol, place, how)
+        .map_err(|(skb, error)| {
+            let reason = match error {
+                EBADMSG => Reason::StrayChecksum,
+                ENOMEM => Reason::NoMemory,
+                _ => Reason::GueBadRemcsum,
+            };
+            skb.free(reason.number());
+        })
+        .ok()
+}
+
+/// Returns where a remote checksum is, as counted from the inner packet's first byte.
+#[inline]
+fn place(remote: RemoteChecksumField) -> ChecksumPlace {
+    ChecksumPlace {
+        start: remote.start(),
+        field: remote.offset(),
+    }
+}
+
+/// Delivers a packet from which `len` bytes of headers were pulled.
+#[inline(always)]
+fn deliver<const IPV6: bool>(mut inner: Inner, len: usize) -> Verdict {
+    match shorten_outer::<IPV6>(&mut inner, len) {
+        Ok(()) => Verdict::Deliver(inner),
+        Err(reason) => {
+            inner.free(reason.number());
+            Verdict::Consumed
         }
-    }
-
-    #[inline]
-    fn process_remote_checksum(
-        &self,
-        skb: &mut SkBuff,
-        protocol: InnerProtocol,
-        remote: RemoteChecksumField,
-    ) -> Result {
-        let payload = skb.header(remote.payload_needed())?;
-        let how = if remote.is_of_transport_header(protocol.number(), payload) {
-            self.remote_checksum
-        } else {
-            RemoteChecksum::Compute
-        };
-        skb.process_remote_checksum(remote.start(), remote.offset(), how)
     }
 }
 
@@ -231,9 +224,9 @@ fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
 /// Where UDP's length is less than IP's, the checksum is not to be trusted: GRO has verified it over
 /// IP's length, and UDP has made of it the sum of what is left by its own.
 #[inline(always)]
-fn shorten_outer<const IPV6: bool>(skb: &mut SkBuff, by: usize) -> Result<(), Reason> {
-    let left = skb.len();
-    let headers = skb
+fn shorten_outer<const IPV6: bool>(inner: &mut Inner, by: usize) -> Result<(), Reason> {
+    let left = inner.len();
+    let headers = inner
         .outer_headers_mut(MOST_OUTER_HEADERS_LEN_BYTES)
         .map_err(|error| match error {
             E2BIG => Reason::NestedTooDeep,
@@ -252,7 +245,7 @@ fn shorten_outer<const IPV6: bool>(skb: &mut SkBuff, by: usize) -> Result<(), Re
             .to_be_bytes();
         let counted = usize::from(length).saturating_add(uncounted_len_bytes::<IPV6>());
         if counted != headers.len().saturating_add(left) {
-            skb.forget_complete_checksum();
+            inner.forget_complete_checksum();
         }
     }
     Ok(())
@@ -293,11 +286,7 @@ impl GroTunnel for GueDecapsulator {
                 }
                 packet.take_header(len_bytes)?;
                 if let Some(remote) = header.remote_checksum() {
-                    packet.process_remote_checksum(
-                        remote.start(),
-                        remote.offset(),
-                        self.remote_checksum,
-                    )?;
+                    packet.process_remote_checksum(place(remote), self.remote_checksum)?;
                 }
                 InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
             }
@@ -305,13 +294,12 @@ impl GroTunnel for GueDecapsulator {
     }
 
     #[inline(always)]
-    fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<(usize, usize)> {
+    fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
         let start = merged.header(header::BASE_LEN_BYTES).ok()?;
         let Ok(Start::Header { len_bytes }) = Start::parse(start) else {
             return None;
         };
         let header = Header::parse(merged.header(len_bytes).ok()?).ok()?;
-        let remote = header.remote_checksum()?;
-        Some((remote.start(), remote.offset()))
+        header.remote_checksum().map(place)
     }
 }

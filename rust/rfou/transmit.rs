@@ -9,10 +9,10 @@ use gue::{header, protocol, Header, Repr, Start};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
+    ip_proto::InnerProtocol,
     ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},
     skb::GsoType,
     udp::{self, Checksum, Ports},
-    udp_tunnel::InnerProtocol,
     Outgoing,
 };
 

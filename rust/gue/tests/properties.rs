@@ -83,7 +83,7 @@ proptest! {
             Ok(remote) => {
                 prop_assert!(start <= offset);
                 prop_assert_eq!(remote.payload_needed(), usize::from(offset) + 2);
-                prop_assert!(remote.start() <= remote.payload_needed());
+                prop_assert!(usize::from(remote.start()) <= remote.payload_needed());
             }
             Err(error) => {
                 prop_assert_eq!(error, Error::ChecksumBeforeStart);

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! IP protocols, and the first transport header of a packet that begins with a header of one.
+
+use core::num::NonZeroU8;
+use kernel::prelude::*;
+
+const IPV4: u8 = 4;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const IPV6: u8 = 41;
+const GRE: u8 = 47;
+
+/// The IP protocol of a tunnelled packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",
+/// and the packet would leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerProtocol(NonZeroU8);
+
+impl InnerProtocol {
+    /// Returns the protocol with an IANA number, `None` for 0.
+    #[inline]
+    pub const fn new(number: u8) -> Option<Self> {
+        match NonZeroU8::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// Returns the IANA number.
+    #[inline]
+    pub const fn number(self) -> u8 {
+        self.0.get()
+    }
+
+    /// Returns whether this is IPv4 or IPv6.
+    #[inline]
+    pub(crate) const fn is_ip(self) -> bool {
+        matches!(self.number(), IPV4 | IPV6)
+    }
+}
+
+/// The place of a checksum in a packet: the sum from `start` on is stored inverted at `field`. Both
+/// are counted in bytes from the packet's first header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChecksumPlace {
+    /// The first byte that is summed.
+    pub start: u16,
+    /// The first byte of the checksum field.
+    pub field: u16,
+}
+
+impl ChecksumPlace {
+    /// Returns how many bytes of the packet end with the field.
+    #[inline]
+    pub(crate) const fn end(self) -> usize {
+        self.field as usize + size_of::<u16>()
+    }
+
+    /// Returns whether this is the checksum of the first transport header of `packet`, which begins
+    /// with a header of `protocol`, and that header is TCP's or UDP's.
+    ///
+    /// Looks behind IPv4, IPv6, and one GRE header in front of them, but not into fragments, IPv6
+    /// extension headers and further tunnels. `packet` may end behind the checksum.
+    #[inline]
+    pub(crate) fn is_first_transport_headers(
+        self,
+        protocol: InnerProtocol,
+        packet: &[u8],
+    ) -> bool {
+        match protocol.number() {
+            number @ (IPV4 | IPV6) => self.is_behind_ip(number, packet, 0),
+            GRE => self.is_behind_gre(packet),
+            number => self.is_of_header(number, 0),
+        }
+    }
+
+    /// Returns whether a header of protocol `number` that begins at `start` has its checksum here.
+    #[inline]
+    fn is_of_header(self, number: u8, start: usize) -> bool {
+        let offset = match number {
+            TCP => 16,
+            UDP => 6,
+            _ => return false,
+        };
+        usize::from(self.start) == start && self.field.checked_sub(self.start) == Some(offset)
+    }
+
+    /// Returns whether the header behind an IP header, which begins at `ip_at`, has its checksum here.
+    #[inline]
+    fn is_behind_ip(self, version: u8, ip: &[u8], ip_at: usize) -> bool {
+        let found = if version == IPV4 {
+            ipv4_payload(ip)
+        } else {
+            ipv6_payload(ip)
+        };
+        found.is_some_and(|(len, number)| self.is_of_header(number, ip_at.saturating_add(len)))
+    }
+
+    /// Returns whether the header behind GRE and IP has its checksum here.
+    // Not inlined: packets of other protocols should not save registers for it.
+    #[inline(never)]
+    fn is_behind_gre(self, gre: &[u8]) -> bool {
+        gre_payload(gre).is_some_and(|(ip_at, version)| {
+            gre.get(ip_at..)
+                .is_some_and(|ip| self.is_behind_ip(version, ip, ip_at))
+        })
+    }
+}
+
+/// Returns the length of an IPv4 header (RFC 791) and the protocol behind it, `None` for a fragment.
+#[inline]
+fn ipv4_payload(ip: &[u8]) -> Option<(usize, u8)> {
+    let [first, _, _, _, _, _, fragment @ .., _, number] = ip.first_chunk::<10>()?;
+    let header_len = usize::from(first & 0xf).saturating_mul(4);
+    // All bits but "don't fragment".
+    let whole = u16::from_be_bytes(*fragment) & !0x4000 == 0;
+    (first >> 4 == 4 && header_len >= 20 && whole).then_some((header_len, *number))
+}
+
+/// Returns the length of an IPv6 header (RFC 8200) and the protocol behind it.
+#[inline]
+fn ipv6_payload(ip: &[u8]) -> Option<(usize, u8)> {
+    let [first, _, _, _, _, _, number] = ip.first_chunk::<7>()?;
+    (first >> 4 == 6).then_some((40, *number))
+}
+
+/// Returns the length of a GRE header (RFC 2784, RFC 2890), with the Ethernet header behind it if
+/// there is one, and the protocol of the IP header that follows.
+#[inline]
+fn gre_payload(gre: &[u8]) -> Option<(usize, u8)> {
+    const CHECKSUM_KEY_SEQUENCE: [u8; 3] = [0x80, 0x20, 0x10];
+    let [flags, version, ether_type @ ..] = gre.first_chunk::<4>()?;
+    if flags & !0xb0 != 0 || *version != 0 {
+        return None;
+    }
+    let mut len: usize = 4;
+    for flag in CHECKSUM_KEY_SEQUENCE {
+        if flags & flag != 0 {
+            len = len.checked_add(4)?;
+        }
+    }
+    let mut ether_type = *ether_type;
+    if ether_type == [0x65, 0x58] {
+        ether_type = *gre.get(len.checked_add(12)?..)?.first_chunk()?;
+        len = len.checked_add(14)?;
+    }
+    match ether_type {
+        [0x08, 0x00] => Some((len, IPV4)),
+        [0x86, 0xdd] => Some((len, IPV6)),
+        _ => None,
+    }
+}
+
+#[kunit_tests(rfou_net_ip_proto)]
+mod tests {
+    use super::*;
+
+    type Header = &'static [u8];
+
+    const IPV4_TCP: Header = b"\x45\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_UDP_DF: Header = b"\x45\0\0\0\0\0\x40\0\0\x11\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_TCP_OPTION: Header = b"\x46\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\0\0\0\x01\x01\x01\0";
+    const IPV4_FIRST_FRAGMENT: Header = b"\x45\0\0\0\0\0\x20\0\0\x06\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_LAST_FRAGMENT: Header = b"\x45\0\0\0\0\0\0\x01\0\x06\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_ICMP: Header = b"\x45\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_IPV4: Header = b"\x45\0\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\0\0\0";
+    const IPV4_SHORT: Header = b"\x44\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\0\0\0";
+    const IPV6_TCP: Header = &ipv6(TCP);
+    const IPV6_UDP: Header = &ipv6(UDP);
+    const IPV6_FRAGMENT: Header = &ipv6(44);
+
+    const fn ipv6(number: u8) -> [u8; 40] {
+        let mut header = [0; 40];
+        header[0] = 0x60;
+        header[6] = number;
+        header
+    }
+
+    /// The protocol of the first header, the headers, and the expected checksum.
+    const CASES: &[(u8, &[Header], Option<(u16, u16)>)] = &[
+        (IPV4, &[IPV4_TCP], Some((20, 36))),
+        (IPV4, &[IPV4_UDP_DF], Some((20, 26))),
+        (IPV4, &[IPV4_TCP_OPTION], Some((24, 40))),
+        (IPV4, &[IPV4_FIRST_FRAGMENT], None),
+        (IPV4, &[IPV4_LAST_FRAGMENT], None),
+        (IPV4, &[IPV4_ICMP], None),
+        (IPV4, &[IPV4_IPV4, IPV4_TCP], None),
+        (IPV4, &[IPV4_SHORT], None),
+        (IPV4, &[IPV6_TCP], None),
+        (IPV6, &[IPV6_TCP], Some((40, 56))),
+        (IPV6, &[IPV6_UDP], Some((40, 46))),
+        (IPV6, &[IPV6_FRAGMENT], None),
+        (IPV6, &[IPV4_TCP], None),
+        (GRE, &[b"\0\0\x08\0", IPV4_TCP], Some((24, 40))),
+        (GRE, &[b"\xb0\0\x86\xdd", &[0; 12], IPV6_UDP], Some((56, 62))),
+        (
+            GRE,
+            &[b"\x20\0\x65\x58", &[0; 16], b"\x08\0", IPV4_TCP],
+            Some((42, 58)),
+        ),
+        (GRE, &[b"\0\0\x65\x58", &[0; 12], b"\x81\0"], None),
+        (GRE, &[b"\x40\0\x08\0", IPV4_TCP], None),
+        (GRE, &[b"\0\x01\x08\0", IPV4_TCP], None),
+        (GRE, &[b"\0\0\x88\x47", IPV4_TCP], None),
+        (TCP, &[], Some((0, 16))),
+        (UDP, &[], Some((0, 6))),
+        (1, &[], None),
+    ];
+
+    #[test]
+    fn first_transport_headers_checksum_and_no_other() -> Result {
+        for (number, headers, expected) in CASES {
+            let mut packet = KVec::new();
+            for header in *headers {
+                packet.extend_from_slice(header, GFP_KERNEL)?;
+            }
+            packet.extend_from_slice(&[0; 40], GFP_KERNEL)?;
+            let protocol = InnerProtocol::new(*number).ok_or(EINVAL)?;
+            for start in 0..70 {
+                for field in 0..80 {
+                    let found = ChecksumPlace { start, field }
+                        .is_first_transport_headers(protocol, &packet);
+                    assert_eq!(found, *expected == Some((start, field)));
+                }
+            }
+            // However little there is of it.
+            for len in 0..packet.len() {
+                let part = packet.get(..len).ok_or(EINVAL)?;
+                let place = ChecksumPlace { start: 0, field: 1 };
+                assert!(!place.is_first_transport_headers(protocol, part));
+            }
+        }
+        Ok(())
+    }
+}
