@@ -527,6 +527,18 @@ __rust_helper bool rust_helper_ip6_tunnel_segments(const struct sk_buff *skb, in
 	return dst && device_segments(dst_dev(dst), skb, gso_type);
 }
 
+/* linux/module.h */
+
+/* References to a module beside the one that loading holds; none while it is unloaded. */
+__rust_helper bool rust_helper_module_is_used(struct module *module)
+{
+#ifdef CONFIG_MODULE_UNLOAD
+	return module && module_refcount(module) > 1;
+#else
+	return false;
+#endif
+}
+
 /* net/netns/generic.h */
 
 __rust_helper void *rust_helper_net_generic(const struct net *net, unsigned int id)

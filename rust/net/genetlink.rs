@@ -7,7 +7,10 @@
 //!
 //! The kernel crate's own `kernel::net::netlink` sends multicast messages only.
 
-use crate::Netns;
+use crate::{
+    module::{Phase, Scope, Undo},
+    Netns,
+};
 use core::{ffi::c_void, marker::PhantomData, ptr, ptr::NonNull, slice};
 use kernel::{
     bindings,
@@ -149,89 +152,87 @@ impl<F: Family> Command<F> {
     }
 }
 
-/// A registered family. Dropping it unregisters it, which waits for running commands.
+/// Registers a family for all network namespaces, until the module's end. Process context, may sleep.
+///
+/// Commands may run before this returns. Fails with `EEXIST` if there is a family of that name.
+pub fn register<F: Family>(scope: &'static Scope, state: F) -> Result<&'static F> {
+    let module = scope.module()?;
+    let registered = scope.register(try_pin_init!(Registered {
+        state,
+        family <- Opaque::new(describe::<F>(module.as_ptr())),
+        // A command may run as soon as the family is registered, so this comes last.
+        _: {
+            // SAFETY: The family is described, and stays where it is until the module's end, which
+            // unregisters it and waits for its dumps.
+            to_result(unsafe { bindings::genl_register_family(family.get()) })?
+        },
+    }? Error))?;
+    Ok(&registered.state)
+}
+
+/// A registered family.
 ///
 /// # Invariants
 ///
 /// `family` is registered. It is the first field, so that a pointer to it, which is all that C hands
 /// to a command, is a pointer to the whole.
 #[repr(C)]
-#[pin_data(PinnedDrop)]
-pub struct Registration<F: Family> {
+#[pin_data]
+struct Registered<F: Family> {
     #[pin]
     family: Opaque<bindings::genl_family>,
     state: F,
 }
 
 // SAFETY: C serializes registering by its own lock, and `F` may be sent.
-unsafe impl<F: Family> Send for Registration<F> {}
+unsafe impl<F: Family> Send for Registered<F> {}
 // SAFETY: As above, and `F` may be shared.
-unsafe impl<F: Family> Sync for Registration<F> {}
+unsafe impl<F: Family> Sync for Registered<F> {}
 
-impl<F: Family> Registration<F> {
-    /// Registers the family for all network namespaces. May sleep.
-    ///
-    /// Fails with `EEXIST` if there is a family of that name.
-    pub fn new(state: F, module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            state,
-            family <- Opaque::new(Self::describe(module)),
-            // A command may run as soon as the family is registered, so this comes last.
-            _: {
-                // SAFETY: The family is described, and stays where it is until `PinnedDrop`, which
-                // runs only if this succeeds, has unregistered it.
-                to_result(unsafe { bindings::genl_register_family(family.get()) })?
-            },
-        })
-    }
+impl<F: Family> Undo for Registered<F> {
+    const PHASE: Phase = Phase::EntryPoint;
 
-    /// The family as C wants it described.
-    fn describe(module: &'static ThisModule) -> bindings::genl_family {
-        const {
-            assert!(F::NAME.to_bytes_with_nul().len() <= bindings::GENL_NAMSIZ as usize);
-            assert!(!F::POLICY.is_empty() && F::COMMANDS.len() <= u8::MAX as usize);
-        }
-        let mut family = bindings::genl_family {
-            version: F::VERSION.into(),
-            // The assertion above keeps both from wrapping.
-            maxattr: (F::POLICY.len() - 1) as c_uint,
-            n_small_ops: F::COMMANDS.len() as u8,
-            resv_start_op: F::STRICT_FROM,
-            // Transparent wrappers.
-            policy: F::POLICY.as_ptr().cast(),
-            small_ops: F::COMMANDS.as_ptr().cast(),
-            module: module.as_ptr(),
-            ..Default::default()
-        };
-        family.set_netnsok(1);
-        for (to, from) in family.name.iter_mut().zip(F::NAME.to_bytes()) {
-            *to = *from;
-        }
-        family
-    }
-
-    /// The state that the commands work on.
-    pub fn state(&self) -> &F {
-        &self.state
-    }
-}
-
-#[pinned_drop]
-impl<F: Family> PinnedDrop for Registration<F> {
-    fn drop(self: Pin<&mut Self>) {
+    fn undo(&self) {
+        // Waits for commands. A dump goes on with the family, which is kept until the module has no
+        // references any more.
         // SAFETY: By the type invariant the family is registered.
         unsafe { bindings::genl_unregister_family(self.family.get()) };
     }
+}
+
+/// Describes a family as C wants it.
+fn describe<F: Family>(module: *mut bindings::module) -> bindings::genl_family {
+    const {
+        assert!(F::NAME.to_bytes_with_nul().len() <= bindings::GENL_NAMSIZ as usize);
+        assert!(!F::POLICY.is_empty() && F::COMMANDS.len() <= u8::MAX as usize);
+    }
+    let mut family = bindings::genl_family {
+        version: F::VERSION.into(),
+        // The assertion above keeps both from wrapping.
+        maxattr: (F::POLICY.len() - 1) as c_uint,
+        n_small_ops: F::COMMANDS.len() as u8,
+        resv_start_op: F::STRICT_FROM,
+        // Transparent wrappers.
+        policy: F::POLICY.as_ptr().cast(),
+        small_ops: F::COMMANDS.as_ptr().cast(),
+        module,
+        ..Default::default()
+    };
+    family.set_netnsok(1);
+    for (to, from) in family.name.iter_mut().zip(F::NAME.to_bytes()) {
+        *to = *from;
+    }
+    family
 }
 
 /// The family's state, from what C hands to a command.
 ///
 /// # Safety
 ///
-/// `family` must be the first field of a [`Registration<F>`] that lives for the chosen lifetime.
+/// `family` must be the first field of a [`Registered<F>`] that lives for the chosen lifetime.
 unsafe fn state<'a, F: Family>(family: *const bindings::genl_family) -> &'a F {
-    // SAFETY: Promised by the caller; the registration is `repr(C)`.
-    unsafe { &(*family.cast::<Registration<F>>()).state }
+    // SAFETY: Promised by the caller; the type is `repr(C)`.
+    unsafe { &(*family.cast::<Registered<F>>()).state }
 }
 
 /// An attribute of a request.
@@ -424,7 +425,7 @@ impl DumpWriter<'_> {
 
 /// # Safety
 ///
-/// To be called by C alone, with a request to a family that [`Registration<F>`] registered.
+/// To be called by C alone, with a request to a family that is a [`Registered<F>`].
 unsafe extern "C" fn doit<F: Family, D: Do<F>>(
     _skb: *mut bindings::sk_buff,
     info: *mut bindings::genl_info,
@@ -445,14 +446,14 @@ unsafe extern "C" fn doit<F: Family, D: Do<F>>(
 
 /// # Safety
 ///
-/// To be called by C alone, for a dump of a family that [`Registration<F>`] registered.
+/// To be called by C alone, for a dump of a family that is a [`Registered<F>`].
 unsafe extern "C" fn dumpit<F: Family, D: Dump<F>>(
     skb: *mut bindings::sk_buff,
     callback: *mut bindings::netlink_callback,
 ) -> c_int {
     // SAFETY: C passes a valid dump of a generic netlink family, whose request lives as long.
     let info = unsafe { &*extra::genl_info_dump(callback) };
-    // SAFETY: The dump holds a reference to the module, so the family is registered.
+    // SAFETY: The dump holds a reference to the module, for which the family's end waits.
     let family = unsafe { state::<F>(info.family) };
     // SAFETY: The request keeps its namespace alive.
     let netns = unsafe { Netns::from_raw(extra::genl_info_net(info)) };

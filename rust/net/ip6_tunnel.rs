@@ -11,6 +11,7 @@ use crate::{
     flow_hash,
     icmp::{Icmp6Error, QuotedPacket},
     ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
+    module::{Phase, Scope, Undo},
     skb::GsoType,
     udp::Checksum,
     Outgoing, Skb,
@@ -65,48 +66,59 @@ impl Flow for FlowIpv6 {
     }
 }
 
-/// The registration of an [`IpTunnelEncap`] for IPv6. Dropping it waits until no packet is in its
-/// hooks.
+/// Registers an [`IpTunnelEncap`] for IPv6, until the module's end. Process context, may sleep.
+///
+/// Devices that are configured for the encapsulation stay at the module's end; until it is registered
+/// again, they drop what they send and count transmit errors. Fails with `EEXIST` if another module has
+/// its number.
+pub fn register<T: IpTunnelEncap<FlowIpv6>>(scope: &'static Scope) -> Result {
+    flow_hash::choose_secret();
+    let init = |this: *mut Registered<T>| {
+        let registered = Registered {
+            // C compares addresses on removal; a constant may have more than one.
+            ops: Registered::<T>::OPS,
+            _encap: PhantomData,
+        };
+        // SAFETY: The operations are static, and are unregistered before the code goes.
+        match unsafe { extra::ip6_tnl_encap_add_ops(registered.ops, T::TYPE) } {
+            // SAFETY: The caller has this initialized.
+            0 => unsafe { this.write(registered) },
+            // C says -1 for a number that is taken: no errno.
+            -1 => return Err(EEXIST),
+            errno => return Err(Error::from_errno(errno)),
+        }
+        Ok(())
+    };
+    // SAFETY: The closure initializes the value or fails and leaves nothing to be dropped.
+    scope.register(unsafe { pin_init::pin_init_from_closure(init) })?;
+    Ok(())
+}
+
+/// A registered [`IpTunnelEncap`] for IPv6.
 ///
 /// # Invariants
 ///
 /// `ops` is registered under `T::TYPE`.
-pub struct Registration<T: IpTunnelEncap<FlowIpv6>> {
+struct Registered<T: IpTunnelEncap<FlowIpv6>> {
     ops: &'static extra::ip6_tnl_encap_ops,
-    _encap: PhantomData<T>,
+    _encap: PhantomData<fn() -> T>,
 }
 
-impl<T: IpTunnelEncap<FlowIpv6>> Registration<T> {
+impl<T: IpTunnelEncap<FlowIpv6>> Registered<T> {
     const OPS: &'static extra::ip6_tnl_encap_ops = &extra::ip6_tnl_encap_ops {
         encap_hlen: Some(encap_hlen::<T>),
         build_header: Some(build_header::<T>),
         err_handler: Some(err_handler::<T>),
     };
-
-    /// Registers the encapsulation. Fails with `EEXIST` if another module has its number.
-    pub fn new() -> Result<Self> {
-        // C compares addresses on removal; a constant may have more than one.
-        let ops = Self::OPS;
-        flow_hash::choose_secret();
-        // SAFETY: The operations are static, and `Drop` unregisters them before the code goes.
-        match unsafe { extra::ip6_tnl_encap_add_ops(ops, T::TYPE) } {
-            0 => Ok(Self {
-                ops,
-                _encap: PhantomData,
-            }),
-            // C says -1 for a number that is taken: no errno.
-            -1 => Err(EEXIST),
-            errno => Err(Error::from_errno(errno)),
-        }
-    }
 }
 
-impl<T: IpTunnelEncap<FlowIpv6>> Drop for Registration<T> {
-    fn drop(&mut self) {
+impl<T: IpTunnelEncap<FlowIpv6>> Undo for Registered<T> {
+    const PHASE: Phase = Phase::EntryPoint;
+
+    fn undo(&self) {
+        // Waits until no packet is in the hooks.
         // SAFETY: By the type invariant these operations are registered under this number.
         unsafe { extra::ip6_tnl_encap_del_ops(self.ops, T::TYPE) };
-        // Callbacks that `Outgoing::push` has left to RCU are this module's code.
-        kernel::sync::rcu::rcu_barrier();
     }
 }
 

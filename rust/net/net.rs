@@ -17,9 +17,10 @@
 //! - [`netns`]: state that exists once per network namespace;
 //! - [`genetlink`]: generic netlink families with do and dump operations;
 //! - [`ip_proto`]: IP protocols, and where a packet's first transport checksum is;
-//! - [`rcu`]: what has to be waited for before a module's code may go.
+//! - [`module`]: modules whose registrations end with them.
 //!
-//! Registrations are guards: dropping one undoes it, so a set-up that fails half way undoes the half.
+//! Registrations belong to the module's [`Scope`](module::Scope): its end undoes them, also where a
+//! set-up fails half way.
 
 pub mod bpf;
 pub mod checksum;
@@ -31,8 +32,8 @@ pub mod icmp;
 pub mod ip6_tunnel;
 pub mod ip_proto;
 pub mod ip_tunnel;
+pub mod module;
 pub mod netns;
-pub mod rcu;
 pub mod skb;
 pub mod udp;
 pub mod udp_tunnel;

@@ -5,12 +5,17 @@
 //! C headers: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h),
 //! [`include/net/netns/generic.h`](srctree/include/net/netns/generic.h)
 
+mod sockets;
+
+pub(crate) use sockets::{Socket, Sockets};
+
+use crate::module::{Phase, Scope, Undo};
 use core::{
     cell::UnsafeCell,
     ffi::c_uint,
     marker::PhantomData,
     ptr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
 };
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 use net_bindings as extra;
@@ -44,6 +49,17 @@ impl Netns {
     }
 }
 
+/// A namespace to open sockets in. Its state need not be complete.
+#[derive(Clone, Copy)]
+pub struct Place<'a>(&'a Netns);
+
+impl<'a> From<&'a Netns> for Place<'a> {
+    #[inline]
+    fn from(netns: &'a Netns) -> Self {
+        Self(netns)
+    }
+}
+
 /// State that each network namespace has one of.
 pub trait PerNetns: Send + Sync + Sized + 'static {
     /// Where C notes under which number it keeps the state: a `static` of the implementer's.
@@ -52,27 +68,33 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// Makes the state of a namespace. Called for each that exists when the state is registered,
     /// and for each that is created later. May sleep.
     ///
-    /// The state is dropped, in process context, when the namespace goes away or the registration
-    /// is dropped: after all processes have left the namespace.
-    fn new(netns: &Netns) -> impl PinInit<Self, Error>;
+    /// The state is dropped, in process context, when the namespace goes away or the module goes:
+    /// after all processes have left the namespace.
+    // No `&Netns`: the namespace may not have the state of other types yet, or no longer.
+    fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
 }
 
 /// The number under which each namespace keeps its `T`.
 pub struct Slot<T> {
-    taken: AtomicBool,
+    /// One of the constants below.
+    state: AtomicU8,
     id: UnsafeCell<c_uint>,
     _state: PhantomData<fn() -> T>,
 }
+
+const FREE: u8 = 0;
+const TAKEN: u8 = 1;
+const READY: u8 = 2;
 
 // SAFETY: `id` is written by the one who took the slot, while registering, and otherwise only read.
 unsafe impl<T> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
-    /// A slot that nothing is registered in.
+    /// Returns a slot that nothing is registered in.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
-            taken: AtomicBool::new(false),
+            state: AtomicU8::new(FREE),
             id: UnsafeCell::new(0),
             _state: PhantomData,
         }
@@ -100,13 +122,32 @@ impl<T> SlotRef<T> {
     }
 }
 
-/// The registration of a [`PerNetns`] state. Dropping it drops the state in every namespace.
+/// Registers a [`PerNetns`] state and makes it in every namespace. Process context, may sleep.
+///
+/// The module's end drops the state in every namespace. Fails with `EBUSY` if it is registered
+/// already. If the state cannot be made in one namespace, it is dropped in all others, and the error
+/// is returned.
+pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registration<T>> {
+    // Before any other, so that the state's sockets have their table in each namespace when the state
+    // is made there.
+    let sockets = Sockets::SLOT.get();
+    match sockets.state.load(Ordering::Acquire) {
+        READY => {}
+        // Another call is registering them.
+        TAKEN => return Err(EBUSY),
+        _ => drop(scope.register(Registration::<Sockets>::new())?),
+    }
+    scope.register(Registration::new())
+}
+
+/// A [`PerNetns`] state that is registered.
 ///
 /// # Invariants
 ///
 /// `ops` is registered with C, for `T` and its slot, which we have taken.
+#[repr(transparent)]
 pub struct Registration<T: PerNetns> {
-    ops: Pin<KBox<Opaque<bindings::pernet_operations>>>,
+    ops: Opaque<bindings::pernet_operations>,
     _state: PhantomData<T>,
 }
 
@@ -115,58 +156,72 @@ unsafe impl<T: PerNetns> Send for Registration<T> {}
 // SAFETY: As above.
 unsafe impl<T: PerNetns> Sync for Registration<T> {}
 
+/// A slot that was taken, and is given back unless it becomes ready.
+struct Taken(&'static AtomicU8);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let _ = self
+            .0
+            .compare_exchange(TAKEN, FREE, Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
+
 impl<T: PerNetns> Registration<T> {
-    /// Registers the state and makes it in every namespace. May sleep.
-    ///
-    /// Fails with `EBUSY` if it is registered already. If the state cannot be made in one namespace,
-    /// it is dropped in all others, and the error is returned.
-    pub fn new() -> Result<Self> {
+    fn new() -> impl PinInit<Self, Error> {
         const {
             assert!(
                 align_of::<T>() <= align_of::<u64>(),
                 "C allocates the state with kmalloc's least alignment"
             )
         };
-        if T::SLOT.get().taken.swap(true, Ordering::Acquire) {
-            return Err(EBUSY);
-        }
-        Self::register().inspect_err(|_| T::SLOT.get().taken.store(false, Ordering::Release))
+        let init = move |this: *mut Self| {
+            let slot = T::SLOT.get();
+            slot.state
+                .compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
+                .map_err(|_| EBUSY)?;
+            let taken = Taken(&slot.state);
+            // SAFETY: `this` is to be initialized.
+            let ops = unsafe { Opaque::cast_into(&raw const (*this).ops) };
+            // SAFETY: As above. The operations stay where they are until `undo` has unregistered
+            // them, and so does the slot, being static. The callbacks are for the `T` whose size is
+            // given. The other field has no size.
+            unsafe {
+                ops.write(bindings::pernet_operations {
+                    init: Some(init::<T>),
+                    exit: Some(exit::<T>),
+                    id: slot.id.get(),
+                    size: size_of::<T>(),
+                    ..Default::default()
+                });
+                to_result(extra::register_pernet_device(ops))?;
+            }
+            slot.state.store(READY, Ordering::Release);
+            drop(taken);
+            Ok(())
+        };
+        // SAFETY: The closure initializes all that has a size, or fails and leaves nothing to be
+        // dropped.
+        unsafe { pin_init::pin_init_from_closure(init) }
     }
 
-    fn register() -> Result<Self> {
-        let ops = Opaque::new(bindings::pernet_operations {
-            init: Some(init::<T>),
-            exit: Some(exit::<T>),
-            id: T::SLOT.get().id.get(),
-            size: size_of::<T>(),
-            ..Default::default()
-        });
-        let ops = KBox::pin(ops, GFP_KERNEL)?;
-        // SAFETY: The operations stay where they are until `Drop` has unregistered them, and so
-        // does the slot, being static. The callbacks are for the `T` whose size is given.
-        to_result(unsafe { extra::register_pernet_device(ops.get()) })?;
-        // INVARIANT: Just registered.
-        Ok(Self {
-            ops,
-            _state: PhantomData,
-        })
-    }
-
-    /// The state of a namespace. Any context.
+    /// Returns the state of a namespace. Any context.
     #[inline]
     pub fn get<'a>(&'a self, netns: &'a Netns) -> &'a T {
-        // SAFETY: By the type invariant `T` is registered. Its state was made by `init` before the
-        // namespace could be seen, and lives until the namespace's end, which comes after the last
-        // reference to it, or until `self` is dropped.
+        // SAFETY: By the type invariant `T` is registered, until none of the module's hooks runs.
+        // Its state was made by `init` before the namespace could be seen as a whole, which a `Netns`
+        // says that it is, and lives until the namespace's end, which comes after the last reference.
         unsafe { &*state::<T>(netns.as_raw()) }
     }
 }
 
-impl<T: PerNetns> Drop for Registration<T> {
-    fn drop(&mut self) {
+impl<T: PerNetns> Undo for Registration<T> {
+    const PHASE: Phase = Phase::State;
+
+    fn undo(&self) {
         // SAFETY: By the type invariant the operations are registered.
         unsafe { extra::unregister_pernet_device(self.ops.get()) };
-        T::SLOT.get().taken.store(false, Ordering::Release);
+        T::SLOT.get().state.store(FREE, Ordering::Release);
     }
 }
 
@@ -191,7 +246,7 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
     // SAFETY: C passes a valid namespace, and has registered `T`'s operations with this callback.
     let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
     // SAFETY: C has allocated the slot, nobody else has it yet, and it does not move.
-    match unsafe { T::new(netns).__init(slot) } {
+    match unsafe { T::new(Place(netns)).__init(slot) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
@@ -202,6 +257,6 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
 /// To be called by C alone, once for each namespace that `init` succeeded for.
 unsafe extern "C" fn exit<T: PerNetns>(net: *mut bindings::net) {
     // SAFETY: `init` made the state, and nobody can reach it any more: the namespace is at its end,
-    // or the registration, which `get` borrows from, is being dropped.
+    // or the module, whose hooks alone have a `Netns` to get it by.
     unsafe { ptr::drop_in_place(state::<T>(net)) };
 }

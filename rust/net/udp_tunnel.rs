@@ -6,13 +6,13 @@
 
 use crate::{
     gro::{self, GroTunnel},
-    rcu::Quiescence,
+    netns::{Place, Socket},
     skb::Inner,
     udp::PortNumber,
-    DropReason, Netns, SkBuff,
+    DropReason, SkBuff,
 };
 use core::{ffi::c_void, mem::ManuallyDrop, ptr, ptr::NonNull};
-use kernel::{bindings, error::to_result, prelude::*, sync::Arc};
+use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
 /// The two address families of UDP, with a local and a peer address; all zero means "any".
@@ -57,29 +57,22 @@ pub struct Binding {
 
 /// A kernel UDP socket that is bound, and not yet a tunnel's. Dropping it closes it.
 ///
-/// Like all sockets of the kernel's own it does not keep its network namespace: it must be dropped
-/// before that ends. What is kept in a [`PerNetns`](crate::netns::PerNetns) state is.
-///
-/// # Invariants
-///
-/// `sock` is a UDP socket of the kernel's own that nobody else closes.
+/// Like all sockets of the kernel's own it does not keep its network namespace: it is closed when that
+/// ends, if it is still there, and what is asked about it then is answered by "any".
 pub struct UdpSocket {
-    sock: NonNull<bindings::sock>,
+    socket: Socket,
+    /// Whether it is of IPv6; if not, of IPv4.
+    is_ipv6: bool,
 }
 
-// SAFETY: Sockets may be used and closed from any thread.
-unsafe impl Send for UdpSocket {}
-// SAFETY: What can be done through a shared reference only reads fields: words that do not change but
-// where the administrator destroys the socket (`ss -K`), and then each of them is an old or a new one.
-unsafe impl Sync for UdpSocket {}
-
 impl UdpSocket {
-    /// Opens and binds a socket. May sleep.
+    /// Opens and binds a socket in a namespace. May sleep.
     ///
     /// Errors are those of `bind(2)` and `connect(2)`: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` for a
     /// privileged port, `EINVAL` and `ENODEV` for a bad interface; `EPFNOSUPPORT` or `EAFNOSUPPORT`
-    /// where the kernel has no IPv6.
-    pub fn open(netns: &Netns, binding: &Binding) -> Result<Self> {
+    /// where the kernel has no IPv6. `EINVAL` also where the module has no state by network namespace
+    /// ([`netns::register`](crate::netns::register)).
+    pub fn open<'a>(place: impl Into<Place<'a>>, binding: &Binding) -> Result<Self> {
         let mut config = extra::udp_port_cfg {
             local_udp_port: binding.local_port.to_be(),
             peer_udp_port: binding.peer_port.to_be(),
@@ -99,66 +92,68 @@ impl UdpSocket {
                 config.__bindgen_anon_2.peer_ip6 = in6_addr(peer);
             }
         }
-        let mut socket = ptr::null_mut();
-        // SAFETY: The namespace is valid, and both other pointers are for the duration of the call.
-        to_result(unsafe { extra::udp_sock_create(netns.as_raw(), &mut config, &mut socket) })?;
-        // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
-        let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
-        // Connecting or sending errors must not wait for memory in softirq context.
-        // SAFETY: The socket is ours alone.
-        unsafe { extra::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
-        // INVARIANT: The socket was made by us.
-        Ok(Self { sock })
+        let open = |net| {
+            let mut socket = ptr::null_mut();
+            // SAFETY: The namespace is valid, and both other pointers are for the duration of the
+            // call.
+            to_result(unsafe { extra::udp_sock_create(net, &mut config, &mut socket) })?;
+            // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
+            let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
+            // Connecting or sending errors must not wait for memory in softirq context.
+            // SAFETY: The socket is ours alone.
+            unsafe { extra::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
+            Ok(sock)
+        };
+        Ok(Self {
+            // SAFETY: `open` makes a socket of the kernel's own in that namespace, for us alone.
+            socket: unsafe { Socket::open(place.into(), open) }?,
+            is_ipv6: binding.addresses.is_ipv6(),
+        })
     }
 
-    /// What the socket is bound to now: connecting may have chosen the local address.
+    /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
+    /// one. May sleep.
     ///
     /// The local port is not told, since a tunnel is known by the one that it asked for.
     pub fn addresses(&self) -> Addresses {
-        let sock = self.sock.as_ptr();
-        if !self.is_ipv6() {
-            // SAFETY: By the type invariant the socket is valid, here and below.
-            let (local, peer) = unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) };
+        // Words that do not change, unless the administrator destroys the socket (`ss -K`), and then
+        // each of them is an old or a new one.
+        if self.is_ipv6 {
+            // SAFETY: The socket is open; one of IPv6 has these fields. All variants of the union are
+            // plain bytes.
+            let found = self.socket.with(|sock| unsafe {
+                (
+                    (*extra::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
+                    (*extra::sk_v6_daddr(sock)).in6_u.u6_addr8,
+                )
+            });
+            let (local, peer) = found.unwrap_or_default();
+            Addresses::V6 { local, peer }
+        } else {
+            // SAFETY: The socket is open.
+            let found = self
+                .socket
+                .with(|sock| unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) });
+            let (local, peer) = found.unwrap_or_default();
             Addresses::V4 {
                 local: local.to_ne_bytes(),
                 peer: peer.to_ne_bytes(),
             }
-        } else {
-            // SAFETY: See above; a UDP socket of IPv6 has these fields. All
-            // variants of the union are plain bytes.
-            unsafe {
-                Addresses::V6 {
-                    local: (*extra::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
-                    peer: (*extra::sk_v6_daddr(sock)).in6_u.u6_addr8,
-                }
-            }
         }
     }
 
-    /// The peer's port that the socket is connected to, or "any".
+    /// Returns the peer's port that the socket is connected to, or "any". May sleep.
     pub fn peer_port(&self) -> PortNumber {
-        // SAFETY: By the type invariant the socket is valid.
-        PortNumber::from_be(unsafe { extra::sk_dport(self.sock.as_ptr()) })
+        // SAFETY: The socket is open.
+        let port = self.socket.with(|sock| unsafe { extra::sk_dport(sock) });
+        PortNumber::from_be(port.unwrap_or_default())
     }
 
-    /// Whether it is of IPv6; if not, of IPv4.
-    fn is_ipv6(&self) -> bool {
-        // SAFETY: By the type invariant the socket is valid.
-        u32::from(unsafe { extra::sk_family(self.sock.as_ptr()) }) == bindings::AF_INET6
-    }
-
-    /// The index of the device that the socket is bound to, or 0.
+    /// Returns the index of the device that the socket is bound to, or 0. May sleep.
     pub fn ifindex(&self) -> i32 {
-        // SAFETY: By the type invariant the socket is valid.
-        unsafe { extra::sk_bound_dev_if(self.sock.as_ptr()) }
-    }
-}
-
-impl Drop for UdpSocket {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant the socket is ours to close. C itself waits for RCU readers
-        // that have found it before it frees it.
-        unsafe { extra::udp_tunnel_sock_release(self.sock.as_ptr()) };
+        // SAFETY: The socket is open.
+        let index = self.socket.with(|sock| unsafe { extra::sk_bound_dev_if(sock) });
+        index.unwrap_or_default()
     }
 }
 
@@ -203,14 +198,11 @@ pub trait EncapReceive: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `socket`'s user data is `data`, which was made by `KBox::into_raw` and is freed by nobody but the
-/// RCU callback that `Drop` queues.
+/// `socket`'s user data is `data` as long as it is open. `data` was made by `KBox::leak` and is freed by
+/// nobody but the RCU callback that `Drop` queues.
 pub struct UdpTunnelSocket<T: EncapReceive> {
-    // Closed first, by `Drop`.
-    socket: ManuallyDrop<UdpSocket>,
+    socket: UdpSocket,
     data: NonNull<TunnelData<T>>,
-    // Dropped last: the callback that frees `data` is this module's code.
-    _quiescence: Arc<Quiescence>,
 }
 
 // SAFETY: A `T` may be sent and shared, and so may the socket.
@@ -229,18 +221,18 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// Makes `socket` the tunnel's: from now on `tunnel` decides about what it receives. May sleep.
     ///
     /// Multicast loop is turned off, and checksums that a device verified are kept for the inner
-    /// packet. Fails with `ENOMEM`; the socket is closed then.
-    pub fn new(socket: UdpSocket, tunnel: T, quiescence: Arc<Quiescence>) -> Result<Self> {
-        Self::set_up(socket, tunnel, quiescence, |_| {})
+    /// packet. Fails with `ENOMEM`, or `ENODEV` if the namespace has ended; the socket is closed then.
+    pub fn new(socket: UdpSocket, tunnel: T) -> Result<Self> {
+        Self::set_up(socket, tunnel, |_| {})
     }
 
     /// As [`Self::new`], for a tunnel whose packets are merged by GRO.
-    pub fn new_with_gro(socket: UdpSocket, tunnel: T, quiescence: Arc<Quiescence>) -> Result<Self>
+    pub fn new_with_gro(socket: UdpSocket, tunnel: T) -> Result<Self>
     where
         T: GroTunnel,
     {
-        let ipv6 = socket.is_ipv6();
-        Self::set_up(socket, tunnel, quiescence, |config| {
+        let ipv6 = socket.is_ipv6;
+        Self::set_up(socket, tunnel, |config| {
             // One hook for both IP versions: UDP keeps the hooks in a table of a few places, and calls
             // the only one that there is without a look at the socket.
             config.gro_receive = Some(gro_receive::<T>);
@@ -255,7 +247,6 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     fn set_up(
         socket: UdpSocket,
         tunnel: T,
-        quiescence: Arc<Quiescence>,
         configure: impl FnOnce(&mut extra::udp_tunnel_sock_cfg),
     ) -> Result<Self> {
         let data = KBox::new(
@@ -271,7 +262,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             // Any value but 0 says that there is a hook.
             encap_type: 1,
             // What a packet came by is known here, once for all.
-            encap_rcv: Some(if socket.is_ipv6() {
+            encap_rcv: Some(if socket.is_ipv6 {
                 encap_rcv::<T, true>
             } else {
                 encap_rcv::<T, false>
@@ -280,17 +271,19 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             ..Default::default()
         };
         configure(&mut config);
-        let sock = socket.sock.as_ptr();
-        // SAFETY: The socket is ours and open, its namespace is there, and the configuration is valid
+        // SAFETY: The socket is open and ours, its namespace is there, and the configuration is valid
         // during the call. The user data lives until no RCU reader can find it, and the hooks are all
         // for a `TunnelData<T>`.
-        unsafe { extra::setup_udp_tunnel_sock(extra::sock_net(sock), sock, &mut config) };
+        let done = socket.socket.with(|sock| unsafe {
+            extra::setup_udp_tunnel_sock(extra::sock_net(sock), sock, &mut config);
+        });
+        if done.is_none() {
+            // SAFETY: It came out of a `KBox`, and no socket was given it.
+            drop(unsafe { KBox::from_raw(data.as_ptr()) });
+            return Err(ENODEV);
+        }
         // INVARIANT: The user data was just set.
-        Ok(Self {
-            socket: ManuallyDrop::new(socket),
-            data,
-            _quiescence: quiescence,
-        })
+        Ok(Self { socket, data })
     }
 
     /// The tunnel.
@@ -309,13 +302,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
 
 impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
     fn drop(&mut self) {
-        // A packet may refer to the socket for as long as it likes: early demux has found the socket,
-        // and the packet waits for netfilter's queue. When it goes on, the module may be gone.
-        // SAFETY: The socket is ours and open. UDP reads the hook once and copes with none; a call
-        // that has begun ends before the grace period that `call_rcu` starts below.
-        unsafe { extra::udp_sk_clear_encap_rcv(self.socket.sock.as_ptr()) };
-        // SAFETY: It is not used after this.
-        unsafe { ManuallyDrop::drop(&mut self.socket) };
+        self.socket.socket.close();
         // The socket has no user data any more, but whoever read it before goes on using it until
         // the end of its RCU read side.
         // SAFETY: By the type invariant the data is freed by this callback alone, and this is the
@@ -488,6 +475,7 @@ mod tests {
     use crate::{
         gro::{NoMerge, Packet},
         ip_proto::InnerProtocol,
+        Netns,
     };
 
     extern "C" {
@@ -512,7 +500,7 @@ mod tests {
 
     fn open() -> Result<UdpSocket> {
         // SAFETY: The initial namespace is there for good.
-        let netns = unsafe { Netns::from_raw((&raw const init_net).cast()) };
+        let netns: &Netns = unsafe { Netns::from_raw((&raw const init_net).cast()) };
         let any = [0; 4];
         UdpSocket::open(
             netns,
@@ -530,19 +518,17 @@ mod tests {
 
     #[test]
     fn hook_is_told_from_those_of_other_sockets() -> Result {
-        let quiescence = Quiescence::new()?;
-        let with_gro = UdpTunnelSocket::new_with_gro(open()?, Tunnel::<4>, quiescence.clone())?;
-        let without = UdpTunnelSocket::new(open()?, Tunnel::<4>, quiescence)?;
-        let (with_gro, without) = (
-            with_gro.socket().sock.as_ptr(),
-            without.socket().sock.as_ptr(),
-        );
-        // SAFETY: Both sockets are open.
-        unsafe {
-            assert!(has_hook::<Tunnel<4>>(with_gro));
-            assert!(!has_hook::<Tunnel<41>>(with_gro));
-            assert!(!has_hook::<Tunnel<4>>(without));
-        }
+        let with_gro = UdpTunnelSocket::new_with_gro(open()?, Tunnel::<4>)?;
+        let without = UdpTunnelSocket::new(open()?, Tunnel::<4>)?;
+        // SAFETY: The sockets are open.
+        let found = unsafe {
+            (
+                with_gro.socket.socket.with(|sock| has_hook::<Tunnel<4>>(sock)),
+                with_gro.socket.socket.with(|sock| has_hook::<Tunnel<41>>(sock)),
+                without.socket.socket.with(|sock| has_hook::<Tunnel<4>>(sock)),
+            )
+        };
+        assert_eq!(found, (Some(true), Some(false), Some(false)));
         Ok(())
     }
 }

@@ -9,12 +9,12 @@ use crate::{
     port::{Port, Ports, Settings},
     receive::Encapsulation,
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::prelude::*;
 use net::{
     genetlink::{Attr, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Message, Request},
     ip_proto::InnerProtocol,
+    module::Scope,
     netns,
-    rcu::Quiescence,
     skb::RemoteChecksum,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, UdpSocket},
@@ -56,17 +56,14 @@ const AF_INET6: u8 = 10;
 
 /// The family, with the ports of all namespaces.
 pub(crate) struct Fou {
-    ports: netns::Registration<Ports>,
-    // Dropped after the ports: what they left to RCU has been done then.
-    quiescence: Arc<Quiescence>,
+    ports: &'static netns::Registration<Ports>,
 }
 
 impl Fou {
     /// Makes the port table of each namespace. May sleep.
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
         Ok(Self {
-            ports: netns::Registration::new()?,
-            quiescence: Quiescence::new()?,
+            ports: netns::register(scope)?,
         })
     }
 }
@@ -231,7 +228,7 @@ impl Do<Fou> for Add {
         };
         fou.ports
             .get(netns)
-            .add(&binding, socket, settings, fou.quiescence.clone())
+            .add(&binding, socket, settings)
             .map_err(|error| match error {
                 EALREADY => request.refuse(error, c"there is such a port already", None),
                 _ => error,

@@ -8,15 +8,13 @@ use kernel::{
     new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNode},
-    sync::{Arc, Mutex},
+    sync::Mutex,
 };
 use net::{
-    netns::{PerNetns, Slot, SlotRef},
-    rcu::Quiescence,
+    netns::{PerNetns, Place, Slot, SlotRef},
     skb::RemoteChecksum,
     udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
-    Netns,
 };
 
 /// A UDP port that tunnels are received on.
@@ -45,19 +43,17 @@ enum Socket {
 }
 
 impl Socket {
-    fn new(socket: UdpSocket, settings: Settings, quiescence: Arc<Quiescence>) -> Result<Self> {
+    fn new(socket: UdpSocket, settings: Settings) -> Result<Self> {
         Ok(match settings.encapsulation {
             Encapsulation::Direct(protocol) => Self::Fou(UdpTunnelSocket::new_with_gro(
                 socket,
                 FouDecapsulator { protocol },
-                quiescence,
             )?),
             Encapsulation::Gue => Self::Gue(UdpTunnelSocket::new_with_gro(
                 socket,
                 GueDecapsulator {
                     remote_checksum: settings.remote_checksum,
                 },
-                quiescence,
             )?),
         })
     }
@@ -132,7 +128,7 @@ static SLOT: Slot<Ports> = Slot::new();
 impl PerNetns for Ports {
     const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
 
-    fn new(_netns: &Netns) -> impl PinInit<Self, Error> {
+    fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             list <- new_mutex!(
                 List { ports: RBTree::new(), serials: RBTree::new(), last_serial: 0 },
@@ -152,9 +148,8 @@ impl Ports {
         binding: &Binding,
         socket: UdpSocket,
         settings: Settings,
-        quiescence: Arc<Quiescence>,
     ) -> Result {
-        let socket = Socket::new(socket, settings, quiescence)?;
+        let socket = Socket::new(socket, settings)?;
         let mut list = self.list.lock();
         if list.find(binding).is_some() {
             return Err(EALREADY);

@@ -15,9 +15,9 @@ mod receive;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{bpf, drop_reason, genetlink, ip_tunnel};
+use net::{bpf, drop_reason, genetlink, ip_tunnel, module::Scope};
 
-module! {
+net::module! {
     type: Rfou,
     name: "rfou",
     authors: ["The rfou developers"],
@@ -27,19 +27,14 @@ module! {
     alias: ["net-pf-16-proto-16-family-fou"],
 }
 
-/// All that is registered while the module is loaded. Fields are dropped, that is unregistered, from
-/// first to last: no new packet is encapsulated, then no new port is made, then ports are closed, and
-/// nothing is dropped any more that needs a reason.
+/// The module; the scope has what it registers.
 struct Rfou {
-    _fou: ip_tunnel::Registration<transmit::Fou>,
-    _gue: ip_tunnel::Registration<transmit::Gue>,
-    _family: Pin<KBox<genetlink::Registration<netlink::Fou>>>,
     _reasons: drop_reason::Registration,
 }
 
-impl kernel::Module for Rfou {
-    fn init(module: &'static ThisModule) -> Result<Self> {
-        Self::register(module).inspect_err(|error| {
+impl net::module::Module for Rfou {
+    fn init(scope: &'static Scope) -> Result<Self> {
+        Self::register(scope).inspect_err(|error| {
             if *error == EEXIST && cfg!(CONFIG_NET_FOU = "y") {
                 pr_err!(
                     "this kernel has fou built in: it must be one with CONFIG_NET_FOU=m, or n\n"
@@ -52,23 +47,14 @@ impl kernel::Module for Rfou {
 }
 
 impl Rfou {
-    fn register(module: &'static ThisModule) -> Result<Self> {
+    fn register(scope: &'static Scope) -> Result<Self> {
         let reasons = drop_reason::Registration::new(&reason::SUBSYSTEM);
-        let fou = ip_tunnel::Registration::new()?;
-        let gue = ip_tunnel::Registration::new()?;
+        ip_tunnel::register::<transmit::Fou>(scope)?;
+        ip_tunnel::register::<transmit::Gue>(scope)?;
         bpf::register_encap_kfuncs()?;
-        // Last: if another fails, nobody may have begun to use it. Nothing waits for a dump of the ports
-        // where a module is not loaded after all.
-        let family = KBox::pin_init(
-            genetlink::Registration::new(netlink::Fou::new()?, module),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            _fou: fou,
-            _gue: gue,
-            _family: family,
-            _reasons: reasons,
-        })
+        // Last: if another fails, nobody may have begun to use it.
+        genetlink::register(scope, netlink::Fou::new(scope)?)?;
+        Ok(Self { _reasons: reasons })
     }
 }
 

@@ -13,9 +13,9 @@
 mod transmit;
 
 use kernel::prelude::*;
-use net::ip6_tunnel;
+use net::{ip6_tunnel, module::Scope};
 
-module! {
+net::module! {
     type: Rfou6,
     name: "rfou6",
     authors: ["The rfou developers"],
@@ -23,14 +23,11 @@ module! {
     license: "GPL v2",
 }
 
-struct Rfou6 {
-    _fou: ip6_tunnel::Registration<transmit::Fou>,
-    _gue: ip6_tunnel::Registration<transmit::Gue>,
-}
+struct Rfou6;
 
-impl kernel::Module for Rfou6 {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Self::register().inspect_err(|error| {
+impl net::module::Module for Rfou6 {
+    fn init(scope: &'static Scope) -> Result<Self> {
+        Self::register(scope).inspect_err(|error| {
             if *error == EEXIST {
                 pr_err!(
                     "another module does FOU over IPv6 already: unload it first (rmmod fou6)\n"
@@ -41,10 +38,9 @@ impl kernel::Module for Rfou6 {
 }
 
 impl Rfou6 {
-    fn register() -> Result<Self> {
-        Ok(Self {
-            _fou: ip6_tunnel::Registration::new()?,
-            _gue: ip6_tunnel::Registration::new()?,
-        })
+    fn register(scope: &'static Scope) -> Result<Self> {
+        ip6_tunnel::register::<transmit::Fou>(scope)?;
+        ip6_tunnel::register::<transmit::Gue>(scope)?;
+        Ok(Self)
     }
 }

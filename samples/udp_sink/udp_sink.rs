@@ -9,14 +9,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use net::{
-    netns::{self, PerNetns, Slot, SlotRef},
-    rcu::Quiescence,
+    module::Scope,
+    netns::{self, PerNetns, Place, Slot, SlotRef},
     udp::{self, PortNumber},
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
-    DropReason, Netns, SkBuff,
+    DropReason, SkBuff,
 };
 
-module! {
+net::module! {
     type: UdpSink,
     name: "udp_sink",
     authors: ["The rfou developers"],
@@ -59,14 +59,14 @@ static SLOT: Slot<Here> = Slot::new();
 impl PerNetns for Here {
     const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
 
-    fn new(netns: &Netns) -> impl PinInit<Self, Error> {
+    fn new(place: Place<'_>) -> impl PinInit<Self, Error> {
         try_init!(Self {
-            socket: open(netns)?
+            socket: open(place)?
         })
     }
 }
 
-fn open(netns: &Netns) -> Result<UdpTunnelSocket<Sink>> {
+fn open(place: Place<'_>) -> Result<UdpTunnelSocket<Sink>> {
     let binding = Binding {
         addresses: Addresses::V4 {
             local: [0; 4],
@@ -76,8 +76,8 @@ fn open(netns: &Netns) -> Result<UdpTunnelSocket<Sink>> {
         peer_port: PortNumber::ANY,
         ifindex: 0,
     };
-    let socket = UdpSocket::open(netns, &binding)?;
-    UdpTunnelSocket::new(socket, Sink::default(), Quiescence::new()?)
+    let socket = UdpSocket::open(place, &binding)?;
+    UdpTunnelSocket::new(socket, Sink::default())
 }
 
 impl Drop for Here {
@@ -87,15 +87,12 @@ impl Drop for Here {
     }
 }
 
-/// The sinks of all namespaces.
-struct UdpSink {
-    _sinks: netns::Registration<Here>,
-}
+/// The sinks of all namespaces, which the module's scope has.
+struct UdpSink;
 
-impl kernel::Module for UdpSink {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _sinks: netns::Registration::new()?,
-        })
+impl net::module::Module for UdpSink {
+    fn init(scope: &'static Scope) -> Result<Self> {
+        netns::register::<Here>(scope)?;
+        Ok(Self)
     }
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP sockets of a module's own, which are closed when their network namespace ends.
+//!
+//! Sockets of the kernel's own do not keep their namespace alive, or no namespace with one would ever
+//! end. C's users close theirs in time; here a table of the namespace does, whatever its users do
+//! with the handles.
+
+use super::{PerNetns, Place, Slot, SlotRef, READY};
+use core::{ptr::NonNull, sync::atomic::Ordering};
+use kernel::{
+    bindings, new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::{Arc, Mutex},
+};
+use net_bindings as extra;
+
+/// The sockets of one network namespace.
+pub(crate) struct Sockets {
+    table: Arc<Table>,
+}
+
+static SLOT: Slot<Sockets> = Slot::new();
+
+impl PerNetns for Sockets {
+    const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
+
+    fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
+        try_init!(Self {
+            table: Arc::pin_init(
+                pin_init!(Table {
+                    open <- new_mutex!(Open { sockets: RBTree::new(), last: 0, ended: false }),
+                }),
+                GFP_KERNEL,
+            )?,
+        }? Error)
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        // One that was forgotten, or is kept by a state that ends later.
+        let mut open = self.table.open.lock();
+        open.ended = true;
+        while let Some(socket) = open.pop() {
+            // SAFETY: It is an open socket, which was just taken out of the table.
+            unsafe { close(socket) };
+        }
+    }
+}
+
+#[pin_data]
+struct Table {
+    #[pin]
+    open: Mutex<Open>,
+}
+
+struct Open {
+    sockets: RBTree<u64, Raw>,
+    /// The last number that was given to one.
+    last: u64,
+    /// The namespace has ended.
+    ended: bool,
+}
+
+impl Open {
+    fn pop(&mut self) -> Option<Raw> {
+        let number = *self.sockets.cursor_front()?.current().0;
+        self.sockets.remove(&number)
+    }
+}
+
+/// A UDP socket of the kernel's own, which is open.
+#[derive(Clone, Copy)]
+struct Raw(NonNull<bindings::sock>);
+
+// SAFETY: Sockets may be used and closed from any thread.
+unsafe impl Send for Raw {}
+
+/// Closes a socket.
+///
+/// # Safety
+///
+/// The socket must be open, and nobody else's to close.
+unsafe fn close(Raw(sock): Raw) {
+    // SAFETY: Promised by the caller. C itself waits for RCU readers that have found the socket before
+    // it frees it.
+    unsafe {
+        // A packet may refer to the socket for as long as it likes: early demux has found the socket,
+        // and the packet waits in netfilter's queue. When it goes on, the module may be gone. UDP
+        // reads the hook once and copes with none; a call that has begun ends before the grace period
+        // that the module waits for.
+        extra::udp_sk_clear_encap_rcv(sock.as_ptr());
+        extra::udp_tunnel_sock_release(sock.as_ptr());
+    }
+}
+
+/// A handle of a socket. Dropping it closes the socket, if its namespace has not ended.
+pub(crate) struct Socket {
+    table: Arc<Table>,
+    number: u64,
+}
+
+impl Socket {
+    /// Has a socket opened in a namespace. May sleep. Fails with `EINVAL` where no state is
+    /// [registered](super::register), with `ENOMEM`, and with the errors of `open`.
+    ///
+    /// # Safety
+    ///
+    /// `open` must return a UDP socket of the kernel's own in the namespace that it is given, which
+    /// nobody else closes.
+    pub(crate) unsafe fn open(
+        place: Place<'_>,
+        open: impl FnOnce(*mut bindings::net) -> Result<NonNull<bindings::sock>>,
+    ) -> Result<Self> {
+        if SLOT.state.load(Ordering::Acquire) != READY {
+            return Err(EINVAL);
+        }
+        // SAFETY: The sockets are registered before any other state, and unregistered after it. So a
+        // namespace has them when it can be seen, or has another state made.
+        let sockets = unsafe { &*super::state::<Sockets>(place.0.as_raw()) };
+        let table = sockets.table.clone();
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let socket = Raw(open(place.0.as_raw())?);
+        let mut list = table.open.lock();
+        let number = list.last.wrapping_add(1);
+        if list.ended {
+            // SAFETY: It was just opened, and is nobody else's.
+            unsafe { close(socket) };
+            return Err(ENODEV);
+        }
+        list.last = number;
+        list.sockets.insert(node.into_node(number, socket));
+        drop(list);
+        Ok(Self { table, number })
+    }
+
+    /// Calls a function with the socket, which is open meanwhile; `None` if its namespace has ended.
+    /// May sleep.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(*mut bindings::sock) -> R) -> Option<R> {
+        let list = self.table.open.lock();
+        let Raw(sock) = list.sockets.get(&self.number)?;
+        Some(work(sock.as_ptr()))
+    }
+
+    /// Closes the socket, if it is open still. May sleep.
+    pub(crate) fn close(&self) {
+        // Within the lock: when this returns, the socket is closed, whoever does it.
+        let mut list = self.table.open.lock();
+        if let Some(socket) = list.sockets.remove(&self.number) {
+            // SAFETY: It is an open socket, which was just taken out of the table.
+            unsafe { close(socket) };
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
