@@ -62,11 +62,7 @@ impl ChecksumPlace {
     /// Looks behind IPv4, IPv6, and one GRE header in front of them, but not into fragments, IPv6
     /// extension headers and further tunnels. `packet` may end behind the checksum.
     #[inline]
-    pub(crate) fn is_first_transport_headers(
-        self,
-        protocol: InnerProtocol,
-        packet: &[u8],
-    ) -> bool {
+    pub(crate) fn is_first_transport_headers(self, protocol: InnerProtocol, packet: &[u8]) -> bool {
         match protocol.number() {
             number @ (IPV4 | IPV6) => self.is_behind_ip(number, packet, 0),
             GRE => self.is_behind_gre(packet),
@@ -192,7 +188,11 @@ mod tests {
         (IPV6, &[IPV6_FRAGMENT], None),
         (IPV6, &[IPV4_TCP], None),
         (GRE, &[b"\0\0\x08\0", IPV4_TCP], Some((24, 40))),
-        (GRE, &[b"\xb0\0\x86\xdd", &[0; 12], IPV6_UDP], Some((56, 62))),
+        (
+            GRE,
+            &[b"\xb0\0\x86\xdd", &[0; 12], IPV6_UDP],
+            Some((56, 62)),
+        ),
         (
             GRE,
             &[b"\x20\0\x65\x58", &[0; 16], b"\x08\0", IPV4_TCP],

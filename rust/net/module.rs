@@ -10,6 +10,7 @@
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
+use crate::rcu;
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -146,9 +147,11 @@ impl Scope {
             fsleep(Delta::from_millis(10));
         }
         self.states.undo_all(&mut undone);
-        // Callbacks that hooks and states have left to RCU are the module's code.
-        kernel::sync::rcu::rcu_barrier();
+        // Callbacks that hooks and states have left to RCU are the module's code, and those that freeing
+        // leaves are.
+        rcu::wait_for_callbacks();
         undone.free_all();
+        rcu::wait_for_callbacks();
     }
 }
 

@@ -34,6 +34,7 @@ pub mod ip_proto;
 pub mod ip_tunnel;
 pub mod module;
 pub mod netns;
+mod rcu;
 pub mod skb;
 pub mod udp;
 pub mod udp_tunnel;

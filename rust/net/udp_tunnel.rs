@@ -7,6 +7,7 @@
 use crate::{
     gro::{self, GroTunnel},
     netns::{Place, Socket},
+    rcu::RcuBox,
     skb::Inner,
     udp::PortNumber,
     DropReason, SkBuff,
@@ -152,7 +153,9 @@ impl UdpSocket {
     /// Returns the index of the device that the socket is bound to, or 0. May sleep.
     pub fn ifindex(&self) -> i32 {
         // SAFETY: The socket is open.
-        let index = self.socket.with(|sock| unsafe { extra::sk_bound_dev_if(sock) });
+        let index = self
+            .socket
+            .with(|sock| unsafe { extra::sk_bound_dev_if(sock) });
         index.unwrap_or_default()
     }
 }
@@ -198,24 +201,17 @@ pub trait EncapReceive: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `socket`'s user data is `data` as long as it is open. `data` was made by `KBox::leak` and is freed by
-/// nobody but the RCU callback that `Drop` queues.
+/// `socket`'s user data is `tunnel` as long as it is open. Nobody but `Drop` drops `tunnel`, after a
+/// grace period.
 pub struct UdpTunnelSocket<T: EncapReceive> {
     socket: UdpSocket,
-    data: NonNull<TunnelData<T>>,
+    tunnel: NonNull<RcuBox<T>>,
 }
 
 // SAFETY: A `T` may be sent and shared, and so may the socket.
 unsafe impl<T: EncapReceive> Send for UdpTunnelSocket<T> {}
 // SAFETY: As above.
 unsafe impl<T: EncapReceive> Sync for UdpTunnelSocket<T> {}
-
-/// What a socket's user data points to. Readers find it under RCU.
-#[repr(C)]
-struct TunnelData<T> {
-    rcu: bindings::callback_head,
-    tunnel: T,
-}
 
 impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// Makes `socket` the tunnel's: from now on `tunnel` decides about what it receives. May sleep.
@@ -249,16 +245,9 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         tunnel: T,
         configure: impl FnOnce(&mut extra::udp_tunnel_sock_cfg),
     ) -> Result<Self> {
-        let data = KBox::new(
-            TunnelData {
-                rcu: Default::default(),
-                tunnel,
-            },
-            GFP_KERNEL,
-        )?;
-        let data = NonNull::from(KBox::leak(data));
+        let tunnel = RcuBox::new(tunnel)?;
         let mut config = extra::udp_tunnel_sock_cfg {
-            sk_user_data: data.as_ptr().cast::<c_void>(),
+            sk_user_data: tunnel.as_ptr().cast::<c_void>(),
             // Any value but 0 says that there is a hook.
             encap_type: 1,
             // What a packet came by is known here, once for all.
@@ -273,24 +262,24 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         configure(&mut config);
         // SAFETY: The socket is open and ours, its namespace is there, and the configuration is valid
         // during the call. The user data lives until no RCU reader can find it, and the hooks are all
-        // for a `TunnelData<T>`.
+        // for an `RcuBox<T>`.
         let done = socket.socket.with(|sock| unsafe {
             extra::setup_udp_tunnel_sock(extra::sock_net(sock), sock, &mut config);
         });
         if done.is_none() {
-            // SAFETY: It came out of a `KBox`, and no socket was given it.
-            drop(unsafe { KBox::from_raw(data.as_ptr()) });
+            // SAFETY: No socket was given it.
+            unsafe { RcuBox::drop_now(tunnel) };
             return Err(ENODEV);
         }
         // INVARIANT: The user data was just set.
-        Ok(Self { socket, data })
+        Ok(Self { socket, tunnel })
     }
 
     /// The tunnel.
     #[inline]
     pub fn tunnel(&self) -> &T {
         // SAFETY: By the type invariant the data lives at least until `self` is dropped.
-        unsafe { &self.data.as_ref().tunnel }
+        unsafe { self.tunnel.as_ref() }.value()
     }
 
     /// The socket.
@@ -305,19 +294,9 @@ impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
         self.socket.socket.close();
         // The socket has no user data any more, but whoever read it before goes on using it until
         // the end of its RCU read side.
-        // SAFETY: By the type invariant the data is freed by this callback alone, and this is the
-        // only call. `rcu` is the first field, so the callback can find the data from it.
-        unsafe { bindings::call_rcu(self.data.as_ptr().cast(), Some(free::<T>)) };
+        // SAFETY: By the type invariant nobody else drops it.
+        unsafe { RcuBox::drop_after_readers(self.tunnel) };
     }
-}
-
-/// # Safety
-///
-/// To be called by RCU alone, with the `rcu` field of a [`TunnelData<T>`] that nobody can find any
-/// more.
-unsafe extern "C" fn free<T: EncapReceive>(rcu: *mut bindings::callback_head) {
-    // SAFETY: `rcu` is the first field of a `TunnelData<T>` that came out of a `KBox`.
-    drop(unsafe { KBox::from_raw(rcu.cast::<TunnelData<T>>()) });
 }
 
 /// The tunnel whose socket this is, unless that has been closed.
@@ -329,10 +308,10 @@ unsafe extern "C" fn free<T: EncapReceive>(rcu: *mut bindings::callback_head) {
 #[inline]
 unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
     // SAFETY: The socket is valid, and the caller holds the RCU read lock.
-    let data = unsafe { extra::rcu_dereference_sk_user_data(sock) }.cast::<TunnelData<T>>();
-    // SAFETY: The user data of a socket with our hooks is a `TunnelData<T>` or null, and it is not
+    let data = unsafe { extra::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
+    // SAFETY: The user data of a socket with our hooks is an `RcuBox<T>` or null, and it is not
     // freed before the end of the RCU read side.
-    unsafe { data.as_ref() }.map(|data| &data.tunnel)
+    unsafe { data.as_ref() }.map(RcuBox::value)
 }
 
 /// Translates a [`Verdict`] to C's convention: above 0 for "not ours", 0 for "gone", below 0 for the
@@ -523,9 +502,18 @@ mod tests {
         // SAFETY: The sockets are open.
         let found = unsafe {
             (
-                with_gro.socket.socket.with(|sock| has_hook::<Tunnel<4>>(sock)),
-                with_gro.socket.socket.with(|sock| has_hook::<Tunnel<41>>(sock)),
-                without.socket.socket.with(|sock| has_hook::<Tunnel<4>>(sock)),
+                with_gro
+                    .socket
+                    .socket
+                    .with(|sock| has_hook::<Tunnel<4>>(sock)),
+                with_gro
+                    .socket
+                    .socket
+                    .with(|sock| has_hook::<Tunnel<41>>(sock)),
+                without
+                    .socket
+                    .socket
+                    .with(|sock| has_hook::<Tunnel<4>>(sock)),
             )
         };
         assert_eq!(found, (Some(true), Some(false), Some(false)));

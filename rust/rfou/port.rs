@@ -143,12 +143,7 @@ impl Ports {
     ///
     /// Fails with `EALREADY` if there is a port with that binding, with `ENOMEM`; the socket is
     /// closed then. May sleep.
-    pub(crate) fn add(
-        &self,
-        binding: &Binding,
-        socket: UdpSocket,
-        settings: Settings,
-    ) -> Result {
+    pub(crate) fn add(&self, binding: &Binding, socket: UdpSocket, settings: Settings) -> Result {
         let socket = Socket::new(socket, settings)?;
         let mut list = self.list.lock();
         if list.find(binding).is_some() {
