@@ -425,26 +425,31 @@ __rust_helper bool rust_helper_gro_in_tunnel(const struct sk_buff *skb)
 /*
  * The inner packet is no second tunnel to GRO, as UDP counts as part of the outer IP's
  * or GRE's header. Segmentation on this machine may have left remcsum_offload set. The
- * core does not use pad, so @note reaches completion, as long as is_fou is set.
+ * core does not use pad, so a note of two bytes reaches completion, as long as is_fou
+ * is set.
  */
-__rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u16 note)
+__rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 protocol, u8 len)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
+	u8 *note = (u8 *)&cb->pad;
 
-	cb->pad = note;
+	note[0] = protocol;
+	note[1] = len;
 	skb->remcsum_offload = 0;
 	cb->encap_mark = 0;
 	cb->is_fou = 1;
 }
 
-/* The note of gro_enter_tunnel(), which is taken; 0 if the packet did not come by there. */
-__rust_helper u16 rust_helper_gro_leave_tunnel(struct sk_buff *skb)
+/* The note of gro_enter_tunnel(), which is taken: the protocol, or 0 if there is none. */
+__rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb, u8 *len)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
-	u16 note = cb->is_fou ? cb->pad : 0;
+	u8 *note = (u8 *)&cb->pad;
+	u8 protocol = cb->is_fou ? note[0] : 0;
 
+	*len = note[1];
 	cb->pad = 0;
-	return note;
+	return protocol;
 }
 
 __rust_helper bool rust_helper_gro_checksum_valid(const struct sk_buff *skb)

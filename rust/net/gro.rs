@@ -19,7 +19,7 @@ use kernel::{bindings, error::to_result, prelude::*};
 use net_bindings as extra;
 
 /// Where a TCP header has its checksum, in bytes (RFC 9293).
-const TCP_CHECKSUM_AT: usize = 16;
+const TCP_CHECKSUM_AT: u16 = 16;
 
 /// Whether GRO can look into a protocol directly behind a tunnel's header: it must bring a network
 /// header of its own, as IPv4, IPv6 and GRE do.
@@ -50,37 +50,6 @@ pub trait GroTunnel: Send + Sync + 'static {
     }
 }
 
-/// Where GRO has found the tunnelled packet, noted in each packet for its completion.
-///
-/// The port may be another one by then, and the packet's bytes may be a peer's choice, so neither is
-/// asked again.
-#[derive(Clone, Copy)]
-struct Note {
-    protocol: InnerProtocol,
-    /// Length of the tunnel's header, in bytes.
-    len_bytes: u8,
-}
-
-impl Note {
-    /// As a number that is not 0.
-    #[inline]
-    const fn to_raw(self) -> u16 {
-        (self.protocol.number() as u16) << 8 | self.len_bytes as u16
-    }
-
-    #[inline]
-    const fn from_raw(raw: u16) -> Option<Self> {
-        let [protocol, len_bytes] = raw.to_be_bytes();
-        match InnerProtocol::new(protocol) {
-            Some(protocol) => Some(Self {
-                protocol,
-                len_bytes,
-            }),
-            None => None,
-        }
-    }
-}
-
 /// The packet cannot be merged with others: it is to go its way now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMerge;
@@ -89,16 +58,21 @@ pub struct NoMerge;
 ///
 /// # Invariants
 ///
-/// Both pointers are valid; the packet is on its way through GRO, and nobody else changes it.
+/// Both pointers are valid; the packet is on its way through GRO, and nobody else changes it. `seen` is
+/// valid for as many bytes.
 pub struct Packet<'a> {
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
     /// Length of the headers that the tunnel has taken off, in bytes.
-    taken: usize,
+    taken: u8,
+    /// The first bytes of what is left, where they were found last, and how many.
+    seen: (NonNull<u8>, usize),
     /// What was written into the packet for the layers within, to be put back.
     patch: Option<Patch>,
     _borrow: PhantomData<&'a mut bindings::sk_buff>,
 }
+
+const NOTHING_SEEN: (NonNull<u8>, usize) = (NonNull::dangling(), 0);
 
 /// What was at some place of a packet's linear part, counted from its head.
 struct Patch {
@@ -141,11 +115,31 @@ impl Packet<'_> {
         unsafe { find_in_fragment(self.skb, from, end) }
     }
 
+    /// Where the first `len` bytes of what is left of the packet are.
+    #[inline(always)]
+    fn see(&mut self, len: usize) -> Result<NonNull<u8>, NoMerge> {
+        let (start, seen_len) = self.seen;
+        if len <= seen_len {
+            return Ok(start);
+        }
+        // INVARIANT: Bytes move only where they are looked for and not found, which is here or
+        // forgets what was seen.
+        let start = self.find(self.offset(), len)?;
+        self.seen = (start, len);
+        Ok(start)
+    }
+
+    /// Forgets where bytes were: they may move, or others come first.
+    #[inline(always)]
+    fn forget_seen(&mut self) {
+        self.seen = NOTHING_SEEN;
+    }
+
     /// The first `len` bytes of what is left of the packet. Fails if there are fewer, or no memory
     /// to make them contiguous.
     #[inline(always)]
     pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
-        let start = self.find(self.offset(), len)?;
+        let start = self.see(len)?;
         // SAFETY: `len` bytes are there. They are written to through `self` only.
         Ok(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
     }
@@ -155,7 +149,7 @@ impl Packet<'_> {
     #[inline(always)]
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
         let offset = self.offset();
-        let start = self.find(offset, len)?;
+        let start = self.see(len)?;
         // SAFETY: `start` is valid for `len` bytes, by `find` both numbers have 32 bits, and the list
         // is that of the held packets, whose length is checked there.
         unsafe {
@@ -164,18 +158,24 @@ impl Packet<'_> {
         Ok(())
     }
 
-    /// As [`Self::compare_held`], and takes those bytes, a header, off what is left of the packet.
+    /// As [`Self::compare_held`], and takes those bytes, a header, off what is left of the packet. Fails
+    /// also if all headers that are taken off have more than 255 bytes.
     #[inline(always)]
     pub fn take_header(&mut self, len: usize) -> Result<(), NoMerge> {
+        let taken = u8::try_from(len)
+            .ok()
+            .and_then(|len| self.taken.checked_add(len));
+        let taken = taken.ok_or(NoMerge)?;
         let offset = self.offset();
-        let start = self.find(offset, len)?.as_ptr().cast();
+        let start = self.see(len)?.as_ptr().cast();
         // SAFETY: As above, and the packet is in GRO.
         unsafe {
             extra::gro_compare_held(self.head, start, offset as u32, len as u32);
             extra::skb_gro_postpull_rcsum(self.as_raw(), start, len as u32);
             extra::skb_gro_pull(self.as_raw(), len as u32);
         }
-        self.taken = self.taken.saturating_add(len);
+        self.taken = taken;
+        self.forget_seen();
         Ok(())
     }
 
@@ -192,31 +192,40 @@ impl Packet<'_> {
         place: ChecksumPlace,
         how: RemoteChecksum,
     ) -> Result<(), NoMerge> {
-        let (start, field) = (usize::from(place.start), usize::from(place.field));
+        self.forget_seen();
         let (skb, payload) = (self.as_raw(), self.offset());
-        let at = payload.checked_add(field).ok_or(NoMerge)?;
-        let end = at.checked_add(size_of::<u16>()).ok_or(NoMerge)?;
-        // What points past the packet will be dropped.
         // SAFETY: The packet is in GRO.
-        if unsafe { !extra::gro_checksum_valid(skb) || end > (*skb).len as usize } {
+        let (is_valid, len) = unsafe { (extra::gro_checksum_valid(skb), (*skb).len as usize) };
+        if !is_valid {
             return Err(NoMerge);
         }
+        // What points past the packet will be dropped.
         match how {
             RemoteChecksum::Partial => {
-                // That it starts where TCP does, TCP sees to.
-                if field.checked_sub(start) != Some(TCP_CHECKSUM_AT) {
+                // TCP's GRO handler checks `start`. A field before it would need one past 16 bits.
+                if place.field.wrapping_sub(place.start) != TCP_CHECKSUM_AT {
                     return Err(NoMerge);
                 }
-                let start = payload.checked_add(start).ok_or(NoMerge)?;
+                let start = payload.saturating_add(usize::from(place.start));
+                if start.saturating_add(usize::from(TCP_CHECKSUM_AT) + size_of::<u16>()) > len {
+                    return Err(NoMerge);
+                }
                 let start = u16::try_from(start).map_err(|_| NoMerge)?;
                 // SAFETY: As above.
                 unsafe { extra::gro_set_remcsum_start(skb, start) };
             }
             RemoteChecksum::Compute => {
+                let (start, field) = (usize::from(place.start), usize::from(place.field));
+                let at = payload.saturating_add(field);
+                let end = at.saturating_add(size_of::<u16>());
+                if end > len {
+                    return Err(NoMerge);
+                }
                 let same = Self {
                     head: self.head,
                     skb: self.skb,
                     taken: self.taken,
+                    seen: NOTHING_SEEN,
                     patch: None,
                     _borrow: PhantomData,
                 };
@@ -277,36 +286,37 @@ impl Packet<'_> {
         }
     }
 
-    /// Passes the packet on to a protocol. Returns the held packet that is complete with it, if any.
+    /// Readies the packet for a protocol, and returns the protocol's callback.
     ///
     /// # Safety
     ///
-    /// RCU read side.
+    /// RCU read side, in which the result is used.
     #[inline(always)]
-    unsafe fn pass_on(
+    unsafe fn enter<const IPV6: bool>(
         &mut self,
         protocol: InnerProtocol,
-        ipv6: bool,
-    ) -> Result<*mut bindings::sk_buff, NoMerge> {
+    ) -> Result<GroCallback, NoMerge> {
         if !has_network_header(protocol) {
             return Err(NoMerge);
         }
-        let note = Note {
-            protocol,
-            len_bytes: u8::try_from(self.taken).map_err(|_| NoMerge)?,
-        };
+        // The protocol and where it begins are noted for completion: the port may be another one by then,
+        // and the packet's bytes may be a peer's choice, so neither is asked again.
         // SAFETY: The packet is in GRO.
-        unsafe { extra::gro_enter_tunnel(self.as_raw(), note.to_raw()) };
+        unsafe { extra::gro_enter_tunnel(self.as_raw(), protocol.number(), self.taken) };
         // SAFETY: The caller holds the RCU read lock.
-        let offload = unsafe { extra::inet_offload(ipv6, protocol.number()) };
+        let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
         // SAFETY: As above; C's table holds valid pointers.
-        let receive = unsafe { offload.as_ref() }
+        unsafe { offload.as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
-            .ok_or(NoMerge)?;
-        // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
-        Ok(unsafe { extra::call_gro_receive(Some(receive), self.head, self.as_raw()) })
+            .ok_or(NoMerge)
     }
 }
+
+/// A protocol's `gro_receive`.
+type GroCallback = unsafe extern "C" fn(
+    *mut bindings::list_head,
+    *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff;
 
 // Slow paths take C's pointer: one to ours would keep it in memory on the fast ones.
 
@@ -357,11 +367,10 @@ unsafe fn make_linear(
 /// # Safety
 ///
 /// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, whose family
-/// `ipv6` tells.
+/// `IPV6` tells.
 #[inline]
-pub(crate) unsafe fn receive<T: GroTunnel>(
+pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,
-    ipv6: bool,
     head: *mut bindings::list_head,
     skb: NonNull<bindings::sk_buff>,
 ) -> *mut bindings::sk_buff {
@@ -370,10 +379,11 @@ pub(crate) unsafe fn receive<T: GroTunnel>(
         head,
         skb,
         taken: 0,
+        seen: NOTHING_SEEN,
         patch: None,
         _borrow: PhantomData,
     };
-    let result = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+    let callback = tunnel.ok_or(NoMerge).and_then(|tunnel| {
         // One tunnel of this crate's a packet: each would be one more callback on GRO's stack.
         // SAFETY: The packet is in GRO.
         if unsafe { extra::gro_in_tunnel(skb.as_ptr()) } {
@@ -381,19 +391,25 @@ pub(crate) unsafe fn receive<T: GroTunnel>(
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
         // SAFETY: Promised by the caller.
-        unsafe { packet.pass_on(protocol, ipv6) }
+        unsafe { packet.enter::<IPV6>(protocol) }
     });
+    let Ok(callback) = callback else {
+        if let Some(patch) = packet.patch.take() {
+            packet.put_back(patch);
+        }
+        // SAFETY: The packet is in GRO.
+        unsafe { extra::gro_set_flush(skb.as_ptr()) };
+        return ptr::null_mut();
+    };
+    // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
+    let complete = unsafe { extra::call_gro_receive(Some(callback), head, skb.as_ptr()) };
     if let Some(patch) = packet.patch.take() {
-        // Or encryption has taken the packet, which is not ours any more.
-        if result != Ok((-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff) {
+        // Encryption may have taken the packet, which is not ours any more.
+        if complete != (-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff {
             packet.put_back(patch);
         }
     }
-    result.unwrap_or_else(|NoMerge| {
-        // SAFETY: The packet is in GRO.
-        unsafe { extra::gro_set_flush(packet.as_raw()) };
-        ptr::null_mut()
-    })
+    complete
 }
 
 /// A packet that others have been merged into, or a single one that was held back.
@@ -449,14 +465,14 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         _borrow: PhantomData,
     };
     // Another kind of tunnel may have had this port, and merged the packet.
+    let mut len_bytes = 0;
     // SAFETY: The packet is in GRO.
-    let note = Note::from_raw(unsafe { extra::gro_leave_tunnel(skb.as_ptr()) }).ok_or(ESTALE)?;
-    let inner = at
-        .checked_add(usize::from(note.len_bytes))
-        .ok_or(EINVAL)?;
+    let noted = unsafe { extra::gro_leave_tunnel(skb.as_ptr(), &mut len_bytes) };
+    let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
+    let inner = at.checked_add(usize::from(len_bytes)).ok_or(EINVAL)?;
     let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock.
-    let offload = unsafe { extra::inet_offload(IPV6, note.protocol.number()) };
+    let offload = unsafe { extra::inet_offload(IPV6, protocol.number()) };
     // SAFETY: As above; C's table holds valid pointers.
     let complete = unsafe { offload.as_ref() }
         .and_then(|offload| offload.callbacks.gro_complete)

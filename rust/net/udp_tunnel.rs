@@ -378,6 +378,39 @@ unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     head: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
+    // Each IP version has code of its own, which need not keep the version in a register.
+    // SAFETY: GRO passes a valid socket of UDP; the rest is promised by the caller.
+    unsafe {
+        if is_ipv6(sock) {
+            gro_receive_v6::<T>(sock, head, skb)
+        } else {
+            gro_receive_by::<T, false>(sock, head, skb)
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`gro_receive`], for a socket of IPv6.
+#[inline(never)]
+unsafe extern "C" fn gro_receive_v6<T: EncapReceive + GroTunnel>(
+    sock: *mut bindings::sock,
+    head: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // SAFETY: Promised by the caller.
+    unsafe { gro_receive_by::<T, true>(sock, head, skb) }
+}
+
+/// # Safety
+///
+/// As for [`gro_receive`], for a socket of that IP version.
+#[inline(always)]
+unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
+    sock: *mut bindings::sock,
+    head: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
     // While the only kind of tunnel is becoming one of two, C still calls the first one's hook for the
     // sockets of both.
     // SAFETY: GRO passes a valid socket of UDP.
@@ -387,8 +420,8 @@ unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     } else {
         None
     };
-    // SAFETY: The pointers are what GRO passes, the socket is valid.
-    unsafe { gro::receive(tunnel, is_ipv6(sock), head, NonNull::new_unchecked(skb)) }
+    // SAFETY: The pointers are what GRO passes.
+    unsafe { gro::receive::<T, IPV6>(tunnel, head, NonNull::new_unchecked(skb)) }
 }
 
 /// Whether a socket is one that [`UdpTunnelSocket::new_with_gro`] set up for `T`.

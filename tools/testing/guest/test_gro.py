@@ -65,11 +65,18 @@ def inner_tcp(number):
     return inner / random.Random(number).randbytes(300)
 
 
-@pytest.mark.parametrize("version", [4, 6])
-@pytest.mark.parametrize("carrier", ["fou", "gue"])
+@pytest.mark.parametrize(
+    ("carrier", "version"),
+    [
+        pytest.param("fou", 4, marks=pytest.mark.soak_on_debug),
+        pytest.param("fou", 6, marks=pytest.mark.soak_on_debug),
+        pytest.param("gue", 4, marks=pytest.mark.soak_on_debug),
+        ("gue", 6),
+    ],
+)
 # Linux's fou lets GRE's GRO overwrite how the UDP header is segmented.
 @pytest.mark.rfou_only
-def test_forwarded_gre_leaves_as_it_came(version, carrier):
+def test_forwarded_gre_leaves_as_it_came(carrier, version):
     """A port merges GRE packets that are for another host: they leave as if it were not there."""
     port, header = {"fou": (FOU_GRE_PORT, b""), "gue": (GUE_PORT, bytes.fromhex("002f0000"))}[
         carrier
@@ -129,6 +136,8 @@ def test_forwarded_remote_checksums_leave_as_they_came(port):
 UDP_ENCAP, UDP_GRO, UDP_ENCAP_ESPINUDP = 100, 104, 2
 
 
+# The debug kernel has no IPsec, and so a smaller table.
+@pytest.mark.stock_only
 def test_each_kind_of_udp_tunnel_has_a_place_in_gro(hosts):
     """The core has as many places for GRO's hooks as there are kinds, with two of fou's.
 

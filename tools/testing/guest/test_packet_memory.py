@@ -53,9 +53,8 @@ def test_headers_that_do_not_fit_the_headroom(hosts, kind):
         for payload in payloads:
             sender.sendto(payload, ("192.0.2.2", 7777))
         seen = capture.frames(lambda frame: b"packet" in frame, len(payloads))
-    assert [
-        frame[-len(payload) :] for frame, payload in zip(seen, payloads, strict=True)
-    ] == payloads
+    # In any order, as several CPUs may have a part in it.
+    assert sorted(frame[frame.index(b"packet") :] for frame in seen) == sorted(payloads)
 
 
 def test_segments_that_gro_merged_are_unchanged():
