@@ -1,12 +1,13 @@
 """Generate packets for receive.py: packets.py OUTPUT [--seed N] [--count N]
 
 First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
-that is wrong. Then N at random: valid ones, valid ones with a field changed, cut short, or with
-noise behind the UDP header. A line of JSON each: [kind, IP version, bytes in hexadecimal], the same
-ones for the same seed.
+that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random: valid ones, valid
+ones with a field changed, cut short, or with noise behind the UDP header. A line of JSON each:
+[kind, IP version, bytes in hexadecimal], the same ones for the same seed.
 """
 
 import argparse
+import itertools
 import json
 import random
 import struct
@@ -82,14 +83,41 @@ def datagram(rng, version, port, payload):
     if rng.random() < 0.5:
         udp.chksum = 0
     tos = rng.choice((0, 0, 0, 1, 2, 3))
+    return bytes(outer(version, tos) / udp / payload)
+
+
+def outer(version, tos=0):
+    """The outer IP header of a UDP datagram."""
     if version == 4:
-        head = IP(src="192.0.2.1", dst="192.0.2.2", id=1, tos=tos)
+        return IP(src="192.0.2.1", dst="192.0.2.2", id=1, proto=17, tos=tos)
+    return IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17, tc=tos)
+
+
+def addresses(version):
+    """The outer IP header's source and destination."""
+    return bytes(outer(version))[12:20] if version == 4 else bytes(outer(version))[8:40]
+
+
+def verified_in_gue(version, protocol, wrong=0):
+    """UDP to a closed port, or GRE with a key of no tunnel, in GUE; with a remote checksum.
+
+    The remote checksum covers what follows the first 12 bytes, and its field is the last of that.
+    Once it is filled in, UDP's or GRE's own checksum is right, or wrong by `wrong`.
+    """
+    rest = b"remcsum of" + bytes(2)
+    if protocol == 17:
+        first = bytearray(struct.pack("!HHHHHH", 7, 9, 12 + len(rest), 0x1234, 0, 0))
+        pseudo = add_up(addresses(version)) + 17 + 12 + len(rest)
     else:
-        head = IPv6(src="2001:db8::1", dst="2001:db8::2", tc=tos)
-    return bytes(head / udp / payload)
+        first, pseudo = bytearray.fromhex("a00008000000000000000000"), 0
+    # With the field filled in, `rest` adds up to 0.
+    balance = fold(pseudo + add_up(first)) ^ 0xFFFF
+    struct.pack_into("!H", first, 8, (balance + wrong) % 0xFFFF)
+    header = (2, protocol, 1, 0x80000000, 12, 12 + len(rest) - 2)
+    return struct.pack("!BBHIHH", *header) + bytes(first) + rest
 
 
-def formats(how):
+def formats(version, how):
     """What a port takes, one packet of each format, as it stands behind the UDP header."""
     head = IP(src="10.1.1.1", dst="10.1.1.2", id=1)
     v4 = bytes(head / ICMP(id=1) / b"four")
@@ -111,30 +139,27 @@ def formats(how):
         bytes.fromhex("020400018000000000140024") + tcp,
         bytes.fromhex("030400018000000000150024deadbeef") + tcp,
         bytes.fromhex("02040001800000000014001a") + bytes(zero),
+        bytes.fromhex("00110000") + bytes(outer(version) / UDP(sport=7, dport=9) / b"udp")[-11:],
+        verified_in_gue(version, 17),
+        verified_in_gue(version, 47),
     ]
 
 
 def around(version, port, payload, length=None, change=0, zero=False):
     """An IP packet around a UDP datagram that says it is so long; a change to its checksum."""
-    if version == 4:
-        head = IP(src="192.0.2.1", dst="192.0.2.2", id=1, proto=17)
-        addresses = bytes(head)[12:20]
-    else:
-        head = IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17)
-        addresses = bytes(head)[8:40]
     whole = 8 + len(payload)
     length = whole if length is None else length
     udp = struct.pack("!HHHH", 40000, port, length, 0)
     # Right for as much as there is of that length.
-    total = add_up(addresses) + 17 + length + add_up((udp + payload)[: length or whole])
+    total = add_up(addresses(version)) + 17 + length + add_up((udp + payload)[: length or whole])
     check = 0 if zero else (fold(total) ^ 0xFFFF or 0xFFFF) ^ change
-    return bytes(head / Raw(udp[:6] + struct.pack("!H", check) + payload))
+    return bytes(outer(version) / Raw(udp[:6] + struct.pack("!H", check) + payload))
 
 
 def systematic():
     """One packet of each format to each port, and what can be wrong with it."""
     for port, (version, how) in PORTS.items():
-        for payload in formats(how):
+        for payload in formats(version, how):
             for zero in (False, True):
                 yield how, version, "whole", around(version, port, payload, zero=zero)
                 for cut in range(len(payload)):
@@ -147,8 +172,12 @@ def systematic():
             for change in (0x0001, 0x0100, 0x8000, 0x1234):
                 packet = around(version, port, payload, change=change)
                 yield how, version, "outer checksum wrong", packet
+        if how.startswith("gue"):
+            for protocol, wrong in itertools.product((17, 47), (1, 0x0100, 0x8000)):
+                packet = around(version, port, verified_in_gue(version, protocol, wrong))
+                yield how, version, "checksum within wrong", packet
         # IP looks at its length before anything else, whatever is in it.
-        packet = around(version, port, formats(how)[0])
+        packet = around(version, port, formats(version, how)[0])
         for cut in range(len(packet)):
             yield how, version, "outer packet cut at each byte", packet[:cut]
 

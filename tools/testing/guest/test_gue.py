@@ -156,6 +156,67 @@ def test_remote_checksum_from_an_odd_byte_on_or_of_zero_is_right(hosts, fou, mod
         assert seen[field : field + 2] == (of_linux if module == "fou" else right)
 
 
+def both_sums(link, version, protocol, start, pseudo=b""):
+    """Two GUE packets whose payload has a checksum of its own: first a wrong one, then a right one.
+
+    The payload is `start`, two bytes that make the checksum wrong or right, a word that says which,
+    and a field for a remote checksum of everything from byte 12 on, which then adds up to 0.
+    """
+    for wrong in (1, 0):
+        check = int.from_bytes(expected_checksum(pseudo + start), "big")
+        first = start + ((check + wrong) % 0xFFFF).to_bytes(2, "big")
+        inner = first + b"wrong" * wrong + b"right" * (1 - wrong) + bytes(31)
+        header = struct.pack("!BBHIHH", 2, protocol, 1, 0x80000000, 12, len(inner) - 2)
+        yield bytes(link / around(header + inner, version=version))
+
+
+def sums_seen(capture, wanted):
+    """The packets of both_sums() that came, in order, up to the right one."""
+    seen = []
+
+    def is_right(frame):
+        seen.extend(word for word in (b"wrong", b"right") if wanted(frame) and word in frame)
+        return seen[-1:] == [b"right"]
+
+    capture.frames(is_right)
+    return seen
+
+
+@pytest.mark.shows_both
+@pytest.mark.parametrize("version", [4, 6])
+def test_udp_behind_a_remote_checksum_is_verified(hosts, module, version):
+    """Linux leaves the remote checksum to be computed, so UDP skips its own, and answers."""
+    link = receiver(hosts, version)
+    ip = bytes(around(b"", version=version))
+    pseudo = (ip[12:20] if version == 4 else ip[8:40]) + struct.pack("!HH", 17, 48)
+    start = struct.pack("!HHHHH", 7, 9, 48, 0x1234, 0)
+    with Capture(hosts[0], "eth0") as wire:
+        for frame in both_sums(link, version, 17, start, pseudo):
+            wire.socket.send(frame)
+        seen = sums_seen(wire, lambda f: f[23 if version == 4 else 20] in (1, 58))
+    assert seen == ([b"wrong", b"right"] if module == "fou" else [b"right"])
+
+
+@pytest.mark.shows_both
+@pytest.mark.parametrize("version", [4, 6])
+def test_gre_behind_a_remote_checksum_is_verified(hosts, module, version):
+    """The same with GRE's checksum and a gre tunnel."""
+    link = receiver(hosts, version)
+    ends = "type gre local 192.0.2.2 remote 192.0.2.1"
+    if version == 6:
+        ends = "type ip6gre local 2001:db8::2 remote 2001:db8::1 encaplimit none"
+    hosts[1].batch(f"link add tun2 {ends} icsum", "link set tun2 up")
+    # Checksum flag, IPv4, a checksum of 0, and the first two bytes of the payload.
+    start = bytes.fromhex("8000080000000000") + b"gr"
+    with Capture(hosts[1], "tun2") as tunnel:
+        wire = hosts[0].packet_socket("eth0")
+        for frame in both_sums(link, version, 47, start):
+            wire.send(frame)
+        wire.close()
+        seen = sums_seen(tunnel, lambda f: True)
+    assert seen == ([b"wrong", b"right"] if module == "fou" else [b"right"])
+
+
 def expected_checksum(covered):
     """The inverted sum, the field's own value included as the seed; never 0."""
     covered += b"\0" * (len(covered) % 2)
