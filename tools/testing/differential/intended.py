@@ -1,6 +1,7 @@
 """What rfou does otherwise than Linux's fou on purpose: see Documentation/differences.rst."""
 
 import re
+import struct
 import typing
 
 from remote_checksums import (
@@ -16,6 +17,16 @@ LEFTOVER = b"bytes leftover after parsing attributes"
 # How Linux's policy says that an attribute has a value which it does not allow.
 OUT_OF_RANGE = b"integer out of range"
 PROTOCOL_ZERO = re.compile("ipproto(=| again, | before, )00( |$)")
+# rfou's reasons instead, with another type than GUE and with GUE. Its attribute policy comes first.
+PROTOCOL_REFUSED = (
+    b"IP protocol must be 1 to 255 unless the type is GUE",
+    b"Attribute failed policy validation",
+    b"binary attribute size out of range",
+)
+PROTOCOL_ACCEPTED = (b"there is no such port", b"the UDP port is in use")
+# rfou's answers to GET, ADD, GET, dump, DEL and dump; without such a port, and where it is in use.
+PROTOCOL_ANSWERS = ("ESRCH done done done done as before", "ESRCH EADDRINUSE as before EINVAL")
+PROTOCOL_EMPTY = re.compile("ipproto(=| again, | before, )( |$)")
 
 
 def reason_given(_name, was, now):
@@ -26,6 +37,11 @@ def reason_given(_name, was, now):
     )
 
 
+def says(line, texts):
+    """Whether a refusal has one of these texts."""
+    return any(text.hex() in line for text in texts)
+
+
 def protocol_zero(name, was, now):
     """Linux's policy refuses protocol 0 wherever it stands; rfou unless the last type is GUE.
 
@@ -33,12 +49,30 @@ def protocol_zero(name, was, now):
     """
     if not PROTOCOL_ZERO.search(name):
         return False
+    accepted = "type=02" in name or " before, " in name
     if name.startswith("reasons"):
-        return all(OUT_OF_RANGE.hex() in line for line in was)
-    asked = [line for line in was if not line.startswith("dump: ")]
-    refused = all(": ERANGE: " in line for line in asked)
-    accepted = not any(": ERANGE: " in line for line in now)
-    return ("type=02" in name or " before, " in name) and refused and accepted
+        texts = PROTOCOL_ACCEPTED if accepted else PROTOCOL_REFUSED
+        asked = [[line.split(":")[0] for line in lines] for lines in (was, now)]
+        return (
+            all(says(line, [OUT_OF_RANGE]) for line in was)
+            and all(says(line, texts) for line in now)
+            and (asked[0] == asked[1] or accepted and asked[1] == ["get"])
+        )
+    came = [" ".join(line.split(": ")[1] for line in lines) for lines in (was, now)]
+    return accepted and came[0] == "ERANGE ERANGE as before ERANGE" and came[1] in PROTOCOL_ANSWERS
+
+
+def policy_of_protocol(least):
+    """The attribute policy that a refusal quotes: an 8-bit number from `least` to 255."""
+    fields = struct.pack("=HHQ", 12, 4, least) + struct.pack("=HHQ", 12, 5, 255)
+    return (struct.pack("=HH", 0x24, 0x8004) + fields + struct.pack("=HHI", 8, 1, 2)).hex()
+
+
+def least_protocol(name, was, now):
+    """An empty IPPROTO is refused with the policy quoted: at least 1 in Linux's, 0 in rfou's."""
+    if not name.startswith("reasons") or not PROTOCOL_EMPTY.search(name):
+        return False
+    return [line.replace(policy_of_protocol(1), policy_of_protocol(0)) for line in was] == now
 
 
 def whole_super_packets(name, was, now):
@@ -62,7 +96,8 @@ def whole_super_packets(name, was, now):
             sizes.append(int(found[1]))
             if int(found[3]) < sizes[-1] + udp + 12 + 40:
                 return False
-    return sizes == sorted(set(sizes)) and len(sizes) > 1
+    sent = {line.split(" ")[2] for line in was if "to be segmented: " in line}
+    return len(sizes) > 1 and sizes == sorted(map(int, sent))
 
 
 class Difference(typing.NamedTuple):
@@ -155,6 +190,13 @@ DIFFERENCES = (
         ["test_gue_port_ignores_the_protocol"],
         "netlink",
         protocol_zero,
+    ),
+    Difference(
+        "33",
+        "an attribute policy, quoted in a refusal, that has 1 as the least protocol",
+        ["test_gue_port_ignores_the_protocol"],
+        "netlink",
+        least_protocol,
     ),
     Difference(
         "",
