@@ -1,9 +1,9 @@
 """Generate packets for receive.py: packets.py OUTPUT [--seed N] [--count N]
 
 First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
-that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random: valid ones, valid
-ones with a field changed, cut short, or with noise behind the UDP header. A line of JSON each:
-[kind, IP version, bytes in hexadecimal], the same ones for the same seed.
+that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random for each --seed: valid
+ones, valid ones with a field changed, cut short, or with noise behind the UDP header. A line of
+JSON each: [kind, IP version, bytes in hexadecimal]. The same seeds give the same packets.
 """
 
 import argparse
@@ -182,11 +182,16 @@ def systematic():
             yield how, version, "outer packet cut at each byte", packet[:cut]
 
 
-def packets(seed, count):
+def packets(seeds, count):
     """The packets: what kind of, IP version, bytes."""
     for how, version, kind, packet in systematic():
         yield f"{how}, IPv{version}: {kind}", version, packet
-    rng = random.Random(seed)
+    for seed in seeds:
+        yield from random_packets(random.Random(seed), count)
+
+
+def random_packets(rng, count):
+    """`count` packets, which depend on the generator alone."""
     for _ in range(count):
         port = rng.choice(list(PORTS))
         version, how = PORTS[port]
@@ -218,8 +223,8 @@ def main():
     """Generate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--seed", type=int, action="append", required=True)
+    parser.add_argument("--count", type=int, required=True)
     options = parser.parse_args()
     with open(options.output, "w", encoding="ascii") as output:
         for kind, version, packet in packets(options.seed, options.count):

@@ -12,6 +12,11 @@ from hosts import libc
 
 SEED = int(os.environ.get("RFOU_SEED", "1"))
 MESSAGES = int(os.environ.get("RFOU_MESSAGES", "3000"))
+REPEAT = (
+    f"to repeat: scripts/vm --kernel {os.environ['RFOU_KERNEL']}"
+    f" --module {os.environ['RFOU_MODULE']} --env RFOU_SEED={SEED} --env RFOU_MESSAGES={MESSAGES}"
+    " -- python3 -B -m pytest tools/testing/guest/test_netlink_fuzz.py"
+)
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 KNOWN = (
@@ -76,7 +81,7 @@ def random_message(rng):
 
 def fuzz(seed, count):
     """Send random messages; how often each error number came (0: none)."""
-    print(f"seed {seed}, {count} messages")
+    print(f"seed {seed}, {count} messages; {REPEAT}")
     rng = random.Random(seed)
     client = Fou()
     client.socket.settimeout(1)
