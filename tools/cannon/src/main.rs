@@ -7,15 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod device;
 mod grammar;
 
 use anyhow::{bail, Context, Result};
 use clap::{Parser, Subcommand};
-use grammar::{Flavour, Shot};
+use device::Device;
+use grammar::Flavour;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 /// Structured random packets, repeatable by their seed.
 #[derive(Parser)]
@@ -38,6 +40,14 @@ struct Volleys {
     first: u64,
 }
 
+impl Volleys {
+    /// The line that says a volley comes next.
+    fn mark(&self, volley: u64) -> String {
+        let Volleys { seed, flavour, .. } = self;
+        format!("cannon: {}, seed {seed}, volley {volley}", flavour.name())
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Send packets to the device or socket that is standard input.
@@ -51,6 +61,9 @@ enum Command {
         /// Where to say now and then which volley comes next, such as /dev/kmsg.
         #[arg(long)]
         log: Option<PathBuf>,
+        /// A file whose first line is to say which volley comes next, for a watchdog.
+        #[arg(long)]
+        progress: Option<PathBuf>,
     },
     /// Write volleys to a pcapng file instead.
     Write {
@@ -66,6 +79,9 @@ enum Command {
     Replay {
         /// The file.
         file: PathBuf,
+        /// A file whose first line is to say which packet comes next, for a watchdog.
+        #[arg(long)]
+        progress: Option<PathBuf>,
     },
     /// Say which flavour the packets of such a file are of.
     Flavour {
@@ -77,79 +93,77 @@ enum Command {
 /// How often the log hears of the progress, in volleys.
 const MARK_EVERY: u64 = 100;
 
-/// Standard input as a device to write to.
-fn device() -> Result<File> {
-    let device = io::stdin().as_fd().try_clone_to_owned();
-    Ok(device.context("standard input is not there")?.into())
-}
+/// A file whose first line changes while packets are being sent.
+struct Progress(Option<File>);
 
-/// Sends a packet; false if the kernel refused it, which is its right.
-fn send(device: &mut File, shot: &Shot) -> Result<bool> {
-    let pieces: Vec<IoSlice<'_>> = shot.pieces().map(IoSlice::new).collect();
-    match device.write_vectored(&pieces) {
-        Ok(sent) => Ok(sent > 0),
-        // The packet is malformed, too long, looped, or the device's queue is full.
-        Err(error) => match error.raw_os_error() {
-            Some(
-                EINVAL | EMSGSIZE | ENOBUFS | ENETDOWN | EAGAIN | EFAULT | EIO | ELOOP | ENOMEM
-                | E2BIG | ENETUNREACH,
-            ) => Ok(false),
-            _ => Err(error).context("a packet could not be sent"),
-        },
+impl Progress {
+    fn open(path: Option<PathBuf>) -> Result<Self> {
+        Ok(Progress(path.map(open_to_write).transpose()?))
+    }
+
+    fn report(&self, words: &str) -> Result<()> {
+        match &self.0 {
+            None => Ok(()),
+            Some(file) => file
+                .write_all_at(format!("{words}\n").as_bytes(), 0)
+                .context("the progress"),
+        }
     }
 }
 
-const EIO: i32 = 5;
-const E2BIG: i32 = 7;
-const EAGAIN: i32 = 11;
-const ENOMEM: i32 = 12;
-const EFAULT: i32 = 14;
-const EINVAL: i32 = 22;
-const ELOOP: i32 = 40;
-const EMSGSIZE: i32 = 90;
-const ENETDOWN: i32 = 100;
-const ENETUNREACH: i32 = 101;
-const ENOBUFS: i32 = 105;
+fn open_to_write(path: PathBuf) -> Result<File> {
+    let file = OpenOptions::new().write(true).open(&path);
+    file.with_context(|| path.display().to_string())
+}
 
-fn fire(volleys: Volleys, packets: u64, log: Option<PathBuf>) -> Result<()> {
-    let mut device = device()?;
-    let mut log = match log {
-        None => None,
-        Some(path) => {
-            let file = OpenOptions::new().write(true).open(&path);
-            Some(file.with_context(|| path.display().to_string())?)
-        }
-    };
-    let (mut sent, mut refused) = (0u64, 0u64);
+fn fire(
+    volleys: Volleys,
+    packets: u64,
+    log: Option<PathBuf>,
+    progress: Option<PathBuf>,
+) -> Result<()> {
+    let mut device = Device::standard_input()?;
+    let mut log = log.map(open_to_write).transpose()?;
+    let progress = Progress::open(progress)?;
     let mut volley = volleys.first;
-    while sent < packets {
+    while device.sent < packets {
         // A device that refuses that many is not under fire.
-        if refused > packets / 4 + MARK_EVERY {
+        if device.refused > packets / 4 + MARK_EVERY {
+            let Device { sent, refused, .. } = device;
             bail!("{refused} packets were refused, and {sent} sent");
         }
+        let mark = volleys.mark(volley);
         if let Some(log) = log.as_mut().filter(|_| volley % MARK_EVERY == 0) {
             // In one write: it becomes one line.
-            let flavour = volleys.flavour.name();
-            let line = format!(
-                "cannon: {flavour}, seed {}, volley {volley}\n",
-                volleys.seed
-            );
-            log.write_all(line.as_bytes()).context("the log")?;
+            log.write_all(format!("{mark}\n").as_bytes())
+                .context("the log")?;
         }
+        progress.report(&mark)?;
         for shot in grammar::volley(volleys.flavour, volleys.seed, volley) {
-            if send(&mut device, &shot)? {
-                sent += 1;
-            } else {
-                refused += 1;
-            }
+            device.send(&shot)?;
         }
         volley += 1;
     }
     println!(
-        "{sent} sent, {refused} refused, volleys {} to {}",
+        "{} sent, {} refused, volleys {} to {}, {} waits",
+        device.sent,
+        device.refused,
         volleys.first,
-        volley.saturating_sub(1)
+        volley.saturating_sub(1),
+        device.waits
     );
+    Ok(())
+}
+
+fn replay(file: &Path, progress: Option<PathBuf>) -> Result<()> {
+    let (_, shots) = capture::read(file)?;
+    let mut device = Device::standard_input()?;
+    let progress = Progress::open(progress)?;
+    for (number, shot) in shots.iter().enumerate() {
+        progress.report(&format!("cannon: replay, packet {number}"))?;
+        device.send(shot)?;
+    }
+    println!("{} of {} sent", device.sent, shots.len());
     Ok(())
 }
 
@@ -159,7 +173,8 @@ fn main() -> Result<()> {
             volleys,
             packets,
             log,
-        } => fire(volleys, packets, log),
+            progress,
+        } => fire(volleys, packets, log, progress),
         Command::Write {
             volleys,
             count,
@@ -171,16 +186,7 @@ fn main() -> Result<()> {
             println!("{number} packets written to {}", file.display());
             Ok(())
         }
-        Command::Replay { file } => {
-            let (_, shots) = capture::read(&file)?;
-            let mut device = device()?;
-            let mut sent = 0u64;
-            for shot in &shots {
-                sent += u64::from(send(&mut device, shot)?);
-            }
-            println!("{sent} of {} sent", shots.len());
-            Ok(())
-        }
+        Command::Replay { file, progress } => replay(&file, progress),
         Command::Flavour { file } => {
             println!("{}", capture::read(&file)?.0.name());
             Ok(())

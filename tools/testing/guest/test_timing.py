@@ -29,6 +29,7 @@ from target import (  # noqa: E402
     leave_witness,
     target,
     wait_for_witnesses,
+    write_frame,
 )
 
 pytestmark = pytest.mark.rfou_only
@@ -180,7 +181,7 @@ def works(host, tap):
     def shoot():
         while True:
             for piece in pieces:
-                os.writev(tap, piece)
+                write_frame(tap, piece)
             yield
 
     def send_through():

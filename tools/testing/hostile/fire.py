@@ -6,7 +6,6 @@ and be as well as before. fire.py CANNON --replay FILE fires one file.
 """
 
 import contextlib
-import os
 import pathlib
 import re
 import socket
@@ -20,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
 from hosts import run  # noqa: E402
 from scapy.layers.inet import IP, UDP  # noqa: E402
 from scapy.layers.l2 import Ether  # noqa: E402
-from target import GUE_PORT, HOST_MAC, PEER_MAC, TAP_FLAGS, TUNNELS, target  # noqa: E402
+from target import GUE_PORT, HOST_MAC, PEER_MAC, TAP_FLAGS, TUNNELS, target, write_frame  # noqa: E402
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
@@ -105,7 +104,7 @@ def is_well(host, tap):
     inner = IP(src="10.0.9.2", dst="10.0.0.1") / UDP(sport=7, dport=7777) / text
     outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
     frame = outer / UDP(sport=40000, dport=GUE_PORT) / bytes.fromhex("00040000") / inner
-    os.writev(tap, [NO_VIRTIO, bytes(frame)])
+    write_frame(tap, [NO_VIRTIO, bytes(frame)])
     with inside:
         try:
             return inside.recv(100) == text

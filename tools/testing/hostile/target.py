@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import select
 import struct
 
 from hosts import Host, add_nopartial, call, run, wait_until
@@ -83,10 +84,11 @@ def make_tap(host, flavour, flush_ms):
     """The tap device of a host, whose GRO holds packets back for so long; its file."""
     if not pathlib.Path("/dev/net/tun").exists():
         run("modprobe", "tun")
-    tap = os.open("/dev/net/tun", os.O_RDWR)
+    # The tun driver does not wake a writer that sleeps in write(): Documentation/reports.rst.
+    tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
-    # Who writes faster than GRO takes packets in has to wait.
+    # A writer that is faster than GRO has to wait.
     fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", 1 << 22))
     # Or each packet is a train of its own: packets wait for more of their flow.
     settings = pathlib.Path("/sys/class/net/tap0")
@@ -94,6 +96,16 @@ def make_tap(host, flavour, flush_ms):
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
     run("ip", "link", "set", "tap0", "address", HOST_MAC, "netns", host.name)
     return tap
+
+
+def write_frame(tap, pieces):
+    """Write one packet to the tap device; wait while its send buffer is full."""
+    writable = select.poll()
+    writable.register(tap, select.POLLOUT)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return os.writev(tap, pieces)
+        writable.poll()
 
 
 @contextlib.contextmanager
