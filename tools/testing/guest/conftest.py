@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 
+import progress
 import pytest
 from drop_monitor import DropMonitor
 from fou_netlink import Fou
@@ -70,6 +71,21 @@ def pytest_configure(config):
         "markers",
         "soak_on_debug: left to `make soak` there, and with Linux's fou: others take the same way",
     )
+
+
+def pytest_runtest_logstart(nodeid):
+    """Show the watchdog that the tests go on."""
+    progress.report(f"{nodeid}: begun")
+
+
+def pytest_runtest_logreport(report):
+    """Show it after the set-up, the test itself, and the clean-up."""
+    progress.report(f"{report.nodeid}: after its {report.when}")
+
+
+def pytest_sessionfinish():
+    """End the watch."""
+    progress.end()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -4,6 +4,8 @@ import contextlib
 import os
 import pathlib
 
+import progress
+
 FAIL_NTH = "/proc/thread-self/fail-nth"
 KNOBS = pathlib.Path("/sys/kernel/debug")
 SITES = ("failslab", "fail_page_alloc")
@@ -48,6 +50,7 @@ def each_allocation(limit=2000, stride=1):
     if "RFOU_SOAK" in os.environ:
         stride = 1
     for number in range(1, limit + 1, stride):
+        progress.report(f"allocation {number} fails")
         failing = FailingAllocation(number)
         yield failing
         if not failing.hit:

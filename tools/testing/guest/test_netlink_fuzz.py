@@ -7,6 +7,7 @@ import struct
 import traceback
 
 import fou_netlink as nl
+import progress
 from fou_netlink import Fou, NetlinkError
 from hosts import libc
 
@@ -86,7 +87,8 @@ def fuzz(seed, count):
     client = Fou()
     client.socket.settimeout(1)
     seen = {}
-    for _ in range(count):
+    for sent in range(count):
+        progress.report(f"message {sent} of seed {seed}")
         command, version, flags, payload = random_message(rng)
         number = 0
         try:

@@ -11,6 +11,7 @@ import sys
 import time
 
 import fou_netlink as nl
+import progress
 import pytest
 from fou_netlink import Fou
 from hosts import CommandError, fallback_devices, libc, run
@@ -94,6 +95,7 @@ class Role:
 
     def join(self):
         """Wait for its end; how often the work was done."""
+        progress.report(f"{self.name} ends")
         self.process.join(60)
         assert self.process.exitcode == 0, f"{self.name} did not end: {self.process.exitcode}"
         return self.done.value
@@ -124,8 +126,12 @@ def all_at_once(works):
     over = multiprocessing.RawValue(ctypes.c_bool, False)
     start = time.monotonic()
     roles = [Role(work, over) for work in works]
-    time.sleep(SECONDS)
-    while time.monotonic() < start + SECONDS + PATIENCE and not all(r.done.value for r in roles):
+    while True:
+        done = {role.name: role.done.value for role in roles}
+        progress.report(f"all at once: {done}")
+        passed = time.monotonic() - start
+        if passed >= SECONDS and all(done.values()) or passed >= SECONDS + PATIENCE:
+            break
         time.sleep(0.2)
     over.value = True
     counts = {role.name: role.join() for role in roles}

@@ -16,6 +16,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
 
+import progress  # noqa: E402
 from hosts import run  # noqa: E402
 from scapy.layers.inet import IP, UDP  # noqa: E402
 from scapy.layers.l2 import Ether  # noqa: E402
@@ -41,6 +42,11 @@ FEW = 10000
 ROUNDS = 8
 # How long captures are open, and how long they are not, in seconds.
 SHARED_FOR = 0.2
+
+
+# How long an ordinary packet may take behind what was fired, in seconds: less than the watchdog
+# waits, so that the volleys in question are told.
+PATIENCE = 25
 
 
 class NotWellError(AssertionError):
@@ -96,10 +102,11 @@ def packet_socket(host, device):
 
 def is_well(host, tap):
     """Whether an ordinary packet through a GUE port arrives; after it, all that came before has."""
+    progress.report("an ordinary packet is sent")
     with host.inside():
         inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     inside.bind(("10.0.0.1", 7777))
-    inside.settimeout(60)
+    inside.settimeout(PATIENCE)
     text = b"are you well?"
     inner = IP(src="10.0.9.2", dst="10.0.0.1") / UDP(sport=7, dport=7777) / text
     outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1")
@@ -130,6 +137,7 @@ def fire(shots, flavour):
     `shots(device)` yields what was said of each round.
     """
     said = []
+    progress.report(f"cannon, {flavour}: the host is set up")
     with target(flavour) as (host, tap):
         if flavour == "scattered":
             # GRO would make the headers that it reads linear.
@@ -146,12 +154,15 @@ def fire(shots, flavour):
                     if not is_well(host, tap):
                         raise NotWellError(f"{words}: an ordinary packet is not answered any more")
         counts, sent = received(host)
+        progress.report(f"cannon, {flavour}: the host is taken away")
     return said, counts, sent, captures.seen
 
 
 def run_cannon(command, device):
     """The cannon with a device to fire at."""
     command = [str(word) for word in command]
+    if progress.PATH:
+        command += ["--progress", progress.PATH]
     done = subprocess.run(command, stdin=device, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotWellError(f"the cannon failed: {done.stderr.strip()}")
@@ -235,6 +246,7 @@ def main():
             f" received: {shown}; {left['tap0']} to the wire; shared: {sum(shared.values())}",
             flush=True,
         )
+    progress.report("the module is unloaded")
     try:
         unload()
         print("ok the module can be unloaded after the cannon")

@@ -8,6 +8,7 @@ import pathlib
 import select
 import struct
 
+import progress
 from hosts import Host, add_nopartial, call, run, wait_until
 
 SIOCOUTQ = 0x5411
@@ -76,8 +77,18 @@ def leave_witness(name):
 
 def wait_for_witnesses():
     """Wait until no namespace is left that had one."""
-    devices = pathlib.Path("/sys/class/net")
-    wait_until(lambda: not list(devices.glob(f"{WITNESS}*")), "the namespaces end", 60)
+
+    def are_gone():
+        left = len(list(pathlib.Path("/sys/class/net").glob(f"{WITNESS}*")))
+        progress.report(f"{left} namespaces end")
+        return left == 0
+
+    wait_until(are_gone, "the namespaces end", 60)
+
+
+def set_send_buffer(tap, size):
+    """Have a tap device's writers wait while so many bytes of their packets are not freed yet."""
+    fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", size))
 
 
 def make_tap(host, flavour, flush_ms):
@@ -89,7 +100,7 @@ def make_tap(host, flavour, flush_ms):
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
     # A writer that is faster than GRO has to wait.
-    fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", 1 << 22))
+    set_send_buffer(tap, 1 << 22)
     # Or each packet is a train of its own: packets wait for more of their flow.
     settings = pathlib.Path("/sys/class/net/tap0")
     (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
