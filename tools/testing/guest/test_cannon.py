@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
 
 import fire  # noqa: E402
-from target import TAP_FLAGS  # noqa: E402
+from target import TAP_FLAGS, set_send_buffer, target  # noqa: E402
 
 CANNON = pathlib.Path(__file__).parents[3] / "build/cannon/cargo/release/cannon"
 SEED = 2
@@ -29,3 +29,16 @@ def test_hostile_packets_leave_nothing_behind(flavour):
     shots = fire.salvoes(CANNON, SEED, flavour, packets, rounds=2)
     _, counts, sent, shared = fire.fire(shots, flavour)
     fire.check(packets, flavour, counts, sent, shared)
+
+
+@pytest.mark.debug_only
+def test_writer_to_a_full_tap_goes_on_when_its_packets_are_freed():
+    """The tun driver wakes a writer that waits by poll(), and no other.
+
+    GRO holds packets for 100 ms, and the send buffer has room for a few.
+    """
+    with target("gro", flush_ms=100) as (_, tap):
+        set_send_buffer(tap, 4096)
+        command = [CANNON, "fire", "--seed", SEED, "--flavour", "gro", "--packets", 200]
+        words = fire.run_cannon(command, tap)
+    assert " 0 waits" not in words, f"the send buffer was never full: {words}"
