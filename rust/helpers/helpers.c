@@ -327,6 +327,18 @@ rust_helper_drop_reasons_of_subsys(enum skb_drop_reason_subsys subsys)
 	return rcu_access_pointer(drop_reasons_by_subsys[subsys]);
 }
 
+/*
+ * Writes an entry that is @old. A number's owner writes its entry without comparing, so it
+ * wins whether it comes before or after.
+ */
+__rust_helper bool rust_helper_drop_reasons_cmpxchg(enum skb_drop_reason_subsys subsys,
+						    const struct drop_reason_list *old,
+						    const struct drop_reason_list *new)
+{
+	return unrcu_pointer(cmpxchg(&drop_reasons_by_subsys[subsys], RCU_INITIALIZER(old),
+				     RCU_INITIALIZER(new))) == old;
+}
+
 /* net/genetlink.h, net/netlink.h */
 
 __rust_helper struct net *rust_helper_genl_info_net(const struct genl_info *info)

@@ -4,8 +4,12 @@
 //!
 //! C header: [`include/net/dropreason.h`](srctree/include/net/dropreason.h)
 
-use core::sync::atomic::{AtomicU32, Ordering};
-use kernel::{bindings, ffi::c_char, prelude::*};
+use crate::module::{Phase, Scope, Undo};
+use core::{
+    ptr,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+};
+use kernel::{bindings, ffi::c_char, prelude::*, sync::rcu};
 use net_bindings as extra;
 
 /// Why a packet was dropped, as tracing and dropwatch show it (`enum skb_drop_reason`).
@@ -46,7 +50,7 @@ impl<const N: usize> Names<N> {
     // The method that gives unsigned characters at once cannot be called in a constant.
     #[allow(clippy::disallowed_methods)]
     pub const fn new(names: [&'static CStr; N]) -> Self {
-        let mut table = [core::ptr::null(); N];
+        let mut table = [ptr::null(); N];
         let mut index = 0;
         while index < N {
             table[index] = names[index].as_ptr().cast();
@@ -56,41 +60,55 @@ impl<const N: usize> Names<N> {
     }
 }
 
-/// A module's own drop reasons: a `static` of the module's, of use while a [`Registration`] lives.
+/// A module's own drop reasons: a `static` of the module's, in use from [`register`] on.
 ///
-/// The kernel numbers the subsystems that have reasons of their own in an enum, which a module
-/// cannot be added to. Until there is an entry for it, a module borrows the number of a subsystem
-/// that is not there (mac80211, Open vSwitch). When that one is loaded later it takes its number
-/// back, and the module's reasons become the nearest of the core's.
+/// The kernel numbers the subsystems that have reasons of their own in `enum skb_drop_reason_subsys`,
+/// which a module cannot extend. [`register`] borrows the number of a subsystem that is not loaded
+/// (mac80211, Open vSwitch). The drop monitor names the reasons right, because it looks them up in the
+/// core's table. Tools that take names from the kernel's BTF name the number's owner instead, so borrow
+/// one only if the user asks for it. If the owner is loaded later, it overwrites the table's entry, and
+/// [`Self::reason`] returns the core's reasons from then on.
+///
+/// # Invariants
+///
+/// `number` is 0, the core's number, or one of [`LENDERS`]; 0 unless the subsystem is acquired.
 pub struct Subsystem {
     list: extra::drop_reason_list,
-    /// The number that was borrowed, or 0, the core's, for none.
+    acquired: AtomicBool,
     number: AtomicU32,
 }
 
 // SAFETY: The list points to static data and is only read.
 unsafe impl Sync for Subsystem {}
 
-/// Whose numbers may be borrowed, the one that is least often needed beside a tunnel first.
+/// Whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open vSwitch.
 const LENDERS: [u32; 2] = [
     extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
     extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
 ];
 
+// The core's table has an entry for each.
+const _: () = {
+    let len = extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
+    assert!(LENDERS[0] < len && LENDERS[1] < len);
+};
+
 impl Subsystem {
-    /// A subsystem with these reasons, not registered.
+    /// Makes a subsystem with these reasons, without a number.
     pub const fn new<const N: usize>(names: &'static Names<N>) -> Self {
+        // INVARIANT: It is not acquired.
         Self {
             list: extra::drop_reason_list {
                 reasons: names.0.as_ptr(),
                 n_reasons: N,
             },
+            acquired: AtomicBool::new(false),
             number: AtomicU32::new(0),
         }
     }
 
-    /// The reason with an index in the table of names, or `otherwise` while there is no number for
-    /// it. Any context.
+    /// Returns the reason with an index in the table of names, or `otherwise` while the subsystem has
+    /// no number. Any context.
     pub fn reason(&'static self, index: u16, otherwise: DropReason) -> DropReason {
         let number = self.number.load(Ordering::Relaxed);
         if number == 0 || !self.is_listed_as(number) {
@@ -99,41 +117,165 @@ impl Subsystem {
         DropReason(number << bindings::SKB_DROP_REASON_SUBSYS_SHIFT | u32::from(index))
     }
 
+    /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
-        // SAFETY: The numbers we use are below the table's length; the pointer is compared only.
-        core::ptr::eq(unsafe { extra::drop_reasons_of_subsys(number) }, &self.list)
+        // SAFETY: The number is below the table's length; the pointer is compared only.
+        ptr::eq(unsafe { extra::drop_reasons_of_subsys(number) }, &self.list)
     }
-}
 
-/// The registration of a [`Subsystem`]. Dropping it gives the number back.
-pub struct Registration(&'static Subsystem);
-
-impl Registration {
-    /// Borrows a number, if one is free; there is no harm if none is. May sleep.
+    /// Borrows a number that no loaded subsystem uses. Any context.
     ///
-    /// C has no way to take a number only if it is free: an owner that registers at the same moment
-    /// may lose its names to ours until it is loaded again.
-    pub fn new(subsystem: &'static Subsystem) -> Self {
-        for number in LENDERS {
-            // SAFETY: As in `is_listed_as`.
-            if unsafe { extra::drop_reasons_of_subsys(number) }.is_null() {
-                // SAFETY: The list is static, and `Drop` unregisters it before the module goes.
-                unsafe { extra::drop_reasons_register_subsys(number, &subsystem.list) };
-                subsystem.number.store(number, Ordering::Relaxed);
-                break;
-            }
+    /// Fails with `EBUSY` if the subsystem is acquired already, with `ENOSPC` if no number is free.
+    fn acquire(&'static self) -> Result {
+        if self.acquired.swap(true, Ordering::Acquire) {
+            return Err(EBUSY);
         }
-        Self(subsystem)
+        let Some(number) = LENDERS.into_iter().find(|&number| self.take(number)) else {
+            self.acquired.store(false, Ordering::Release);
+            return Err(ENOSPC);
+        };
+        // INVARIANT: One of `LENDERS`, and the subsystem is acquired.
+        self.number.store(number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the number back, and waits for readers of the names. Called once after [`Self::acquire`].
+    /// May sleep.
+    fn release(&'static self) {
+        // INVARIANT: 0.
+        self.give_back(self.number.swap(0, Ordering::Relaxed));
+        // Last: who acquired it earlier could take the same entry, and lose it to this call.
+        self.acquired.store(false, Ordering::Release);
+    }
+
+    /// Writes this subsystem into the table's entry for `number`, one of [`LENDERS`], if that is empty.
+    fn take(&'static self, number: u32) -> bool {
+        // SAFETY: The number is below the table's length. The list is static, and the caller calls
+        // `give_back` before the module that has the list is unloaded.
+        unsafe { extra::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
+    }
+
+    /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if that is this subsystem, and
+    /// waits for readers of the list. May sleep.
+    fn give_back(&'static self, number: u32) {
+        // SAFETY: The number is below the table's length.
+        unsafe { extra::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
+        // Also if the entry was another's: an owner that overwrote ours has not waited for readers that
+        // had loaded our pointer before. From the cmpxchg on, no reader can load it, as nobody else
+        // writes it, so this grace period covers all of them.
+        rcu::synchronize_rcu();
     }
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let number = self.0.number.swap(0, Ordering::Relaxed);
-        // If its owner has come and taken the number, it is not ours to clear.
-        if number != 0 && self.0.is_listed_as(number) {
-            // SAFETY: The number is one of the table's. C waits until nobody reads the list.
-            unsafe { extra::drop_reasons_unregister_subsys(number) };
+/// Borrows a number for a subsystem until the module goes. Process context, may sleep.
+///
+/// Fails with `EBUSY` if the subsystem has one already, with `ENOSPC` if no number is free, with
+/// `ENOMEM`, or with `ENODEV` when the scope has ended.
+pub fn register(scope: &'static Scope, subsystem: &'static Subsystem) -> Result {
+    scope.register(try_init!(Registered {
+        subsystem: {
+            subsystem.acquire()?;
+            subsystem
+        },
+    }? Error))?;
+    Ok(())
+}
+
+/// # Invariants
+///
+/// The subsystem is acquired, and is released by this alone.
+struct Registered {
+    subsystem: &'static Subsystem,
+}
+
+impl Undo for Registered {
+    // After the hooks, whose packets are dropped for these reasons.
+    const PHASE: Phase = Phase::State;
+
+    fn undo(&self) {
+        self.subsystem.release();
+    }
+}
+
+#[kunit_tests(rfou_net_drop_reason)]
+mod tests {
+    use super::*;
+
+    static NAMES: Names<2> = Names::new([c"FIRST", c"SECOND"]);
+    static OTHER_NAMES: Names<1> = Names::new([c"OTHER"]);
+    const OTHERWISE: DropReason = DropReason::CHECKSUM;
+
+    /// Counts the entries of the table that are this subsystem's.
+    fn entries(subsystem: &'static Subsystem) -> usize {
+        let all = LENDERS.into_iter();
+        all.filter(|&number| subsystem.is_listed_as(number)).count()
+    }
+
+    #[test]
+    fn acquired_subsystem_has_numbers_until_it_is_released() -> Result {
+        static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+        assert_eq!(SUBSYSTEM.reason(1, OTHERWISE), OTHERWISE);
+        SUBSYSTEM.acquire()?;
+        let DropReason(raw) = SUBSYSTEM.reason(1, OTHERWISE);
+        assert!(LENDERS.contains(&(raw >> bindings::SKB_DROP_REASON_SUBSYS_SHIFT)));
+        assert_eq!(raw & 0xffff, 1);
+        SUBSYSTEM.release();
+        assert_eq!(SUBSYSTEM.reason(1, OTHERWISE), OTHERWISE);
+        assert_eq!(entries(&SUBSYSTEM), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn acquiring_twice_is_refused_and_leaves_nothing() -> Result {
+        static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+        SUBSYSTEM.acquire()?;
+        let reason = SUBSYSTEM.reason(0, OTHERWISE);
+        assert_eq!(SUBSYSTEM.acquire(), Err(EBUSY));
+        assert_eq!(entries(&SUBSYSTEM), 1);
+        assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), reason);
+        SUBSYSTEM.release();
+        assert_eq!(entries(&SUBSYSTEM), 0);
+        SUBSYSTEM.acquire()?;
+        SUBSYSTEM.release();
+        Ok(())
+    }
+
+    #[test]
+    fn owner_that_comes_later_keeps_its_number() -> Result {
+        static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+        static OWNER: Subsystem = Subsystem::new(&OTHER_NAMES);
+        SUBSYSTEM.acquire()?;
+        let number = SUBSYSTEM.number.load(Ordering::Relaxed);
+        // SAFETY: The entry is ours, so the number's owner is not loaded; the list is static.
+        unsafe { extra::drop_reasons_register_subsys(number, &OWNER.list) };
+        assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), OTHERWISE);
+        SUBSYSTEM.release();
+        let kept = OWNER.is_listed_as(number);
+        OWNER.give_back(number);
+        assert!(kept);
+        assert_eq!(entries(&OWNER) + entries(&SUBSYSTEM), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn number_in_use_is_not_taken() {
+        static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+        static OWNERS: [Subsystem; 2] = [const { Subsystem::new(&OTHER_NAMES) }; 2];
+        let owners = || OWNERS.iter().zip(LENDERS);
+        for (owner, number) in owners() {
+            owner.take(number);
         }
+        let refused = SUBSYSTEM.acquire();
+        let kept = owners()
+            .filter(|(owner, number)| owner.is_listed_as(*number))
+            .count();
+        for (owner, number) in owners() {
+            owner.give_back(number);
+        }
+        assert_eq!(refused, Err(ENOSPC));
+        assert_eq!(kept, 2);
+        assert_eq!(entries(&SUBSYSTEM), 0);
+        assert_eq!(SUBSYSTEM.acquire(), Ok(()));
+        SUBSYSTEM.release();
     }
 }

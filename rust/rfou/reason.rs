@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Why a packet is dropped.
+//!
+//! By default a drop has the nearest of the core's reasons, which every tool can name. The names here
+//! are for the module parameter `own_drop_reasons`.
 
+use kernel::prelude::*;
 use net::{
-    drop_reason::{Names, Subsystem},
+    drop_reason::{self, Names, Subsystem},
+    module::Scope,
     DropReason,
 };
 
@@ -61,10 +66,25 @@ reasons! {
 }
 
 /// The reasons' place among the kernel's.
-pub(crate) static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
+
+/// Gives the reasons numbers and names of their own, if `own` says so; otherwise each is the core's
+/// nearest. Process context, may sleep.
+pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
+    if !own {
+        return Ok(());
+    }
+    match drop_reason::register(scope, &SUBSYSTEM) {
+        Err(error) if error == ENOSPC => {
+            pr_notice!("no number is free for own_drop_reasons: drops have the core's reasons\n");
+            Ok(())
+        }
+        result => result,
+    }
+}
 
 impl Reason {
-    /// The kernel's number. Any context.
+    /// Returns the kernel's number. Any context.
     #[cold]
     pub(crate) fn number(self) -> DropReason {
         SUBSYSTEM.reason(self as u16, self.nearest())

@@ -15,7 +15,7 @@ mod receive;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{bpf, drop_reason, genetlink, ip_tunnel, module::Scope};
+use net::{bpf, genetlink, ip_tunnel, module::Scope};
 
 net::module! {
     type: Rfou,
@@ -25,12 +25,16 @@ net::module! {
     license: "GPL v2",
     // By which the kernel asks for the netlink family; the name `fou` itself is modprobe's business.
     alias: ["net-pf-16-proto-16-family-fou"],
+    params: {
+        own_drop_reasons: bool {
+            default: false,
+            description: "Show drops under rfou's own names (RFOU_...) in dropwatch. rfou then borrows the number of mac80211 or openvswitch while that is not loaded, and tools that map numbers by BTF show that subsystem. Default: off, drops have the nearest of the core's reasons",
+        },
+    },
 }
 
 /// The module; the scope has what it registers.
-struct Rfou {
-    _reasons: drop_reason::Registration,
-}
+struct Rfou;
 
 impl net::module::Module for Rfou {
     fn init(scope: &'static Scope) -> Result<Self> {
@@ -48,13 +52,14 @@ impl net::module::Module for Rfou {
 
 impl Rfou {
     fn register(scope: &'static Scope) -> Result<Self> {
-        let reasons = drop_reason::Registration::new(&reason::SUBSYSTEM);
+        // First, so that it goes last: until then packets are dropped.
+        reason::register(scope, module_parameters::own_drop_reasons.value())?;
         ip_tunnel::register::<transmit::Fou>(scope)?;
         ip_tunnel::register::<transmit::Gue>(scope)?;
         bpf::register_encap_kfuncs()?;
         // Last: if another fails, nobody may have begun to use it.
         genetlink::register(scope, netlink::Fou::new(scope)?)?;
-        Ok(Self { _reasons: reasons })
+        Ok(Self)
     }
 }
 

@@ -9,6 +9,7 @@ import pytest
 from drop_monitor import DropMonitor
 from fou_netlink import Fou
 from hosts import Host, fallback_devices, run, two_hosts
+from rfou_module import reload_rfou
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
 
@@ -44,6 +45,17 @@ def drop_monitor():
 def module():
     """The name of the module under test: rfou, or fou where Linux's own is the yardstick."""
     return os.environ["RFOU_MODULE"]
+
+
+@pytest.fixture(scope="module")
+def own_drop_reasons(module):
+    """Drops have rfou's own names, as with the module parameter; the default is back afterwards."""
+    if module != "rfou":
+        yield
+        return
+    reload_rfou("own_drop_reasons=1")
+    yield
+    reload_rfou()
 
 
 def pytest_collection_modifyitems(config, items):

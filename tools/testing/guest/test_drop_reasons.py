@@ -1,16 +1,18 @@
-"""Why packets are dropped where it is not for GUE's header, and what is said without a number."""
+"""Why packets are dropped where it is not for GUE's header."""
 
-import os
 import socket
 import struct
 
 import pytest
-from hosts import run
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-pytestmark = [pytest.mark.rfou_only, pytest.mark.stock_only]
+pytestmark = [
+    pytest.mark.rfou_only,
+    pytest.mark.stock_only,
+    pytest.mark.usefixtures("own_drop_reasons"),
+]
 
 PORT = 5555
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
@@ -89,37 +91,3 @@ def test_headers_in_each_other_up_to_a_kilobyte(hosts, drop_monitor, levels, why
             bytes.fromhex("00110000") + struct.pack("!4H", 1, PORT, 8 + len(packet), 0) + packet
         )
     assert reason(hosts, drop_monitor, datagram(4, packet)) == why
-
-
-def reload_rfou():
-    """Take the module out, and in again."""
-    run("rmmod", "rfou")
-    run("insmod", os.environ["RFOU_MODULE_FILE"])
-
-
-def test_core_has_a_reason_for_what_has_no_number(hosts, drop_monitor):
-    """The numbers are borrowed from modules that are not loaded, and given back when they are."""
-    variant_2 = bytes.fromhex("80040000")
-
-    def seen(payload=variant_2):
-        add_port(hosts[1], 4, "gue")
-        found = reason(hosts, drop_monitor, datagram(4, payload))
-        hosts[1].ip("fou", "del", "port", PORT)
-        return found
-
-    assert seen() == "RFOU_GUE_BAD_VARIANT"
-    try:
-        run("modprobe", "mac80211")
-        assert seen() == "INVALID_PROTO"
-        reload_rfou()
-        assert seen() == "RFOU_GUE_BAD_VARIANT", "Open vSwitch's number is free"
-        run("modprobe", "openvswitch")
-        assert seen() == "INVALID_PROTO"
-        reload_rfou()
-        assert seen() == "INVALID_PROTO"
-        assert seen(b"") == "PKT_TOO_SMALL"
-        assert seen(bytes.fromhex("20000000")) == "UNHANDLED_PROTO"
-    finally:
-        run("modprobe", "-r", "mac80211", "openvswitch", check=False)
-        reload_rfou()
-    assert seen() == "RFOU_GUE_BAD_VARIANT"

@@ -93,6 +93,7 @@ OVER_IPV6 = (
 
 @pytest.mark.soak_on_debug
 @pytest.mark.rfou_only
+@pytest.mark.usefixtures("own_drop_reasons")
 @pytest.mark.parametrize(
     ("version", "name"), [*((4, name) for name in VERDICTS), *((6, name) for name in OVER_IPV6)]
 )

@@ -291,6 +291,7 @@ def test_receiving(flavour, version):
         wait_until(lambda: host.traffic(device)["rx"]["packets"] > 0, "packets are received", 5)
 
 
+@pytest.mark.usefixtures("own_drop_reasons")
 @pytest.mark.parametrize("flavour", ["gro", "fragments"])
 def test_forwarding_in_softirqs(flavour, drop_monitor):
     """From one tunnel into another, while captures share each packet, so that it must be copied."""

@@ -7,13 +7,9 @@ import socket
 import pytest
 from hosts import Host, run
 from nfqueue import Queue
+from rfou_module import rfou_file
 
 pytestmark = pytest.mark.rfou_only
-
-
-def rfou_file():
-    """The rfou.ko under test."""
-    return os.environ["RFOU_MODULE_FILE"]
 
 
 def loaded(name):
