@@ -283,9 +283,13 @@ unsafe fn make_headroom(skb: *mut bindings::sk_buff, len: u32) -> Result {
     // SAFETY: As above.
     let old = unsafe { SkBuff::from_raw(old) };
     // SAFETY: Promised by the caller.
-    to_result(unsafe { extra::skb_cow_head(skb, len) })?;
-    old.free_after_readers();
-    Ok(())
+    let result = to_result(unsafe { extra::skb_cow_head(skb, len) });
+    match result {
+        Ok(()) => old.free_after_readers(),
+        // The packet keeps its head, and is dropped as a packet by its owner, once.
+        Err(_) => old.consume(),
+    }
+    result
 }
 
 /// The kernel crate's function of this name is a call, on each packet's way.
@@ -460,6 +464,12 @@ impl SkBuff {
         // SAFETY: The packet was ours, and its control block is nobody's now, has room for an RCU head
         // and is aligned to 8 bytes; the callback gives it up.
         unsafe { bindings::call_rcu((&raw mut (*skb).cb).cast(), Some(free_read)) };
+    }
+
+    /// Frees the packet as one that has served: drop monitors do not see it.
+    fn consume(self) {
+        // SAFETY: The packet was ours and is given up here.
+        unsafe { extra::consume_skb(self.into_raw()) };
     }
 
     /// Frees the packet and says why.

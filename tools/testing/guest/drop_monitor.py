@@ -29,22 +29,31 @@ class DropMonitor(GenericNetlink):
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         self.do(START)
 
-    def reason_for(self, wanted, timeout=5.0):
-        """Why the next packet was dropped for whose bytes `wanted(packet)` holds."""
+    def drop_for(self, wanted, timeout=5.0):
+        """The next packet that was dropped for whose bytes `wanted(packet)` holds, and why."""
         self.socket.settimeout(timeout)
         while True:
             data = self.socket.recv(1 << 16)
             attributes = dict(parse_attributes(data[20:]))
-            if wanted(attributes.get(PAYLOAD, b"")):
-                return attributes[REASON].rstrip(b"\0").decode()
+            packet = attributes.get(PAYLOAD, b"")
+            if wanted(packet):
+                return packet, attributes[REASON].rstrip(b"\0").decode()
 
-    def reasons_for(self, wanted, timeout=2.0):
-        """Why packets were dropped for whose bytes `wanted(packet)` holds: all until none comes."""
-        reasons = []
+    def drops_for(self, wanted, timeout=2.0):
+        """All such packets, and why each was dropped, until none comes."""
+        drops = []
         with contextlib.suppress(TimeoutError):
             while True:
-                reasons.append(self.reason_for(wanted, timeout))
-        return reasons
+                drops.append(self.drop_for(wanted, timeout))
+        return drops
+
+    def reason_for(self, wanted, timeout=5.0):
+        """Why the next such packet was dropped."""
+        return self.drop_for(wanted, timeout)[1]
+
+    def reasons_for(self, wanted, timeout=2.0):
+        """Why such packets were dropped, all until none comes."""
+        return [reason for _, reason in self.drops_for(wanted, timeout)]
 
     def close(self):
         """Stop."""
