@@ -154,10 +154,12 @@ impl<F: Family> Command<F> {
 
 /// Registers a family for all network namespaces, until the module's end. Process context, may sleep.
 ///
-/// Commands may run before this returns. Fails with `EEXIST` if there is a family of that name.
-pub fn register<F: Family>(scope: &'static Scope, state: F) -> Result<&'static F> {
+/// Commands may run before this returns. Fails with `EEXIST` if there is a family of that name. The
+/// state is dropped at the module's end, when no command and no dump runs any more.
+// No reference to the state: destructors of other states could use it when it has been dropped.
+pub fn register<F: Family>(scope: &'static Scope, state: F) -> Result {
     let module = scope.module()?;
-    let registered = scope.register(try_pin_init!(Registered {
+    scope.register(try_pin_init!(Registered {
         state,
         family <- Opaque::new(describe::<F>(module.as_ptr())),
         // A command may run as soon as the family is registered, so this comes last.
@@ -166,8 +168,7 @@ pub fn register<F: Family>(scope: &'static Scope, state: F) -> Result<&'static F
             // unregisters it and waits for its dumps.
             to_result(unsafe { bindings::genl_register_family(family.get()) })?
         },
-    }? Error))?;
-    Ok(&registered.state)
+    }? Error))
 }
 
 /// A registered family.

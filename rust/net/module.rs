@@ -17,7 +17,7 @@ use core::{
     mem::ManuallyDrop,
     pin::Pin,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, AtomicPtr, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
 };
 use kernel::{
     bindings,
@@ -58,10 +58,10 @@ macro_rules! module {
 /// When an entry of a [`Scope`] is undone. Within a phase the last one registered comes first.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
-    /// Hooks through which users and packets reach the module. Calls of them have ended when `undo`
-    /// returns, except netlink dumps, which hold a reference to the module.
+    /// Hooks through which users and tunnel devices reach the module. Calls of them have ended when
+    /// `undo` returns, except netlink dumps, which hold a reference to the module.
     EntryPoint,
-    /// State that hooks use.
+    /// State by network namespace, which hooks use and which has hooks of its own: sockets.
     State,
 }
 
@@ -75,12 +75,14 @@ pub(crate) trait Undo: Send + Sync + 'static {
 }
 
 /// The registrations of a module.
-///
-/// Registrations are handed out as `&'static`: they live until none of the module's code can run.
 pub struct Scope {
     /// Null before the module's `init` and after its end.
     module: AtomicPtr<bindings::module>,
     taken: AtomicBool,
+    /// Whether the module's `init` runs.
+    loading: AtomicBool,
+    /// The number of [`Call`]s.
+    calls: AtomicUsize,
     entry_points: Stack,
     states: Stack,
 }
@@ -92,6 +94,8 @@ impl Scope {
         Self {
             module: AtomicPtr::new(ptr::null_mut()),
             taken: AtomicBool::new(false),
+            loading: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
             entry_points: Stack::new(),
             states: Stack::new(),
         }
@@ -99,16 +103,57 @@ impl Scope {
 
     /// Returns the module. Fails with `ENODEV` when the scope has ended.
     pub(crate) fn module(&self) -> Result<NonNull<bindings::module>> {
-        NonNull::new(self.module.load(Ordering::Acquire)).ok_or(ENODEV)
+        NonNull::new(self.module.load(Ordering::SeqCst)).ok_or(ENODEV)
+    }
+
+    /// Keeps the scope from ending, and a module that is being loaded from being used, until the
+    /// result is dropped. Fails with `ENODEV` when the scope has ended.
+    fn call(&self) -> Result<Call<'_>> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let call = Call(self);
+        // After the call was counted: who takes the module away looks at the number of calls after
+        // that, so one of both sees the other.
+        self.module()?;
+        Ok(call)
+    }
+
+    /// Waits until there is no call. There is no event to wait for.
+    fn wait_for_calls(&self) {
+        while self.calls.load(Ordering::SeqCst) != 0 {
+            fsleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Calls `work` while the module's `init` runs: before BPF programs, say, can find the module.
+    /// Process context, may sleep. Fails with `EBUSY` at another time.
+    pub(crate) fn while_loading<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let _call = self.call()?;
+        if !self.loading.load(Ordering::SeqCst) {
+            return Err(EBUSY);
+        }
+        work()
     }
 
     /// Keeps what an initializer registers; the initializer registers it last. Process context, may
     /// sleep. Fails with the initializer's error, `ENOMEM`, or `ENODEV` when the scope has ended.
-    pub(crate) fn register<U: Undo>(
+    pub(crate) fn register<U: Undo>(&'static self, init: impl PinInit<U, Error>) -> Result {
+        self.add(init).map(|_| ())
+    }
+
+    /// As [`Self::register`], for state that hooks use: it lives until no hook runs any more.
+    pub(crate) fn register_state<U: Undo>(
         &'static self,
         init: impl PinInit<U, Error>,
     ) -> Result<&'static U> {
-        self.module()?;
+        const { assert!(matches!(U::PHASE, Phase::State)) }
+        let entry = self.add(init)?;
+        // SAFETY: `end` frees states, when no code of the module can use them any more: its hooks and
+        // RCU callbacks have ended, and destructors of the module's data and of entry points ran before.
+        Ok(unsafe { &(*entry.as_ptr()).value })
+    }
+
+    fn add<U: Undo>(&'static self, init: impl PinInit<U, Error>) -> Result<NonNull<Entry<U>>> {
+        let _call = self.call()?;
         let entry = KBox::pin_init(
             try_pin_init!(Entry {
                 node: Node {
@@ -126,8 +171,7 @@ impl Scope {
             Phase::EntryPoint => self.entry_points.push(entry.cast()),
             Phase::State => self.states.push(entry.cast()),
         }
-        // SAFETY: Only `end` frees entries, when no code of the module can run any more.
-        Ok(unsafe { &(*entry.as_ptr()).value })
+        Ok(entry)
     }
 
     /// Undoes everything.
@@ -136,22 +180,38 @@ impl Scope {
     ///
     /// To be called once, when the module goes or was not loaded.
     unsafe fn end(&self) {
-        let module = self.module.swap(ptr::null_mut(), Ordering::AcqRel);
-        let mut undone = Queue::new();
-        // A call that has seen the scope open may push until its hook is unregistered, hence until
-        // none is left.
-        self.entry_points.undo_all(&mut undone);
+        let module = self.module.swap(ptr::null_mut(), Ordering::SeqCst);
+        // A hook may be registering something. What came after the hooks were unregistered would stay.
+        self.wait_for_calls();
+        let mut hooks = Queue::new();
+        self.entry_points.undo_all(&mut hooks);
         // SAFETY: The module is being unloaded or was not loaded; its memory is there meanwhile.
         while unsafe { extra::module_is_used(module) } {
             // A dump of a module whose `init` has failed. There is no event to wait for.
-            fsleep(Delta::from_millis(10));
+            fsleep(POLL_INTERVAL);
         }
-        self.states.undo_all(&mut undone);
+        // Their destructors may close sockets, which takes the states and RCU.
+        hooks.free_all();
+        let mut states = Queue::new();
+        self.states.undo_all(&mut states);
         // Callbacks that hooks and states have left to RCU are the module's code, and those that freeing
         // leaves are.
         rcu::wait_for_callbacks();
-        undone.free_all();
+        states.free_all();
         rcu::wait_for_callbacks();
+    }
+}
+
+/// How often to look whether somebody has ended who does not say so.
+const POLL_INTERVAL: Delta = Delta::from_millis(10);
+
+/// Work that the scope's end waits for.
+struct Call<'a>(&'a Scope);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        // What was pushed is to be seen before this.
+        self.0.calls.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -175,8 +235,13 @@ impl<M: Module> Guard<M> {
         if scope.taken.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
         }
-        scope.module.store(module.as_ptr(), Ordering::Release);
-        match M::init(scope) {
+        scope.loading.store(true, Ordering::SeqCst);
+        scope.module.store(module.as_ptr(), Ordering::SeqCst);
+        let result = M::init(scope);
+        scope.loading.store(false, Ordering::SeqCst);
+        // A hook may be at work still that is for a module being loaded.
+        scope.wait_for_calls();
+        match result {
             Ok(data) => Ok(Self {
                 module: ManuallyDrop::new(data),
                 scope,
@@ -262,22 +327,19 @@ impl Stack {
 
     /// Undoes all entries and moves them to a queue.
     fn undo_all(&self, to: &mut Queue) {
-        // Entries may be pushed meanwhile.
-        while let Some(first) = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire)) {
-            let mut next = Some(first);
-            while let Some(node) = next {
-                // SAFETY: The swap has made all of these ours; they are valid entries.
-                unsafe {
-                    next = NonNull::new(*node.as_ref().next.get());
-                    (node.as_ref().undo)(node);
-                    to.append(node);
-                }
+        let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
+        while let Some(node) = next {
+            // SAFETY: The swap has made all of these ours; they are valid entries.
+            unsafe {
+                next = NonNull::new(*node.as_ref().next.get());
+                (node.as_ref().undo)(node);
+                to.append(node);
             }
         }
     }
 }
 
-/// Entries that were undone, the first one first: hooks use state, so hooks are freed before it.
+/// Entries that were undone, the first one first.
 struct Queue {
     first: *mut Node,
     last: Option<NonNull<Node>>,

@@ -135,9 +135,9 @@ pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registrat
         READY => {}
         // Another call is registering them.
         TAKEN => return Err(EBUSY),
-        _ => drop(scope.register(Registration::<Sockets>::new())?),
+        _ => scope.register(Registration::<Sockets>::new())?,
     }
-    scope.register(Registration::new())
+    scope.register_state(Registration::new())
 }
 
 /// A [`PerNetns`] state that is registered.
