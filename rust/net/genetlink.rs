@@ -109,7 +109,9 @@ pub trait Dump<F: Family> {
 
 /// One command of a family.
 #[repr(transparent)]
-pub struct Command<F: Family>(bindings::genl_small_ops, PhantomData<fn(&F)>);
+// Invariant in `F`: the command of one family takes the state and the number of attributes of that family
+// for granted.
+pub struct Command<F: Family>(bindings::genl_small_ops, PhantomData<fn(F) -> F>);
 
 // SAFETY: It holds plain values and function pointers.
 unsafe impl<F: Family> Sync for Command<F> {}

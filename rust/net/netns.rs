@@ -79,7 +79,8 @@ pub struct Slot<T> {
     /// One of the constants below.
     state: AtomicU8,
     id: UnsafeCell<c_uint>,
-    _state: PhantomData<fn() -> T>,
+    // Invariant in `T`: another type has another slot.
+    _state: PhantomData<fn(T) -> T>,
 }
 
 const FREE: u8 = 0;
@@ -148,7 +149,8 @@ pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registrat
 #[repr(transparent)]
 pub struct Registration<T: PerNetns> {
     ops: Opaque<bindings::pernet_operations>,
-    _state: PhantomData<T>,
+    // Invariant in `T`, as `Slot`.
+    _state: PhantomData<fn(T) -> T>,
 }
 
 // SAFETY: C serializes registering and unregistering by its own lock, and `get` only reads.
@@ -191,7 +193,8 @@ impl<T: PerNetns> Registration<T> {
                     init: Some(init::<T>),
                     exit: Some(exit::<T>),
                     id: slot.id.get(),
-                    size: size_of::<T>(),
+                    // Without a size, C would make no place for the state.
+                    size: size_of::<T>().max(1),
                     ..Default::default()
                 });
                 to_result(extra::register_pernet_device(ops))?;
@@ -219,9 +222,12 @@ impl<T: PerNetns> Undo for Registration<T> {
     const PHASE: Phase = Phase::State;
 
     fn undo(&self) {
+        let slot = T::SLOT.get();
+        // Before: once C has given the number back, another module may get it.
+        slot.state.store(TAKEN, Ordering::Release);
         // SAFETY: By the type invariant the operations are registered.
         unsafe { extra::unregister_pernet_device(self.ops.get()) };
-        T::SLOT.get().state.store(FREE, Ordering::Release);
+        slot.state.store(FREE, Ordering::Release);
     }
 }
 

@@ -89,8 +89,8 @@ unsafe fn close(Raw(sock): Raw) {
     unsafe {
         // A packet may refer to the socket for as long as it likes: early demux has found the socket,
         // and the packet waits in netfilter's queue. When it goes on, the module may be gone. UDP
-        // reads the hook once and copes with none; a call that has begun ends before the grace period
-        // that the module waits for.
+        // reads the hook once and copes with none. A call that has begun is an RCU reader, for which
+        // the tunnel's data waits and, before a module's memory is freed, C.
         extra::udp_sk_clear_encap_rcv(sock.as_ptr());
         extra::udp_tunnel_sock_release(sock.as_ptr());
     }
@@ -117,8 +117,10 @@ impl Socket {
         if SLOT.state.load(Ordering::Acquire) != READY {
             return Err(EINVAL);
         }
-        // SAFETY: The sockets are registered before any other state, and unregistered after it. So a
-        // namespace has them when it can be seen, or has another state made.
+        // SAFETY: A `Place` comes from a hook of the module or is one where C has a state made, which
+        // holds the lock that unregistering takes. So the sockets, which are registered, are not
+        // unregistered before this returns. They were registered before the other states and by C's
+        // lock, so a namespace has them when it can be seen, or has another state made.
         let sockets = unsafe { &*super::state::<Sockets>(place.0.as_raw()) };
         let table = sockets.table.clone();
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
