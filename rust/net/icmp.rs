@@ -65,7 +65,13 @@ impl QuotedPacket<'_> {
 
     /// Error handlers read the first 8 bytes of their header without asking: ICMP has made sure that
     /// they are there (RFC 792), but for UDP's header. Fails with `EINVAL` if they are not.
-    fn need_inner(&mut self, at: usize) -> Result {
+    ///
+    /// UDP's handler would ask the encapsulation again, which may find UDP again: a packet could make
+    /// the kernel recurse until its stack is full. Fails with `EOPNOTSUPP` for it.
+    fn need_inner(&mut self, at: usize, protocol: InnerProtocol) -> Result {
+        if protocol.is_udp() {
+            return Err(EOPNOTSUPP);
+        }
         self.payload(at.checked_add(8).ok_or(EINVAL)?).map(|_| ())
     }
 
@@ -76,7 +82,7 @@ impl QuotedPacket<'_> {
     /// Handlers look there for what they need to find their tunnel. Fails with `ENOENT` if there is
     /// no handler, or it knows of no such tunnel.
     pub(crate) fn handle_ipv4(&mut self, at: usize, protocol: InnerProtocol, info: u32) -> Result {
-        self.need_inner(at)?;
+        self.need_inner(at, protocol)?;
         let outer = at.checked_add(udp::HEADER_LEN_BYTES).ok_or(EINVAL)?;
         let ip = self.udp_at;
         if ip > MAX_IPV4_HEADER_LEN_BYTES || outer > MAX_OUTER_LEN_BYTES {
@@ -126,7 +132,7 @@ impl QuotedPacket<'_> {
         protocol: InnerProtocol,
         error: &Icmp6Error,
     ) -> Result {
-        self.need_inner(at)?;
+        self.need_inner(at, protocol)?;
         let inner = self
             .udp_at
             .checked_add(udp::HEADER_LEN_BYTES)

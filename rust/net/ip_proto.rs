@@ -10,6 +10,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const IPV6: u8 = 41;
 const GRE: u8 = 47;
+const UDP_LITE: u8 = 136;
 
 /// The IP protocol of a tunnelled packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",
 /// and the packet would leak.
@@ -30,6 +31,12 @@ impl InnerProtocol {
     #[inline]
     pub const fn number(self) -> u8 {
         self.0.get()
+    }
+
+    /// Returns whether this is UDP or UDP-Lite.
+    #[inline]
+    pub(crate) const fn is_udp(self) -> bool {
+        matches!(self.number(), UDP | UDP_LITE)
     }
 
     /// Returns whether this is IPv4 or IPv6.

@@ -205,7 +205,8 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
     ) -> Result<u8>;
 
     /// Finds the tunnelled packet in one of ours that an ICMP error quotes: where it begins, in bytes
-    /// after the quoted UDP header, and its IP protocol, whose own error handler is called then.
+    /// after the quoted UDP header, and its IP protocol, whose own error handler is called then, unless
+    /// it is UDP.
     ///
     /// Any packet of UDP from no socket of this host comes here, so most are not ours. Softirq
     /// context, RCU read side. On an error the packet is offered to others.

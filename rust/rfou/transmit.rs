@@ -116,10 +116,6 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
                 if header.is_control() {
                     return Err(ENOENT);
                 }
-                // UDP's handler would come back here: a packet could make us recurse.
-                if let protocol::UDP | protocol::UDP_LITE = header.proto_ctype() {
-                    return Err(EOPNOTSUPP);
-                }
                 (len_bytes, header.proto_ctype())
             }
         };
