@@ -137,7 +137,7 @@ impl Skb<'_> {
     /// context. Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header
     /// does not lie before the data, with `ENOMEM` if the packet is shared and no copy could be made.
     #[inline]
-    pub fn outer_headers_mut(&mut self, most: usize) -> Result<&mut [u8]> {
+    pub(crate) fn outer_headers_mut(&mut self, most: usize) -> Result<&mut [u8]> {
         // A sender on this machine that keeps the packet for itself, as TCP does, shares the payload
         // alone and has said so; that must not cost a copy of each packet.
         // SAFETY: The packet is valid and ours to change; nothing points into it, since all views
@@ -163,7 +163,7 @@ impl Skb<'_> {
     /// Takes a checksum over all of the packet (`CHECKSUM_COMPLETE`) for unknown. Who needs one
     /// computes it.
     #[inline]
-    pub fn forget_complete_checksum(&mut self) {
+    pub(crate) fn forget_complete_checksum(&mut self) {
         // SAFETY: The packet is valid and ours to change.
         unsafe { extra::skb_forget_complete_checksum(self.as_raw()) }
     }

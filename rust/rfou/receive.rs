@@ -3,7 +3,6 @@
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
 use crate::reason::Reason;
-use core::ops::Range;
 use gue::{header, Header, RemoteChecksum as RemoteChecksumField, Start};
 use kernel::prelude::*;
 use net::{
@@ -33,25 +32,6 @@ pub(crate) struct FouDecapsulator {
 pub(crate) struct GueDecapsulator {
     /// What to do about a checksum that the sender has left to us.
     pub(crate) remote_checksum: RemoteChecksum,
-}
-
-/// Where the outer IP header's length field is: IPv4's total length (RFC 791), or IPv6's payload
-/// length (RFC 8200).
-const fn length_field<const IPV6: bool>() -> Range<usize> {
-    if IPV6 {
-        4..6
-    } else {
-        2..4
-    }
-}
-
-/// What of the outer IP header its length field does not count.
-const fn uncounted_len_bytes<const IPV6: bool>() -> usize {
-    if IPV6 {
-        40
-    } else {
-        0
-    }
 }
 
 /// The reason for an error of which only a lack of memory is known not to be the packet's fault.
@@ -197,9 +177,15 @@ fn place(remote: RemoteChecksumField) -> ChecksumPlace {
 /// Delivers a packet from which `len` bytes of headers were pulled.
 #[inline(always)]
 fn deliver<const IPV6: bool>(mut inner: Inner, len: usize) -> Verdict {
-    match shorten_outer::<IPV6>(&mut inner, len) {
+    // This comes last: others who share the packet could see it.
+    match inner.shorten_outer::<IPV6>(len, MOST_OUTER_HEADERS_LEN_BYTES) {
         Ok(()) => Verdict::Deliver(inner),
-        Err(reason) => {
+        Err(error) => {
+            let reason = match error {
+                E2BIG => Reason::NestedTooDeep,
+                ENOMEM => Reason::NoMemory,
+                _ => Reason::BadOuterLength,
+            };
             inner.free(reason.number());
             Verdict::Consumed
         }
@@ -214,41 +200,6 @@ fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
         ENOMEM => Reason::NoMemory,
         _ => Reason::Truncated,
     })
-}
-
-/// Makes the outer IP header's length shorter, so that it fits what is left behind it.
-///
-/// A length of 0 is that of a super-packet of 64 KiB or more, and stays. This comes last: others who
-/// share the packet could see it.
-///
-/// Where UDP's length is less than IP's, the checksum is not to be trusted: GRO has verified it over
-/// IP's length, and UDP has made of it the sum of what is left by its own.
-#[inline(always)]
-fn shorten_outer<const IPV6: bool>(inner: &mut Inner, by: usize) -> Result<(), Reason> {
-    let left = inner.len();
-    let headers = inner
-        .outer_headers_mut(MOST_OUTER_HEADERS_LEN_BYTES)
-        .map_err(|error| match error {
-            E2BIG => Reason::NestedTooDeep,
-            ENOMEM => Reason::NoMemory,
-            _ => Reason::BadOuterLength,
-        })?;
-    let Some([high, low]) = headers.get_mut(length_field::<IPV6>()) else {
-        return Err(Reason::BadOuterLength);
-    };
-    let length = u16::from_be_bytes([*high, *low]);
-    if length != 0 {
-        [*high, *low] = u16::try_from(by)
-            .ok()
-            .and_then(|by| length.checked_sub(by))
-            .ok_or(Reason::BadOuterLength)?
-            .to_be_bytes();
-        let counted = usize::from(length).saturating_add(uncounted_len_bytes::<IPV6>());
-        if counted != headers.len().saturating_add(left) {
-            inner.forget_complete_checksum();
-        }
-    }
-    Ok(())
 }
 
 /// The first `len` bytes behind the UDP header, which the packet begins with; `otherwise` if there

@@ -55,16 +55,39 @@ impl Inner {
         self.skb.is_empty()
     }
 
-    /// Returns the headers that have been pulled: see [`Skb::outer_headers_mut`].
-    #[inline]
-    pub fn outer_headers_mut(&mut self, most: usize) -> Result<&mut [u8]> {
-        self.skb.outer_headers_mut(most)
-    }
-
-    /// Downgrades `CHECKSUM_COMPLETE` to `CHECKSUM_NONE`.
-    #[inline]
-    pub fn forget_complete_checksum(&mut self) {
-        self.skb.forget_complete_checksum();
+    /// Makes the length in the outer IP header `by` bytes less, so that it fits what is left behind
+    /// it. The header is IPv6's or IPv4's.
+    ///
+    /// A length of 0 is that of a GSO packet of 64 KiB or more, and stays. Other packets that share the
+    /// header do not see the change. Where the length was not that of all that was received, because UDP's
+    /// is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's length,
+    /// and UDP has made of it the sum of what is left by its own.
+    ///
+    /// Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet,
+    /// `EINVAL` if the IP header does not, or its length is less than `by`, `ENOMEM`.
+    // No more of the header than that: the stack goes by its other fields and has verified them.
+    #[inline(always)]
+    pub fn shorten_outer<const IPV6: bool>(&mut self, by: usize, most: usize) -> Result {
+        let left = self.len();
+        let headers = self.skb.outer_headers_mut(most)?;
+        // IPv4's total length (RFC 791), or IPv6's payload length (RFC 8200).
+        let (field, uncounted_len) = if IPV6 { (4..6, 40) } else { (2..4, 0) };
+        let Some([high, low]) = headers.get_mut(field) else {
+            return Err(EINVAL);
+        };
+        let length = u16::from_be_bytes([*high, *low]);
+        if length != 0 {
+            [*high, *low] = u16::try_from(by)
+                .ok()
+                .and_then(|by| length.checked_sub(by))
+                .ok_or(EINVAL)?
+                .to_be_bytes();
+            let counted = usize::from(length).saturating_add(uncounted_len);
+            if counted != headers.len().saturating_add(left) {
+                self.skb.forget_complete_checksum();
+            }
+        }
+        Ok(())
     }
 
     /// Frees the packet and says why.
