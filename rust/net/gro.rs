@@ -185,7 +185,7 @@ impl Packet<'_> {
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
     /// the outer checksum, the packet is too short, with [`RemoteChecksum::Partial`] if it is not TCP's,
-    /// with [`RemoteChecksum::Compute`] if a clone shares the packet's bytes.
+    /// with [`RemoteChecksum::Compute`] if a clone shares the packet's bytes or it was done before.
     #[inline(always)]
     pub fn process_remote_checksum(
         &mut self,
@@ -218,7 +218,8 @@ impl Packet<'_> {
                 let (start, field) = (usize::from(place.start), usize::from(place.field));
                 let at = payload.saturating_add(field);
                 let end = at.saturating_add(size_of::<u16>());
-                if end > len {
+                // Of a second one the first one's place would not be put back.
+                if end > len || self.patch.is_some() {
                     return Err(NoMerge);
                 }
                 let same = Self {
