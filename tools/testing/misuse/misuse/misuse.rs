@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A module of safe code that does with the crate `net` what it should not, to see that no undefined
+//! behaviour comes of it. `tools/testing/guest/test_misuse.py` loads it, once for each case.
+
+#![forbid(unsafe_code)]
+
+mod packets;
+mod registrations;
+mod sockets;
+
+use kernel::prelude::*;
+use net::module::Scope;
+
+net::module! {
+    type: Misuse,
+    name: "misuse",
+    authors: ["The rfou developers"],
+    description: "Test: misuses of the crate net",
+    license: "GPL v2",
+    params: {
+        case: u32 { default: 0, description: "What to misuse: see misuse.rs", },
+    },
+}
+
+/// The module's own data.
+struct Misuse {
+    /// Dropped before what is registered is unregistered.
+    _kept: Option<sockets::Kept>,
+}
+
+impl net::module::Module for Misuse {
+    fn init(scope: &'static Scope) -> Result<Self> {
+        let mut kept = None;
+        // As in test_misuse.py.
+        match module_parameters::case.value() {
+            1 => kept = Some(sockets::register(scope)?),
+            2 => packets::register(scope)?,
+            3 => registrations::fail_during_a_dump(scope)?,
+            4 => registrations::register_all_twice(scope)?,
+            5 => registrations::register_the_family_alone(scope)?,
+            6 => registrations::register_late(scope)?,
+            case @ 100.. => registrations::fail_after(scope, case.saturating_sub(100))?,
+            _ => return Err(EINVAL),
+        }
+        Ok(Self { _kept: kept })
+    }
+}

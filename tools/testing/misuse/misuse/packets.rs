@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A tunnel that does with each packet what the packet's first bytes tell it to.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::prelude::*;
+use net::{
+    gro::{GroTunnel, Merged, NoMerge, Packet},
+    ip_proto::{ChecksumPlace, InnerProtocol},
+    module::Scope,
+    netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::{Inner, RemoteChecksum},
+    udp,
+    udp_tunnel::{EncapReceive, UdpTunnelSocket, Verdict},
+    DropReason, SkBuff,
+};
+
+const PORT: u16 = 7010;
+
+/// A packet that was received could be delivered in the place of another one if it could be kept, so that
+/// must not compile.
+const _: () = {
+    trait AmbiguousIfSend<A> {
+        const OK: () = ();
+    }
+    impl<T> AmbiguousIfSend<u8> for T {}
+    impl<T: Send> AmbiguousIfSend<u16> for T {}
+    <SkBuff as AmbiguousIfSend<_>>::OK
+};
+
+/// What a packet tells the tunnel to do with it, as test_misuse.py writes it.
+struct Order {
+    /// See [`Tunnel::receive`].
+    on_receive: u8,
+    /// See [`Tunnel::gro_receive`].
+    in_gro: u8,
+    protocol: InnerProtocol,
+    gro_protocol: InnerProtocol,
+    /// Bytes to pull.
+    len: usize,
+    gro_len: usize,
+    place: ChecksumPlace,
+    how: RemoteChecksum,
+}
+
+impl Order {
+    const LEN_BYTES: usize = 16;
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let [on_receive, in_gro, protocol, gro_protocol, l0, l1, g0, g1, s0, s1, f0, f1, how, ..] =
+            *bytes.first_chunk::<{ Self::LEN_BYTES }>()?;
+        Some(Self {
+            on_receive,
+            in_gro,
+            protocol: InnerProtocol::new(protocol)?,
+            gro_protocol: InnerProtocol::new(gro_protocol)?,
+            len: u16::from_be_bytes([l0, l1]).into(),
+            gro_len: u16::from_be_bytes([g0, g1]).into(),
+            place: ChecksumPlace {
+                start: u16::from_be_bytes([s0, s1]),
+                field: u16::from_be_bytes([f0, f1]),
+            },
+            how: match how {
+                0 => RemoteChecksum::Partial,
+                _ => RemoteChecksum::Compute,
+            },
+        })
+    }
+}
+
+static RECEIVED: AtomicU32 = AtomicU32::new(0);
+static DELIVERED: AtomicU32 = AtomicU32::new(0);
+static IN_GRO: AtomicU32 = AtomicU32::new(0);
+static COMPLETED: AtomicU32 = AtomicU32::new(0);
+
+struct Tunnel;
+
+impl Tunnel {
+    fn decapsulate<const IPV6: bool>(mut skb: SkBuff, order: &Order) -> Result<Inner, SkBuff> {
+        let Order {
+            protocol,
+            len,
+            place,
+            how,
+            ..
+        } = *order;
+        match order.on_receive {
+            0 => Ok(Inner::new(skb, protocol)),
+            1 => match skb.decapsulate(len) {
+                Ok(()) => Ok(Inner::new(skb, protocol)),
+                Err(_) => Err(skb),
+            },
+            // After a failure too.
+            2 => {
+                let _ = skb.decapsulate(len);
+                let _ = skb.decapsulate(len);
+                Ok(Inner::new(skb, protocol))
+            }
+            3 => skb.decapsulate_leaving_checksum(len, protocol, place),
+            4 => skb
+                .decapsulate_with_remote_checksum(len, protocol, place, how)
+                .map_err(|(skb, _)| skb),
+            // What failed is pulled once more.
+            5 => match skb.decapsulate_with_remote_checksum(len, protocol, place, how) {
+                Ok(inner) => Ok(inner),
+                Err((skb, _)) => skb.decapsulate_leaving_checksum(len, protocol, place),
+            },
+            // Any length, as of another version too.
+            _ => match skb.decapsulate(len) {
+                Ok(()) => {
+                    let mut inner = Inner::new(skb, protocol);
+                    let by = order.gro_len;
+                    let _ = inner.shorten_outer::<IPV6>(by, usize::MAX);
+                    let _ = inner.shorten_outer::<false>(by, usize::MAX);
+                    let _ = inner.shorten_outer::<true>(by, usize::MAX);
+                    Ok(inner)
+                }
+                Err(_) => Err(skb),
+            },
+        }
+    }
+}
+
+impl EncapReceive for Tunnel {
+    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+        RECEIVED.fetch_add(1, Ordering::Relaxed);
+        let order = match skb.header(udp::HEADER_LEN_BYTES + Order::LEN_BYTES) {
+            Ok(bytes) => bytes.get(udp::HEADER_LEN_BYTES..).and_then(Order::parse),
+            Err(_) => None,
+        };
+        let Some(order) = order else {
+            return Verdict::Drop(skb, DropReason::PACKET_TOO_SMALL);
+        };
+        if order.on_receive == 7 {
+            let _ = skb.decapsulate(order.len);
+            return Verdict::NotOurs(skb);
+        }
+        let len = skb.len();
+        match Self::decapsulate::<IPV6>(skb, &order) {
+            // UDP would hand us the same packet again, for ever.
+            Ok(inner) if inner.len() == len && matches!(order.protocol.number(), 17 | 136) => {
+                inner.free(DropReason::UNHANDLED_PROTOCOL);
+                Verdict::Consumed
+            }
+            Ok(inner) => {
+                DELIVERED.fetch_add(1, Ordering::Relaxed);
+                Verdict::Deliver(inner)
+            }
+            Err(skb) => Verdict::Drop(skb, DropReason::INVALID_PROTOCOL),
+        }
+    }
+}
+
+impl GroTunnel for Tunnel {
+    fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
+        let order = Order::parse(packet.header(Order::LEN_BYTES)?).ok_or(NoMerge)?;
+        if order.in_gro & 1 != 0 {
+            packet.process_remote_checksum(order.place, order.how)?;
+        }
+        if order.in_gro & 2 != 0 {
+            let _ = packet.compare_held(order.gro_len);
+        }
+        if order.in_gro & 4 != 0 {
+            let _ = packet.take_header(order.gro_len);
+        }
+        if order.in_gro & 8 != 0 {
+            let _ = packet.process_remote_checksum(order.place, RemoteChecksum::Compute);
+            let _ = packet.process_remote_checksum(order.place, RemoteChecksum::Partial);
+        }
+        if order.in_gro & 16 != 0 {
+            let _ = packet.take_header(order.gro_len);
+        }
+        IN_GRO.fetch_add(1, Ordering::Relaxed);
+        Ok(order.gro_protocol)
+    }
+
+    fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
+        COMPLETED.fetch_add(1, Ordering::Relaxed);
+        let order = Order::parse(merged.header(Order::LEN_BYTES).ok()?)?;
+        Some(order.place)
+    }
+}
+
+struct Here {
+    _tunnel: UdpTunnelSocket<Tunnel>,
+}
+
+static SLOT: Slot<Here> = Slot::new();
+
+impl PerNetns for Here {
+    const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
+
+    fn new(place: Place<'_>) -> impl PinInit<Self, Error> {
+        try_init!(Self {
+            _tunnel: crate::sockets::open(place, PORT)
+                .and_then(|socket| UdpTunnelSocket::new_with_gro(socket, Tunnel))?,
+        }? Error)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        pr_info!(
+            "received {}, delivered {}, in GRO {}, merged {}\n",
+            RECEIVED.load(Ordering::Relaxed),
+            DELIVERED.load(Ordering::Relaxed),
+            IN_GRO.load(Ordering::Relaxed),
+            COMPLETED.load(Ordering::Relaxed),
+        );
+    }
+}
+
+pub(crate) fn register(scope: &'static Scope) -> Result {
+    netns::register::<Here>(scope)?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registrations that are made twice, too late, or by a module that is not loaded after all.
+
+use crate::sockets::{open, Sink};
+use core::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Mutex, SetOnce},
+    time::{delay::fsleep, Delta},
+};
+use net::{
+    genetlink::{self, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Request},
+    icmp::QuotedPacket,
+    ip6_tunnel,
+    ip_proto::InnerProtocol,
+    ip_tunnel::{self, EncapConfig, Flow, IpTunnelEncap},
+    module::Scope,
+    netns::{self, PerNetns, Place, Slot, SlotRef},
+    udp_tunnel::UdpTunnelSocket,
+    Netns, Outgoing,
+};
+
+/// The port that the family's command opens.
+const PORT: u16 = 7005;
+
+/// A netlink family whose state has sockets, and memory that a dump reads.
+struct Commands {
+    sockets: Pin<KBox<Mutex<KVec<UdpTunnelSocket<Sink>>>>>,
+    numbers: KVec<u32>,
+}
+
+impl Commands {
+    fn new() -> Result<Self> {
+        let mut numbers = KVec::new();
+        // More than one message holds.
+        for number in 0..4096 {
+            numbers.push(number, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            sockets: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
+            numbers,
+        })
+    }
+}
+
+impl Family for Commands {
+    const NAME: &'static CStr = c"misuse";
+    const VERSION: u8 = 1;
+    const POLICY: &'static [AttrPolicy] = &[AttrPolicy::UNUSED, AttrPolicy::U32];
+    const COMMANDS: &'static [Command<Self>] = &[Command::new::<Open>(1).dump::<List>()];
+}
+
+/// Opens a port, which the family's state keeps.
+struct Open;
+
+impl Do<Commands> for Open {
+    fn run(family: &Commands, request: &Request<'_>) -> Result {
+        let socket = open(request.netns(), PORT)?;
+        let tunnel = UdpTunnelSocket::new(socket, Sink::new()?)?;
+        family.sockets.lock().push(tunnel, GFP_KERNEL)?;
+        Ok(())
+    }
+}
+
+/// Lists the numbers.
+struct List;
+
+static DUMP_HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+
+impl Dump<Commands> for List {
+    fn run(
+        family: &Commands,
+        _netns: &Netns,
+        cursor: &mut u64,
+        out: &mut DumpWriter<'_>,
+    ) -> Result {
+        let next = usize::try_from(*cursor).map_err(|_| EINVAL)?;
+        for number in family.numbers.iter().skip(next) {
+            out.entry(1, |message| message.put(1, number))?;
+            *cursor = cursor.saturating_add(1);
+            DUMP_HAS_BEGUN.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// State that is nothing at all, with a destructor that is something.
+struct Empty;
+
+static EMPTY: Slot<Empty> = Slot::new();
+
+impl PerNetns for Empty {
+    const SLOT: SlotRef<Self> = SlotRef::new(&EMPTY);
+
+    fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
+        Ok::<_, Error>(Self)
+    }
+}
+
+impl Drop for Empty {
+    fn drop(&mut self) {
+        pr_debug!("empty\n");
+    }
+}
+
+/// An encapsulation that finds UDP in UDP in UDP, as far as a packet goes.
+struct Nested;
+
+impl<F: Flow> IpTunnelEncap<F> for Nested {
+    /// The last that C has room for.
+    const TYPE: u32 = 7;
+
+    fn header_len_bytes(_config: &EncapConfig) -> usize {
+        0
+    }
+
+    fn build_header(
+        _skb: &mut Outgoing<'_>,
+        _config: &EncapConfig,
+        protocol: u8,
+        _flow: &F,
+    ) -> Result<u8> {
+        Ok(protocol)
+    }
+
+    fn find_inner(_quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
+        Ok((0, InnerProtocol::new(17).ok_or(EINVAL)?))
+    }
+}
+
+type Step = fn(&'static Scope) -> Result;
+
+/// Whatever can be registered, and the error that says that it is.
+const STEPS: &[(Step, Error)] = &[
+    (|scope| netns::register::<Empty>(scope).map(|_| ()), EBUSY),
+    (|scope| genetlink::register(scope, Commands::new()?), EEXIST),
+    (ip_tunnel::register::<Nested>, EEXIST),
+    (ip6_tunnel::register::<Nested>, EEXIST),
+];
+
+/// Fails after the first `count` steps; the last error says that they were all.
+pub(crate) fn fail_after(scope: &'static Scope, count: u32) -> Result {
+    for (done, (step, _)) in (0..).zip(STEPS) {
+        if done == count {
+            return Err(ECANCELED);
+        }
+        step(scope)?;
+    }
+    Err(EXFULL)
+}
+
+pub(crate) fn register_all_twice(scope: &'static Scope) -> Result {
+    for (step, _) in STEPS {
+        step(scope)?;
+    }
+    for (step, expected) in STEPS {
+        match step(scope) {
+            Err(error) if error == *expected => {}
+            _ => return Err(EXFULL),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn register_the_family_alone(scope: &'static Scope) -> Result {
+    genetlink::register(scope, Commands::new()?)
+}
+
+/// Fails as soon as somebody has begun to dump the family.
+pub(crate) fn fail_during_a_dump(scope: &'static Scope) -> Result {
+    genetlink::register(scope, Commands::new()?)?;
+    for _ in 0..1000 {
+        if DUMP_HAS_BEGUN.load(Ordering::Relaxed) {
+            return Err(ECANCELED);
+        }
+        fsleep(Delta::from_millis(10));
+    }
+    Err(ETIMEDOUT)
+}
+
+/// State that registers a family with the first namespace that comes after the module.
+struct Late;
+
+static LATE: Slot<Late> = Slot::new();
+static SCOPE: SetOnce<&'static Scope> = SetOnce::new();
+
+impl PerNetns for Late {
+    const SLOT: SlotRef<Self> = SlotRef::new(&LATE);
+
+    fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
+        if let Some(scope) = SCOPE.copy() {
+            match Commands::new().and_then(|commands| genetlink::register(scope, commands)) {
+                Ok(()) => pr_info!("registered late\n"),
+                Err(error) => pr_info!("not registered late: {error:?}\n"),
+            }
+        }
+        Ok::<_, Error>(Self)
+    }
+}
+
+pub(crate) fn register_late(scope: &'static Scope) -> Result {
+    netns::register::<Late>(scope)?;
+    SCOPE.populate(scope);
+    Ok(())
+}
