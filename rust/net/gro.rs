@@ -218,7 +218,7 @@ impl Packet<'_> {
                 let (start, field) = (usize::from(place.start), usize::from(place.field));
                 let at = payload.saturating_add(field);
                 let end = at.saturating_add(size_of::<u16>());
-                // Of a second one the first one's place would not be put back.
+                // The place that was written to before would not be put back.
                 if end > len || self.patch.is_some() {
                     return Err(NoMerge);
                 }

@@ -194,11 +194,9 @@ impl Scope {
         hooks.free_all();
         let mut states = Queue::new();
         self.states.undo_all(&mut states);
-        // Callbacks that hooks and states have left to RCU are the module's code, and those that freeing
-        // leaves are.
+        // Callbacks that hooks and states have left to RCU are the module's code.
         rcu::wait_for_callbacks();
         states.free_all();
-        rcu::wait_for_callbacks();
     }
 }
 
