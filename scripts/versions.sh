@@ -16,9 +16,10 @@ BUILD_PACKAGES="
 
 # scripts/vm and what runs in the guest.
 GUEST_PACKAGES="
-	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping kmod libbpf-dev jq
-	libcap2-bin nftables procps python3-pyroute2 python3-pytest python3-pytest-timeout
-	python3-scapy qemu-system-x86 seabios strace tcpdump"
+	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping ipvsadm kmod
+	libbpf-dev jq libcap2-bin nftables procps python3-pyroute2 python3-pytest
+	python3-pytest-timeout python3-scapy python3-yaml qemu-system-x86 seabios strace systemd
+	tcpdump"
 
 # make lint.
 LINT_PACKAGES="clang-format python3-pip shellcheck"
