@@ -5,6 +5,7 @@
  */
 
 #include <linux/if_vlan.h>
+#include <linux/jiffies.h>
 #include <linux/netdevice.h>
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
@@ -29,6 +30,14 @@
 #else
 #define __rust_helper __used
 #endif
+
+/* linux/jiffies.h */
+
+/* Counts periods of half a second to a second. */
+__rust_helper u64 rust_helper_coarse_time(void)
+{
+	return jiffies >> ilog2(HZ);
+}
 
 /* linux/siphash.h */
 
@@ -116,6 +125,12 @@ __rust_helper void rust_helper_skb_set_inner_mac_header(struct sk_buff *skb, int
 __rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
 {
 	return skb_is_gso(skb);
+}
+
+/* True if iptunnel_handle_offloads() has nothing to do, as after a tunnel device has called it. */
+__rust_helper bool rust_helper_skb_offloads_are_handled(const struct sk_buff *skb)
+{
+	return skb->encapsulation && skb->ip_summed == CHECKSUM_PARTIAL && !skb_is_gso(skb);
 }
 
 __rust_helper bool rust_helper_skb_cloned(const struct sk_buff *skb)
@@ -296,15 +311,10 @@ __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 	return dev_net(dev);
 }
 
-/*
- * Whether a device segments this super-packet itself, once it is a tunnel's of @gso_type.
- * One that comes from outside has its headers verified on the way, and goes on whole.
- */
-static __always_inline bool device_segments(const struct net_device *dev, const struct sk_buff *skb,
-					    int gso_type)
+/* The SKB_GSO_* that a device segments inside tunnels, and other bits above them. */
+static __always_inline int device_gso_types(const struct net_device *dev)
 {
-	return net_gso_ok((dev->features & dev->hw_enc_features) | NETIF_F_GSO_ROBUST,
-			  skb_shinfo(skb)->gso_type | gso_type);
+	return (dev->features & dev->hw_enc_features) >> NETIF_F_GSO_SHIFT;
 }
 
 /* net/flow_dissector.h, net/netns/bpf.h */
@@ -521,27 +531,31 @@ __rust_helper __be32 rust_helper_ip_tunnel_source(const struct sk_buff *skb,
 	return fl4.saddr;
 }
 
-/* As device_segments(), of the device that routing will choose for an ip_tunnel device's packet. */
-__rust_helper bool rust_helper_ip_tunnel_segments(const struct sk_buff *skb,
-						  const struct flowi4 *flow, int gso_type)
+/*
+ * device_gso_types() of the device that routing will choose for an ip_tunnel device's
+ * packet, or a negative errno. With several next hops, chooses the same one for each
+ * inner flow.
+ */
+__rust_helper int rust_helper_ip_tunnel_gso_types(const struct sk_buff *skb,
+						  const struct flowi4 *flow)
 {
 	struct flowi4 fl4 = *flow;
-	struct rtable *rt = ip_tunnel_route(skb, &fl4);
-	bool segments;
+	struct rtable *rt;
+	int types;
 
+	fl4.flowi4_multipath_hash = 0;
+	rt = ip_route_output_key(ip_tunnel_get_link_net(skb->dev), &fl4);
 	if (IS_ERR(rt))
-		return false;
-	segments = device_segments(dst_dev(&rt->dst), skb, gso_type);
+		return PTR_ERR(rt);
+	types = device_gso_types(dst_dev(&rt->dst)) & S32_MAX;
 	ip_rt_put(rt);
-	return segments;
+	return types;
 }
 
-/* As device_segments(), of the device that routing has chosen for an ip6_tunnel device's packet. */
-__rust_helper bool rust_helper_ip6_tunnel_segments(const struct sk_buff *skb, int gso_type)
+/* device_gso_types() of the device that routing has chosen for an ip6_tunnel device's packet. */
+__rust_helper int rust_helper_ip6_tunnel_gso_types(const struct sk_buff *skb)
 {
-	const struct dst_entry *dst = skb_dst(skb);
-
-	return dst && device_segments(dst_dev(dst), skb, gso_type);
+	return device_gso_types(dst_dev(skb_dst(skb)));
 }
 
 /* linux/module.h */
@@ -670,4 +684,33 @@ __rust_helper __be16 rust_helper_udp_flow_src_port(struct net *net, struct sk_bu
 						   int max, bool use_eth)
 {
 	return udp_flow_src_port(net, skb, min, max, use_eth);
+}
+
+/*
+ * udp_set_csum() of a packet without GSO whose partial checksum starts at an even offset:
+ * lco_csum(), inline.
+ */
+__rust_helper void rust_helper_udp_set_lco_csum(struct sk_buff *skb, __be32 saddr, __be32 daddr,
+						int len)
+{
+	const u8 *end = skb_checksum_start(skb), *at = skb_transport_header(skb);
+	struct udphdr *uh = udp_hdr(skb);
+	u64 sum = (u16)(~*(const u16 *)(end + skb->csum_offset));
+
+	for (; end - at >= sizeof(u64); at += sizeof(u64)) {
+		u64 word = get_unaligned((const u64 *)at);
+
+		sum += word;
+		sum += sum < word;
+	}
+	sum = (u32)sum + (sum >> 32);
+	if (end - at >= sizeof(u32)) {
+		sum += get_unaligned((const u32 *)at);
+		at += sizeof(u32);
+	}
+	if (end != at)
+		sum += get_unaligned((const u16 *)at);
+	sum = (u32)sum + (sum >> 32);
+	sum = (u32)sum + (sum >> 32);
+	uh->check = udp_v4_check(len, saddr, daddr, (__force __wsum)sum) ?: CSUM_MANGLED_0;
 }

@@ -12,6 +12,7 @@ use crate::{
     icmp::{Icmp6Error, QuotedPacket},
     ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
     module::{Phase, Scope, Undo},
+    segmentation,
     skb::GsoType,
     udp::Checksum,
     Outgoing, Skb,
@@ -46,23 +47,20 @@ impl Flow for FlowIpv6 {
     }
 
     #[inline]
-    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool {
-        // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-        unsafe { extra::ip6_tunnel_segments(skb.as_raw(), gso_type.as_raw()) }
+    fn device_segments(&self, skb: &Outgoing<'_>, protocol: u8, gso_type: GsoType) -> bool {
+        let needed = segmentation::of_tcp(skb, protocol, GsoType::IPXIP6) | gso_type;
+        // SAFETY: The packet is on its way out of one of the devices that these hooks are for, which
+        // have given it its route.
+        let types = unsafe { extra::ip6_tunnel_gso_types(skb.as_raw()) };
+        GsoType::from_raw(types).contains(needed)
     }
 
     #[inline]
-    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, checksum: Checksum, len: i32) {
+    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, len: i32) {
         // SAFETY: Promised by the caller; the packet is valid and ours to change.
         unsafe {
-            extra::udp6_set_csum(
-                checksum == Checksum::Zero,
-                skb.as_raw(),
-                &self.0.saddr,
-                &self.0.daddr,
-                len,
-            )
-        };
+            extra::udp6_set_csum(false, skb.as_raw(), &self.0.saddr, &self.0.daddr, len);
+        }
     }
 }
 

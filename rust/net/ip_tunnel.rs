@@ -11,6 +11,7 @@ use crate::{
     icmp::QuotedPacket,
     ip_proto::InnerProtocol,
     module::{Phase, Scope, Undo},
+    segmentation,
     skb::GsoType,
     udp::{Checksum, PortNumber},
     Outgoing, Skb,
@@ -83,25 +84,31 @@ pub trait Flow: private::Sealed {
     /// IPv6.
     fn udp_checksum(config: &EncapConfig) -> Checksum;
 
-    /// Whether the device that a super-packet will leave by segments it itself, once it is a tunnel's
-    /// of `gso_type`; if not, that is done in software before.
+    /// Returns `true` if the device that the route leads to segments the tunnel's TCP packets, to which
+    /// the encapsulation adds `gso_type`; the core segments them in software otherwise.
     ///
-    /// For packets that [`IpTunnelEncap::build_header`] has been given with the flow. Costs a routing
-    /// lookup where the device is not known yet.
-    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool;
+    /// Takes the arguments of [`IpTunnelEncap::build_header`]. The packet need not be a GSO packet: the
+    /// result is the same for all packets of a tunnel to one destination with the same IP version
+    /// inside. For IPv4 it may be up to a second old.
+    fn device_segments(&self, skb: &Outgoing<'_>, protocol: u8, gso_type: GsoType) -> bool;
 
-    /// Sets the checksum of the UDP header in front of a packet.
+    /// Sets the checksum of the UDP header in front of a packet, which is 0 before.
     ///
     /// # Safety
     ///
-    /// `skb`'s transport header must be a UDP header in its linear part, `len` bytes before its end.
-    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, checksum: Checksum, len: i32);
+    /// `skb`'s transport header must be a UDP header in its linear part, `len` bytes before its end. A
+    /// partial checksum must lie behind it, in the linear part, and begin an even number of bytes from
+    /// it.
+    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, len: i32);
 }
 
 pub(crate) mod private {
     /// A flow is C's; there are no others.
     pub trait Sealed {}
 }
+
+/// The GSO types of the devices that tunnels' routes lead to.
+static ROUTES: segmentation::Cache = segmentation::Cache::new();
 
 /// The outer IPv4 flow that a packet is being sent in.
 #[repr(transparent)]
@@ -129,49 +136,61 @@ impl Flow for FlowIpv4 {
     }
 
     #[inline]
-    fn device_segments(&self, skb: &Skb<'_>, gso_type: GsoType) -> bool {
-        // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-        unsafe { route_segments(skb.as_raw(), &self.0, gso_type.as_raw()) }
+    fn device_segments(&self, skb: &Outgoing<'_>, protocol: u8, gso_type: GsoType) -> bool {
+        let needed = segmentation::of_tcp(skb, protocol, GsoType::IPXIP4) | gso_type;
+        let key = segmentation::key(skb.device(), &self.0);
+        let types = match ROUTES.get(key) {
+            Some(types) => types,
+            // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
+            None => unsafe { look_up_segmentation(skb.as_raw(), &self.0, key) },
+        };
+        types.contains(needed)
     }
 
     #[inline]
-    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, checksum: Checksum, len: i32) {
+    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, len: i32) {
         let (mut source, destination) = (self.0.saddr, self.0.daddr);
-        if source == 0 && checksum == Checksum::Full {
+        let skb = skb.as_raw();
+        if source == 0 {
             // Devices without a local address have it chosen by routing, later than this; but the
             // sum needs it now. Where there is no route the packet goes nowhere anyway.
             // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-            source = unsafe { source_of_route(skb.as_raw(), &self.0) };
+            source = unsafe { source_of_route(skb, &self.0) };
         }
         // SAFETY: Promised by the caller; the packet is valid and ours to change.
         unsafe {
-            extra::udp_set_csum(
-                checksum == Checksum::Zero,
-                skb.as_raw(),
-                source,
-                destination,
-                len,
-            )
+            if extra::skb_is_checksum_partial(skb) && !extra::skb_is_gso(skb) {
+                extra::udp_set_lco_csum(skb, source, destination, len);
+            } else {
+                extra::udp_set_csum(false, skb, source, destination, len);
+            }
         };
     }
 }
 
-/// Whether the device that routing will choose for a packet segments it.
+// Slow paths are not inlined: they have a flow of their own, which takes room from all.
+
+/// Looks up the route of a flow, and stores the GSO types of its device under `key`.
 ///
 /// # Safety
 ///
 /// As for [`source_of_route`].
 #[cold]
-unsafe fn route_segments(
+unsafe fn look_up_segmentation(
     skb: *const bindings::sk_buff,
     flow: &bindings::flowi4,
-    gso_type: i32,
-) -> bool {
+    key: u64,
+) -> GsoType {
     // SAFETY: Promised by the caller.
-    unsafe { extra::ip_tunnel_segments(skb, flow, gso_type) }
+    let types = unsafe { extra::ip_tunnel_gso_types(skb, flow) };
+    if types < 0 {
+        // The tunnel device drops a packet without a route.
+        return GsoType::from_raw(0);
+    }
+    let types = GsoType::from_raw(types);
+    ROUTES.set(key, types);
+    types
 }
-
-// Slow paths are not inlined: they have a flow of their own, which takes room from all.
 
 /// The source address that routing will choose for a packet, or 0.
 ///

@@ -35,6 +35,7 @@ pub mod ip_tunnel;
 pub mod module;
 pub mod netns;
 mod rcu;
+mod segmentation;
 pub mod skb;
 pub mod udp;
 pub mod udp_tunnel;

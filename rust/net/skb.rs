@@ -327,6 +327,19 @@ impl<'a> Outgoing<'a> {
         &mut self.0
     }
 
+    /// Returns the device that the packet is leaving by, or null.
+    #[inline]
+    pub(crate) fn device(&self) -> *mut bindings::net_device {
+        // SAFETY: In a transmit path, the union that `dev` is part of holds it.
+        unsafe {
+            self.fields()
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev
+        }
+    }
+
     /// Puts `len` bytes in front of the packet and returns them, to be filled; what they hold
     /// before is undefined but initialized.
     ///
@@ -355,7 +368,9 @@ impl<'a> Outgoing<'a> {
         unsafe {
             (*skb).data = (*skb).data.sub(len);
             (*skb).len = total;
-            Ok(slice::from_raw_parts_mut((*skb).data, len))
+            let data = (*skb).data;
+            hint::assert_unchecked(!data.is_null());
+            Ok(slice::from_raw_parts_mut(data, len))
         }
     }
 
@@ -385,6 +400,10 @@ impl<'a> Outgoing<'a> {
     /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
     #[inline]
     pub fn handle_offloads(&mut self, gso_type: GsoType) -> Result {
+        // SAFETY: The packet is valid.
+        if unsafe { extra::skb_offloads_are_handled(self.as_raw()) } {
+            return Ok(());
+        }
         // SAFETY: The packet is valid and ours to change.
         to_result(unsafe { extra::iptunnel_handle_offloads(self.as_raw(), gso_type.0) })
     }
@@ -404,6 +423,18 @@ impl<'a> ops::Deref for Outgoing<'a> {
 pub struct GsoType(i32);
 
 impl GsoType {
+    /// TCP in IPv4.
+    pub(crate) const TCPV4: Self = Self(extra::SKB_GSO_TCPV4);
+    /// TCP in IPv6.
+    pub(crate) const TCPV6: Self = Self(extra::SKB_GSO_TCPV6);
+    /// GRE without a checksum.
+    pub(crate) const GRE: Self = Self(extra::SKB_GSO_GRE);
+    /// GRE with one.
+    pub(crate) const GRE_CSUM: Self = Self(extra::SKB_GSO_GRE_CSUM);
+    /// Any IP packet in IPv4.
+    pub(crate) const IPXIP4: Self = Self(extra::SKB_GSO_IPXIP4);
+    /// Any IP packet in IPv6.
+    pub(crate) const IPXIP6: Self = Self(extra::SKB_GSO_IPXIP6);
     /// A UDP tunnel whose outer checksum is zero.
     pub const UDP_TUNNEL: Self = Self(extra::SKB_GSO_UDP_TUNNEL);
     /// A UDP tunnel whose outer checksum is set in each segment.
@@ -411,10 +442,22 @@ impl GsoType {
     /// The inner checksum is left to the receiver of the tunnel in each segment.
     pub const TUNNEL_REMCSUM: Self = Self(extra::SKB_GSO_TUNNEL_REMCSUM);
 
+    /// From C's number.
+    #[inline]
+    pub(crate) const fn from_raw(raw: i32) -> Self {
+        Self(raw)
+    }
+
     /// C's number for it.
     #[inline]
     pub(crate) const fn as_raw(self) -> i32 {
         self.0
+    }
+
+    /// Returns `true` if all bits of `other` are set.
+    #[inline]
+    pub(crate) const fn contains(self, other: Self) -> bool {
+        !self.0 & other.0 == 0
     }
 }
 

@@ -59,14 +59,7 @@ impl PortNumber {
 #[inline]
 pub fn flow_source_port(skb: &mut Outgoing<'_>) -> Result<PortNumber> {
     let raw = skb.as_raw();
-    // SAFETY: The packet is valid. In a transmit path, the union that `dev` is part of holds it.
-    let dev = unsafe {
-        (*raw)
-            .__bindgen_anon_1
-            .__bindgen_anon_1
-            .__bindgen_anon_1
-            .dev
-    };
+    let dev = skb.device();
     if dev.is_null() {
         return Err(ENODEV);
     }
@@ -102,7 +95,7 @@ pub struct Ports {
 /// The length is that of the whole packet, or 0 for a super-packet of 64 KiB or more, whose segments
 /// get theirs from the segmentation offload. Fails with `ENOMEM`; with `EINVAL` if the packet's
 /// partial checksum is not in it, or not at an even place ([`partial_checksum`](crate::Skb::partial_checksum)).
-#[inline]
+#[inline(always)]
 pub fn push_headers<F: Flow>(
     skb: &mut Outgoing<'_>,
     ports: Ports,
@@ -133,8 +126,11 @@ pub fn push_headers<F: Flow>(
     fill(behind)?;
     skb.reset_transport_header();
 
-    // SAFETY: The packet's transport header is the UDP header that was just pushed, so that the
-    // checksum field lies in its linear part, and `total` is its length.
-    unsafe { flow.set_udp_checksum(skb.as_skb_mut(), checksum, total_c) };
+    if checksum == Checksum::Full {
+        // SAFETY: The packet's transport header is the UDP header that was just pushed, so that the
+        // checksum field lies in its linear part, and `total` is its length. A partial checksum lies
+        // in what it was pushed to, as was seen above.
+        unsafe { flow.set_udp_checksum(skb.as_skb_mut(), total_c) };
+    }
     Ok(())
 }

@@ -80,31 +80,25 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
         protocol: u8,
         flow: &F,
     ) -> Result<u8> {
-        let (checksum, mut gso_type) = outer_checksum::<F>(config);
+        let (_, gso_type) = outer_checksum::<F>(config);
         let mut header = Repr {
             control: false,
             proto_ctype: protocol,
             remote_checksum: None,
         };
-        // No device segments packets with remote checksums, so that a super-packet would be taken to
-        // pieces before it reaches one; a device that can do the checksums inside too saves that.
-        if config.remote_checksum() && !(skb.is_gso() && flow.device_segments(skb, gso_type)) {
+        // No device segments packets with remote checksums: the core would segment each GSO packet in
+        // software. A device that segments UDP tunnels computes the inner checksums, too. The route
+        // decides, not the packet, because the receiver's GRO keeps packets with different GUE headers
+        // apart: the last packet of a burst could overtake the segments before it.
+        if config.remote_checksum() && !flow.device_segments(skb, protocol, gso_type) {
             // A packet whose checksum is done has nothing to leave to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
                 let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);
                 header.remote_checksum = Some(remote.map_err(|_| EINVAL)?);
-                gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
+                return push_gue(skb, config, header, flow);
             }
         }
-        skb.handle_offloads(gso_type)?;
-        let ports = ports(skb, config)?;
-        if header.remote_checksum.is_some() {
-            skb.leave_checksum_to_receiver();
-        }
-        udp::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
-            header.emit(to).map_err(|_| EINVAL)
-        })?;
-        Ok(protocol::UDP)
+        push_gue(skb, config, header, flow)
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
@@ -123,6 +117,29 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
     }
 }
 
+/// Pushes a GUE header and a UDP header. Compiled once for each form of the header, by its inlining.
+#[inline(always)]
+fn push_gue<F: Flow>(
+    skb: &mut Outgoing<'_>,
+    config: &EncapConfig,
+    header: Repr,
+    flow: &F,
+) -> Result<u8> {
+    let (checksum, mut gso_type) = outer_checksum::<F>(config);
+    if header.remote_checksum.is_some() {
+        gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
+    }
+    skb.handle_offloads(gso_type)?;
+    let ports = ports(skb, config)?;
+    if header.remote_checksum.is_some() {
+        skb.leave_checksum_to_receiver();
+    }
+    udp::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
+        header.emit(to).map_err(|_| EINVAL)
+    })?;
+    Ok(protocol::UDP)
+}
+
 /// What the user wants of the outer UDP checksum, and what segmentation must do about it.
 #[inline]
 fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
@@ -133,7 +150,7 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
 }
 
 /// The ports that the user wants; the source port may be the inner flow's.
-#[inline]
+#[inline(always)]
 fn ports(skb: &mut Outgoing<'_>, config: &EncapConfig) -> Result<Ports> {
     let source = match config.source_port().specific() {
         Some(_) => config.source_port(),

@@ -9,6 +9,7 @@ import itertools
 import json
 import pathlib
 import sys
+import time
 
 import guest
 from fou_netlink import Fou
@@ -66,6 +67,8 @@ def observe(module, paths, frames, report):
                 segmenting = not segmenting
                 how = "off" if segmenting else "on"
                 run("ethtool", "-K", "bench0", *(w for n in guest.SEGMENTATION for w in (n, how)))
+                # rfou may go by what it knows of a device for so long.
+                time.sleep(1)
             costs, came = measure(path, frames)
             report(path, module or path.encap, costs, came)
         if segmenting:

@@ -199,21 +199,20 @@ def test_remote_checksums_leave_super_packets_whole_where_the_device_segments(ho
         with Capture(h2, "eth0") as wire:
             arrived = transfer(hosts, kind, 500_000)
             frames = wire.frames(to_port, 5000, timeout=0)
-        long = [(len(frame), bool(frame[gue + 3] & 1)) for frame in frames if len(frame) > 500]
-        assert any(len(frame) < 500 and frame[gue + 3] & 1 for frame in frames), (
-            "single packets have"
-        )
-        return arrived, long
+        return arrived, [(len(f), bool(f[gue + 3] & 1)) for f in frames if len(f) > 500]
 
     arrived, sent = data_sent()
-    whole = [remote for length, remote in sent if length > 2000]
     if module == "fou":
-        assert not whole
+        assert sent and all(length < 2000 and remote for length, remote in sent)
     else:
-        assert arrived and whole and not any(whole), "their segments' checksums are done"
+        assert arrived and any(length > 2000 for length, _ in sent)
+        assert not any(remote for _, remote in sent), "their segments' checksums are done"
         assert all(no_checksum_errors(host) for host in hosts)
 
     segment_in_software(h1)
+    if module == "rfou" and KINDS[kind][0] == 4:
+        # For so long it may go by what the device did before.
+        time.sleep(1)
     arrived, sent = data_sent()
     assert sent and all(length < 2000 and remote for length, remote in sent)
     if module == "rfou":

@@ -91,7 +91,7 @@ def set_send_buffer(tap, size):
     fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", size))
 
 
-def make_tap(host, flavour, flush_ms):
+def make_tap(host, flavour, flush_ms, mac=HOST_MAC):
     """The tap device of a host, whose GRO holds packets back for so long; its file."""
     if not pathlib.Path("/dev/net/tun").exists():
         run("modprobe", "tun")
@@ -105,7 +105,7 @@ def make_tap(host, flavour, flush_ms):
     settings = pathlib.Path("/sys/class/net/tap0")
     (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
-    run("ip", "link", "set", "tap0", "address", HOST_MAC, "netns", host.name)
+    run("ip", "link", "set", "tap0", "address", mac, "netns", host.name)
     return tap
 
 
