@@ -10,7 +10,7 @@
 use crate::{
     flow_hash,
     icmp::{Icmp6Error, QuotedPacket},
-    ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap},
+    ip_tunnel::{private, EncapConfig, Flow, IpTunnelEncap, MAX_HEADER_LEN_BYTES},
     module::{Phase, Scope, Undo},
     segmentation,
     skb::GsoType,
@@ -127,7 +127,7 @@ unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv6>>(
     config: *mut extra::ip_tunnel_encap,
 ) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
-    T::header_len_bytes(&unsafe { EncapConfig::read(config) })
+    T::header_len_bytes(&unsafe { EncapConfig::read(config) }).min(MAX_HEADER_LEN_BYTES)
 }
 
 /// # Safety

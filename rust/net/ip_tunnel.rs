@@ -203,12 +203,16 @@ unsafe fn source_of_route(skb: *const bindings::sk_buff, flow: &bindings::flowi4
     unsafe { extra::ip_tunnel_source(skb, flow) }
 }
 
+/// The most that an encapsulation announces to push: C adds that to the headroom as a signed number.
+pub(crate) const MAX_HEADER_LEN_BYTES: usize = 1024;
+
 /// An encapsulation for the tunnel devices whose outer flows are of type `F`.
 pub trait IpTunnelEncap<F: Flow>: 'static {
     /// The number under which a tunnel's configuration asks for it (`enum tunnel_encap_types`).
     const TYPE: u32;
 
-    /// Bytes that [`Self::build_header`] will push at most under a configuration. RCU read side.
+    /// Bytes that [`Self::build_header`] will push at most under a configuration; more than 1 KiB is
+    /// not announced to the device. RCU read side.
     fn header_len_bytes(config: &EncapConfig) -> usize;
 
     /// Pushes the encapsulation's headers in front of a packet of IP protocol `protocol`, and
@@ -295,7 +299,7 @@ unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv4>>(
     config: *mut extra::ip_tunnel_encap,
 ) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
-    T::header_len_bytes(&unsafe { EncapConfig::read(config) })
+    T::header_len_bytes(&unsafe { EncapConfig::read(config) }).min(MAX_HEADER_LEN_BYTES)
 }
 
 /// # Safety

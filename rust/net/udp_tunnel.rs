@@ -131,10 +131,10 @@ impl UdpSocket {
             let (local, peer) = found.unwrap_or_default();
             Addresses::V6 { local, peer }
         } else {
-            // SAFETY: The socket is open.
-            let found = self
-                .socket
-                .with(|sock| unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) });
+            let found = self.socket.with(|sock| {
+                // SAFETY: The socket is open.
+                unsafe { (extra::sk_rcv_saddr(sock), extra::sk_daddr(sock)) }
+            });
             let (local, peer) = found.unwrap_or_default();
             Addresses::V4 {
                 local: local.to_ne_bytes(),
@@ -152,10 +152,10 @@ impl UdpSocket {
 
     /// Returns the index of the device that the socket is bound to, or 0. May sleep.
     pub fn ifindex(&self) -> i32 {
-        // SAFETY: The socket is open.
-        let index = self
-            .socket
-            .with(|sock| unsafe { extra::sk_bound_dev_if(sock) });
+        let index = self.socket.with(|sock| {
+            // SAFETY: The socket is open.
+            unsafe { extra::sk_bound_dev_if(sock) }
+        });
         index.unwrap_or_default()
     }
 }

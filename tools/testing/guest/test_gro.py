@@ -117,7 +117,7 @@ def test_forwarded_gre_leaves_as_it_came(carrier, version):
     ids=["partial", "nopartial"],
 )
 def test_forwarded_remote_checksums_leave_as_they_came(port):
-    """Merged packets are segmented again, and their checksums are the receiver's to compute still."""
+    """Merged packets are segmented again, and leave their checksums to the receiver still."""
     frames = []
     for number in range(SEGMENTS):
         outer = Ether(src=PEER_MAC, dst=HOST_MAC)

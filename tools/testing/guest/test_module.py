@@ -126,7 +126,7 @@ def test_unloading_under_traffic_does_no_harm(hosts, encap):
 def test_packet_waits_in_a_queue_while_the_module_is_unloaded(hosts, without_rfou, version):
     """Early demux finds the socket of a connected port; the packet keeps it while it waits.
 
-      h1 -- UDP --> h2: early demux [queue] --> the closed socket
+    h1 -- UDP --> h2: early demux [queue] --> the closed socket
     """
     h1, h2 = hosts
     run("insmod", rfou_file())
