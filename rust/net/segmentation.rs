@@ -133,7 +133,10 @@ fn mix(device: u64, addresses: u64, other: u64) -> u64 {
     /// An odd number whose bits look random: 2⁶⁴ by the golden ratio.
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(device) * u128::from(addresses);
-    ((product >> 64) as u64 ^ product as u64).wrapping_add(other.wrapping_mul(MULTIPLIER))
+    // The last multiplication spreads addresses that differ in a few bits over the entries.
+    ((product >> 64) as u64 ^ product as u64)
+        .wrapping_add(other.wrapping_mul(MULTIPLIER))
+        .wrapping_mul(MULTIPLIER)
 }
 
 #[kunit_tests(rfou_net_segmentation)]
