@@ -122,9 +122,10 @@ impl Packet<'_> {
         if len <= seen_len {
             return Ok(start);
         }
-        // INVARIANT: Bytes move only where they are looked for and not found, which is here or
-        // forgets what was seen.
+        // Bytes move where they are looked for and not found, also if that fails half way.
+        self.forget_seen();
         let start = self.find(self.offset(), len)?;
+        // INVARIANT: They were just found. What moves bytes is called here, or forgets what was seen.
         self.seen = (start, len);
         Ok(start)
     }
@@ -184,7 +185,7 @@ impl Packet<'_> {
     /// [`SkBuff::decapsulate_with_remote_checksum`](crate::SkBuff::decapsulate_with_remote_checksum).
     ///
     /// What is changed in the packet is put back when they are done. Fails if nothing is known about
-    /// the outer checksum, the packet is too short, with [`RemoteChecksum::Partial`] if it is not TCP's,
+    /// the outer checksum, the packet is too short, with [`RemoteChecksum::Partial`] if its field is not where TCP has its own,
     /// with [`RemoteChecksum::Compute`] if a clone shares the packet's bytes or it was done before.
     #[inline(always)]
     pub fn process_remote_checksum(
