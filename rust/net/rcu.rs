@@ -8,12 +8,13 @@ use core::{
     ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use kernel::{bindings, prelude::*};
+use kernel::{bindings, prelude::*, types::Opaque};
 
 /// A value that RCU readers may find.
 #[repr(C)]
 pub(crate) struct RcuBox<T> {
-    head: bindings::callback_head,
+    // RCU writes to it while readers have a reference to the whole.
+    head: Opaque<bindings::callback_head>,
     value: T,
 }
 
@@ -23,7 +24,7 @@ static PENDING: AtomicUsize = AtomicUsize::new(0);
 impl<T> RcuBox<T> {
     /// Allocates a value. It lives until [`Self::drop_after_readers`]. May sleep.
     pub(crate) fn new(value: T) -> Result<NonNull<Self>> {
-        let head = Default::default();
+        let head = Opaque::new(Default::default());
         let value = KBox::new(Self { head, value }, GFP_KERNEL)?;
         Ok(NonNull::from(KBox::leak(value)))
     }
