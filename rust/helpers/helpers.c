@@ -508,13 +508,16 @@ __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
 
 /*
  * The route that an ip_tunnel device's packet will take, to be put, or an error; the
- * source address is filled in. Where the device keeps a route, it is that one.
+ * source address is filled in. A device with one destination, which does not inherit the
+ * DSCP, keeps its route.
  */
 static struct rtable *ip_tunnel_route(const struct sk_buff *skb, struct flowi4 *fl4)
 {
 	struct ip_tunnel *tunnel = netdev_priv(skb->dev);
-	struct rtable *rt = dst_cache_get_ip4(&tunnel->dst_cache, &fl4->saddr);
+	struct rtable *rt = NULL;
 
+	if (tunnel->parms.iph.daddr && !(tunnel->parms.iph.tos & 1))
+		rt = dst_cache_get_ip4(&tunnel->dst_cache, &fl4->saddr);
 	return rt ?: ip_route_output_key(ip_tunnel_get_link_net(skb->dev), fl4);
 }
 

@@ -109,8 +109,8 @@ const _: () = {
 
 /// Returns the key of what a tunnel device sends in a flow at this time.
 ///
-/// The address of the tunnel device in memory stands for its namespace, its underlying device and its
-/// mark; routing decides by these and by the addresses and the DSCP of the outer header.
+/// The address of the tunnel device in memory stands for its namespace and its underlying device; routing
+/// decides by these and by the mark, the addresses and the DSCP of the outer flow.
 ///
 /// The key changes about twice a second. Until then an entry may be stale, after a change of routes or
 /// of device features, or because a new device has the address of a deleted one. A stale entry chooses
@@ -124,7 +124,8 @@ pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) 
     mix(
         device as u64,
         addresses,
-        time << 8 | u64::from(flow.__fl_common.flowic_dscp),
+        (time << 8 | u64::from(flow.__fl_common.flowic_dscp))
+            ^ u64::from(flow.__fl_common.flowic_mark) << 32,
     )
 }
 
