@@ -278,6 +278,8 @@ def test_header_form_follows_the_route_within_a_second(way, kind):
 
 
 @pytest.mark.rfou_only
+# 32 tunnels and as many captures take two minutes there.
+@pytest.mark.soak_on_debug
 def test_tunnels_side_by_side_have_forms_of_their_own(way):
     """Some by a device that segments, some by one that does not, one by both of them."""
     segment_in_software(way.sender, "eth1")
