@@ -115,7 +115,7 @@ impl Packet<'_> {
         unsafe { find_in_fragment(self.skb, from, end) }
     }
 
-    /// Where the first `len` bytes of what is left of the packet are.
+    /// Finds the first `len` bytes of what is left of the packet.
     #[inline(always)]
     fn see(&mut self, len: usize) -> Result<NonNull<u8>, NoMerge> {
         let (start, seen_len) = self.seen;

@@ -13,7 +13,6 @@
 use crate::rcu;
 use core::{
     cell::UnsafeCell,
-    marker::PhantomData,
     mem::ManuallyDrop,
     pin::Pin,
     ptr::{self, NonNull},
@@ -30,7 +29,7 @@ use net_bindings as extra;
 pub trait Module: Sized + Send + Sync {
     /// Sets the module up. Process context, may sleep.
     ///
-    /// What has been registered is unregistered again if this fails.
+    /// If this fails, the scope unregisters everything again.
     fn init(scope: &'static Scope) -> Result<Self>;
 }
 
@@ -79,7 +78,7 @@ pub struct Scope {
     /// Null before the module's `init` and after its end.
     module: AtomicPtr<bindings::module>,
     taken: AtomicBool,
-    /// Whether the module's `init` runs.
+    /// `true` while the module's `init` runs.
     loading: AtomicBool,
     /// The number of [`Call`]s.
     calls: AtomicUsize,
@@ -213,13 +212,12 @@ impl Drop for Call<'_> {
     }
 }
 
-/// What a module macro keeps: the module's own data and its scope.
+/// The module's own data and its scope, which the module macro keeps.
 ///
 /// Not for use by other code.
 pub struct Guard<M: Module> {
     module: ManuallyDrop<M>,
     scope: &'static Scope,
-    _module: PhantomData<M>,
 }
 
 impl<M: Module> Guard<M> {
@@ -243,7 +241,6 @@ impl<M: Module> Guard<M> {
             Ok(data) => Ok(Self {
                 module: ManuallyDrop::new(data),
                 scope,
-                _module: PhantomData,
             }),
             Err(error) => {
                 // SAFETY: The module is not loaded, and the scope not ended before.

@@ -62,7 +62,7 @@ pub struct Binding {
 /// ends, if it is still there, and what is asked about it then is answered by "any".
 pub struct UdpSocket {
     socket: Socket,
-    /// Whether it is of IPv6; if not, of IPv4.
+    /// `true` for IPv6, `false` for IPv4.
     is_ipv6: bool,
 }
 
@@ -424,7 +424,7 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
     unsafe { gro::receive::<T, IPV6>(tunnel, head, NonNull::new_unchecked(skb)) }
 }
 
-/// Whether a socket is one that [`UdpTunnelSocket::new_with_gro`] set up for `T`.
+/// Returns `true` if [`UdpTunnelSocket::new_with_gro`] set the socket up for `T`.
 ///
 /// # Safety
 ///
@@ -436,7 +436,7 @@ unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings::sock) -> 
         .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T> as GroReceive))
 }
 
-/// Whether a socket is of IPv6; if not, of IPv4.
+/// Returns `true` if a socket is of IPv6, `false` if it is of IPv4.
 ///
 /// # Safety
 ///

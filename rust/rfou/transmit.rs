@@ -89,7 +89,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
         // No device segments packets with remote checksums: the core would segment each GSO packet in
         // software. A device that segments UDP tunnels computes the inner checksums, too. The route
         // decides, not the packet, because the receiver's GRO keeps packets with different GUE headers
-        // apart: the last packet of a burst could overtake the segments before it.
+        // apart: GSO packets could overtake a packet without GSO that GRO holds.
         if config.remote_checksum() && !flow.device_segments(skb, protocol, gso_type) {
             // A packet whose checksum is done has nothing to leave to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
