@@ -275,15 +275,18 @@ def test_modules_come_and_go_under_traffic_and_contend():
     def reload():
         for number in itertools.count():
             rmmod("rfou6")
+            contended = number % 2 == 1
             with families:
                 gone = rmmod("rfou")
-            # Once and again Linux's fou gets time, enough to be loaded.
-            deadline = time.monotonic() + 10 * (number % 2)
-            while time.monotonic() < deadline and not is_loaded("fou"):
+                loaded = not contended and insmod(rfou)
+            # Every other time Linux's fou gets the time to be loaded. While it is, its name is taken.
+            deadline = time.monotonic() + 10
+            while contended and not is_loaded("fou") and time.monotonic() < deadline:
                 time.sleep(0.05)
-            # Where Linux's fou was quicker, its name is taken.
-            with families:
-                loaded = insmod(rfou)
+            while not loaded and time.monotonic() < deadline:
+                with families:
+                    loaded = insmod(rfou)
+                time.sleep(0.05)
             yield insmod(rfou6) and gone and loaded
             # And the others have some.
             time.sleep(number % 3)
