@@ -36,8 +36,8 @@ DELIVERED_PER_THOUSAND = {
     "eth6": 1,
     "reassembly": 12,
 }
-# So few may all pass a tunnel while no capture is open.
-FEW = 10000
+# Of fewer, those that a tunnel gets may all pass while no capture is open.
+FEW = 20000
 # The host is looked at after each, and what is to be looked through later is one of them.
 ROUNDS = 8
 # How long captures are open, and how long they are not, in seconds.
