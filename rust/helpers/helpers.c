@@ -19,6 +19,7 @@
 #define __rust_helper __used
 #endif
 
+#include "btf.c"
 #include "checksum.c"
 #include "dropreason.c"
 #include "flow_dissector.c"

@@ -2,10 +2,10 @@
 
 //! Safe abstractions over the kernel's networking API, for tunnels.
 //!
-//! All `unsafe` code of this project is in this crate, and nothing in it knows what FOU or GUE is.
+//! All `unsafe` code of this project is in this crate, and nothing in it knows a tunnel's protocol.
 //! Each module turns one C contract into types:
 //!
-//! - [`bpf`]: functions for BPF programs;
+//! - [`bpf`]: sets of functions for BPF programs (kfuncs);
 //! - [`checksum`]: the Internet checksum's arithmetic;
 //! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
 //! - [`udp`]: UDP headers on transmit, source ports from the inner flow;

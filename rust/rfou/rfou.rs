@@ -56,7 +56,7 @@ impl Rfou {
         reason::register(scope, module_parameters::own_drop_reasons.value())?;
         ip_tunnel::register::<transmit::Fou>(scope)?;
         ip_tunnel::register::<transmit::Gue>(scope)?;
-        bpf::register_encap_kfuncs(scope)?;
+        bpf::register_tc_kfuncs(scope, net::kfunc_set!(encap))?;
         // Last: if another fails, nobody may have begun to use it.
         genetlink::register(scope, netlink::Fou::new(scope)?)?;
         Ok(Self)

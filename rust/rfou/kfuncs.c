@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Functions for BPF programs at tc hooks, by which one sets or reads the
- * encapsulation of a packet on a tunnel device in external mode. Names,
- * arguments and numbers are those of Linux's fou, which programs are built for.
+ * Kfuncs for BPF programs at tc hooks: set or read the encapsulation of a packet on
+ * a tunnel device in external mode. Programs are built for Linux's fou, so names,
+ * arguments and numbers are the same as there.
  *
- * In C since BPF finds functions by the module's BTF, which pahole does not make
- * for Rust.
+ * Written in C because BPF finds kfuncs by the module's BTF, which pahole does not
+ * make for Rust.
  */
 
 #include <linux/bpf.h>
-#include <linux/btf.h>
-#include <linux/btf_ids.h>
-#include <linux/module.h>
 #include <net/dst_metadata.h>
 #include <net/ip_tunnels.h>
 
-/* What programs know as struct bpf_fou_encap; ports in network order. */
+#include "../helpers/kfunc_set.h"
+
+/* UDP ports, as programs pass them. */
 struct bpf_fou_encap {
 	__be16 sport;
 	__be16 dport;
 };
 
-/* What programs pass as type; anything else asks for no encapsulation. */
+/* Values of @type of bpf_skb_set_fou_encap(). Any other value asks for no encapsulation. */
 enum bpf_fou_encap_type {
 	FOU_BPF_ENCAP_FOU,
 	FOU_BPF_ENCAP_GUE,
@@ -30,13 +29,13 @@ enum bpf_fou_encap_type {
 __bpf_kfunc_start_defs();
 
 /**
- * bpf_skb_set_fou_encap() - have a packet encapsulated in FOU or GUE
+ * bpf_skb_set_fou_encap() - choose FOU or GUE for a packet
  * @skb_ctx: the program's context
- * @encap: UDP ports; a source port of 0 stands for the inner flow's
+ * @encap: UDP ports; a source port of 0 asks for one from the inner flow's hash
  * @type: enum bpf_fou_encap_type
  *
- * To be called after bpf_skb_set_tunnel_key(), whose metadata it adds to. The
- * outer UDP checksum is set if that asked for one.
+ * Adds to the metadata of bpf_skb_set_tunnel_key(), which the program calls first.
+ * The outer UDP checksum is set if bpf_skb_set_tunnel_key() asked for one.
  *
  * Return: 0, or -EINVAL if the packet has no metadata for transmission.
  */
@@ -62,9 +61,9 @@ __bpf_kfunc int bpf_skb_set_fou_encap(struct __sk_buff *skb_ctx, struct bpf_fou_
 }
 
 /**
- * bpf_skb_get_fou_encap() - the UDP ports that a packet was received with
+ * bpf_skb_get_fou_encap() - read the UDP ports that a packet was received with
  * @skb_ctx: the program's context
- * @encap: where to store them
+ * @encap: the ports are stored here
  *
  * Return: 0, or -EINVAL if the packet has no metadata.
  */
@@ -87,15 +86,4 @@ BTF_ID_FLAGS(func, bpf_skb_set_fou_encap)
 BTF_ID_FLAGS(func, bpf_skb_get_fou_encap)
 BTF_KFUNCS_END(encap_kfunc_ids)
 
-static const struct btf_kfunc_id_set encap_kfunc_set = {
-	.owner = THIS_MODULE,
-	.set = &encap_kfunc_ids,
-};
-
-/* Called from Rust only. */
-int rfou_register_encap_kfuncs(void);
-
-int rfou_register_encap_kfuncs(void)
-{
-	return register_btf_kfunc_id_set(BPF_PROG_TYPE_SCHED_CLS, &encap_kfunc_set);
-}
+RUST_KFUNC_SET(encap, encap_kfunc_ids);
