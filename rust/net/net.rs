@@ -15,7 +15,7 @@
 //! - [`icmp`]: errors about packets that a tunnel sent;
 //! - [`drop_reason`]: why packets are dropped;
 //! - [`netns`]: state that exists once per network namespace;
-//! - [`genetlink`]: generic netlink families with do and dump operations;
+//! - [`netlink`]: generic netlink families with do and dump operations;
 //! - [`ip_proto`]: IP protocols, and where a packet's first transport checksum is;
 //! - [`module`]: modules whose registrations end with them.
 //!
@@ -26,13 +26,13 @@ pub mod bpf;
 pub mod checksum;
 pub mod drop_reason;
 mod flow_hash;
-pub mod genetlink;
 pub mod gro;
 pub mod icmp;
 pub mod ip6_tunnel;
 pub mod ip_proto;
 pub mod ip_tunnel;
 pub mod module;
+pub mod netlink;
 pub mod netns;
 mod rcu;
 mod segmentation;

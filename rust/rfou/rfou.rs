@@ -15,7 +15,7 @@ mod receive;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{bpf, genetlink, ip_tunnel, module::Scope};
+use net::{bpf, ip_tunnel, module::Scope};
 
 net::module! {
     type: Rfou,
@@ -58,7 +58,7 @@ impl Rfou {
         ip_tunnel::register::<transmit::Gue>(scope)?;
         bpf::register_tc_kfuncs(scope, net::kfunc_set!(encap))?;
         // Last: if another fails, nobody may have begun to use it.
-        genetlink::register(scope, netlink::Fou::new(scope)?)?;
+        net::netlink::register(scope, netlink::Fou::new(scope)?)?;
         Ok(Self)
     }
 }
