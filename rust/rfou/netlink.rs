@@ -173,14 +173,14 @@ fn parse_binding(info: &GenlInfo) -> Result<Binding> {
     if peer.is_some() {
         let at = info
             .attr(attr::PEER_PORT)
-            .ok_or_else(|| info.refuse(EINVAL, c"a peer address needs a peer port", peer))?;
+            .ok_or_else(|| info.refuse(EINVAL, c"peer address needs a peer port", peer))?;
         peer_port = PortNumber::from_be_bytes(at.get()?);
     }
 
     let mut ifindex = 0;
     if let Some(at) = info.attr(attr::IFINDEX) {
         if local.is_none() {
-            return Err(info.refuse(EINVAL, c"a device needs a local address", Some(at)));
+            return Err(info.refuse(EINVAL, c"device needs a local address", Some(at)));
         }
         ifindex = at.get()?;
     }
@@ -200,7 +200,7 @@ fn parse_binding(info: &GenlInfo) -> Result<Binding> {
 fn parse_encapsulation(info: &GenlInfo) -> Result<Encapsulation> {
     let at = info
         .attr(attr::TYPE)
-        .ok_or_else(|| info.refuse(EINVAL, c"the type of encapsulation is missing", None))?;
+        .ok_or_else(|| info.refuse(EINVAL, c"encapsulation type is missing", None))?;
     match at.get::<u8>()? {
         encap::DIRECT => {
             let at = info.attr(attr::IPPROTO);
@@ -214,7 +214,7 @@ fn parse_encapsulation(info: &GenlInfo) -> Result<Encapsulation> {
         encap::GUE => Ok(Encapsulation::Gue),
         _ => Err(info.refuse(
             EINVAL,
-            c"the type of encapsulation must be 1 (direct) or 2 (GUE)",
+            c"encapsulation type must be 1 (direct) or 2 (GUE)",
             Some(at),
         )),
     }
@@ -241,7 +241,7 @@ impl Doit<Fou> for Add {
             .get(netns)
             .add(&binding, socket, settings)
             .map_err(|error| match error {
-                EALREADY => info.refuse(error, c"there is such a port already", None),
+                EALREADY => info.refuse(error, c"port exists already", None),
                 _ => error,
             })
     }
@@ -250,14 +250,14 @@ impl Doit<Fou> for Add {
 /// Returns the text for an error of [`UdpSocket::open`].
 fn why_not_bound(error: Error) -> &'static CStr {
     match error {
-        EADDRINUSE => c"the UDP port is in use",
-        EADDRNOTAVAIL => c"the local address is none of this network namespace's",
-        EACCES => c"the UDP port is a privileged one",
-        ENODEV => c"no such device",
-        EPFNOSUPPORT | EAFNOSUPPORT => c"this kernel has no IPv6",
+        EADDRINUSE => c"UDP port is in use",
+        EADDRNOTAVAIL => c"local address is not configured in this network namespace",
+        EACCES => c"UDP port is privileged",
+        ENODEV => c"device does not exist",
+        EPFNOSUPPORT | EAFNOSUPPORT => c"IPv6 is not available",
         // Without memory for a socket's inode the error is ENFILE.
-        ENOMEM | ENFILE => c"there is not enough memory for a UDP socket",
-        _ => c"the UDP socket could not be bound",
+        ENOMEM | ENFILE => c"not enough memory for a UDP socket",
+        _ => c"UDP socket could not be bound",
     }
 }
 
@@ -270,7 +270,7 @@ impl Doit<Fou> for Del {
         fou.ports
             .get(info.netns())
             .remove(&binding)
-            .map_err(|error| info.refuse(error, c"there is no such port", None))
+            .map_err(|error| info.refuse(error, c"port does not exist", None))
     }
 }
 
@@ -281,14 +281,14 @@ impl Doit<Fou> for Get {
     fn doit(fou: &Fou, info: &GenlInfo) -> Result {
         let binding = parse_binding(info)?;
         if binding.local_port.specific().is_none() {
-            return Err(info.refuse(EINVAL, c"the port is missing", info.attr(attr::PORT)));
+            return Err(info.refuse(EINVAL, c"port is missing", info.attr(attr::PORT)));
         }
         let mut message = NetlinkSkBuff::new(GENLMSG_DEFAULT_SIZE)?.genlmsg_iput(info)?;
         fou.ports
             .get(info.netns())
             .find(&binding, |port| describe(port, &mut message))
             .map_err(|error| match error {
-                ESRCH => info.refuse(error, c"there is no such port", None),
+                ESRCH => info.refuse(error, c"port does not exist", None),
                 _ => error,
             })?;
         message.reply(info)

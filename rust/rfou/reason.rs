@@ -76,7 +76,9 @@ pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
     }
     match drop_reason::register(scope, &SUBSYSTEM) {
         Err(error) if error == ENOSPC => {
-            pr_notice!("no number is free for own_drop_reasons: drops have the core's reasons\n");
+            pr_notice!(
+                "own_drop_reasons: no subsystem number is free; drops show the core's reasons\n"
+            );
             Ok(())
         }
         result => result,

@@ -40,11 +40,9 @@ impl net::module::Module for Rfou {
     fn init(scope: &'static Scope) -> Result<Self> {
         Self::register(scope).inspect_err(|error| {
             if *error == EEXIST && cfg!(CONFIG_NET_FOU = "y") {
-                pr_err!(
-                    "this kernel has fou built in: it must be one with CONFIG_NET_FOU=m, or n\n"
-                );
+                pr_err!("fou is built in; use a kernel with CONFIG_NET_FOU=m or =n\n");
             } else if *error == EEXIST {
-                pr_err!("another module does FOU already: unload it first (rmmod fou6 fou)\n");
+                pr_err!("another module provides FOU; unload it first (rmmod fou6 fou)\n");
             }
         })
     }

@@ -29,9 +29,7 @@ impl net::module::Module for Rfou6 {
     fn init(scope: &'static Scope) -> Result<Self> {
         Self::register(scope).inspect_err(|error| {
             if *error == EEXIST {
-                pr_err!(
-                    "another module does FOU over IPv6 already: unload it first (rmmod fou6)\n"
-                );
+                pr_err!("another module provides FOU over IPv6; unload it first (rmmod fou6)\n");
             }
         })
     }

@@ -23,7 +23,7 @@ PROTOCOL_REFUSED = (
     b"Attribute failed policy validation",
     b"binary attribute size out of range",
 )
-PROTOCOL_ACCEPTED = (b"there is no such port", b"the UDP port is in use")
+PROTOCOL_ACCEPTED = (b"port does not exist", b"UDP port is in use")
 # rfou's answers to GET, ADD, GET, dump, DEL and dump; without such a port, and where it is in use.
 PROTOCOL_ANSWERS = ("ESRCH done done done done as before", "ESRCH EADDRINUSE as before EINVAL")
 PROTOCOL_EMPTY = re.compile("ipproto(=| again, | before, )( |$)")

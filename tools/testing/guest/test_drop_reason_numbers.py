@@ -116,7 +116,7 @@ def test_owner_that_is_unloaded_again_leaves_its_number_free(seen, default_after
 def test_without_a_free_number_rfou_is_loaded_and_says_so(seen, default_afterwards):
     run("modprobe", "-a", *OWNERS)
     reload_rfou(OWN)
-    assert "no number is free" in run("dmesg").stdout.splitlines()[-1]
+    assert "no subsystem number is free" in run("dmesg").stdout.splitlines()[-1]
     assert table() == [name for _, name in OWNERS.values()]
     assert seen() == "INVALID_PROTO"
 
