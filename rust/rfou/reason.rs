@@ -44,7 +44,7 @@ reasons! {
     /// No memory.
     NoMemory = c"RFOU_NO_MEMORY", else NO_MEMORY;
     /// The checksum that is still to be computed is not in the packet.
-    StrayChecksum = c"RFOU_STRAY_CHECKSUM", else CHECKSUM;
+    BadCsumStart = c"RFOU_BAD_CSUM_START", else CHECKSUM;
     /// GUE of variant 2 or 3.
     GueBadVariant = c"RFOU_GUE_BAD_VARIANT", else INVALID_PROTOCOL;
     /// GUE of variant 1 that is neither IPv4 nor IPv6.

@@ -156,7 +156,7 @@ fn decapsulate_with_any_remote_checksum(
     skb.decapsulate_with_remote_checksum(len, protocol, place, how)
         .map_err(|(skb, error)| {
             let reason = match error {
-                EBADMSG => Reason::StrayChecksum,
+                EBADMSG => Reason::BadCsumStart,
                 ENOMEM => Reason::NoMemory,
                 _ => Reason::GueBadRemcsum,
             };
@@ -196,7 +196,7 @@ fn deliver<const IPV6: bool>(mut inner: Inner, len: usize) -> Verdict {
 #[inline(always)]
 fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
     skb.decapsulate(len).map_err(|error| match error {
-        EBADMSG => Reason::StrayChecksum,
+        EBADMSG => Reason::BadCsumStart,
         ENOMEM => Reason::NoMemory,
         _ => Reason::Truncated,
     })

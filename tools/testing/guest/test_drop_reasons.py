@@ -59,7 +59,7 @@ def test_checksum_that_the_stack_has_lost(hosts, drop_monitor, encap):
     what, payload = PORTS[encap]
     add_port(hosts[1], 4, what)
     lost = struct.pack("<BBHHHH", 1, 0, 0, 0, 24, 8)
-    assert reason(hosts, drop_monitor, datagram(4, payload), lost) == "RFOU_STRAY_CHECKSUM"
+    assert reason(hosts, drop_monitor, datagram(4, payload), lost) == "RFOU_BAD_CSUM_START"
 
 
 @pytest.mark.parametrize("encap", PORTS)
