@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FOU and GUE for the tunnel devices whose outer header is IPv6: takes the place of Linux's `fou6`.
+//! FOU and GUE for tunnel devices whose outer header is IPv6: replaces Linux's `fou6`.
 //!
-//! A module of its own, as Linux has it: it needs `ip6_tunnel`, which makes a device `ip6tnl0` in
-//! every network namespace, and who uses FOU over IPv4 alone does not want that. (That module's
-//! symbols cannot be asked for at run time either: they are not exported for that.) Receiving is
-//! `rfou`'s for both versions of IP.
+//! A module of its own, as in Linux, because it needs `ip6_tunnel`, which makes a device `ip6tnl0` in
+//! every network namespace. Users of FOU over IPv4 alone do not want that device. (`symbol_get()` cannot
+//! find `ip6_tnl_encap_add_ops()` at run time, because the symbol is not exported as GPL-only.) `rfou`
+//! receives over both versions of IP.
 
 #![forbid(unsafe_code)]
 
