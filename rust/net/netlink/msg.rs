@@ -231,3 +231,68 @@ impl<B: Buffer> Drop for GenlMsg<B> {
         unsafe { bindings::genlmsg_cancel(self.skb.as_raw(), self.hdr.as_ptr()) };
     }
 }
+
+#[kunit_tests(rfou_net_netlink)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the headers of a message: `struct nlmsghdr` and `struct genlmsghdr`.
+    const HEADERS: u32 = 16 + 4;
+    /// Bytes of an attribute of up to four bytes: `struct nlattr`, payload and padding.
+    const ATTR: u32 = 4 + 4;
+
+    /// Calls `test` with a request to a family that is not registered, and an empty buffer.
+    fn with_dump(size: usize, test: impl FnOnce(DumpSkBuff<'_>) -> Result) -> Result {
+        let family = bindings::genl_family::default();
+        let mut header = bindings::genlmsghdr::default();
+        let info = bindings::genl_info {
+            family: &family,
+            genlhdr: &mut header,
+            ..Default::default()
+        };
+        let skb = NetlinkSkBuff::new(size)?;
+        // SAFETY: The request is valid during the call, and messages use no more of the family than is
+        // there without registration. Only `test` uses the buffer during the call.
+        test(unsafe { DumpSkBuff::new(skb.skb, GenlInfo::from_raw(&info)) })
+    }
+
+    #[test]
+    fn dropped_message_leaves_only_messages_that_have_ended() -> Result {
+        with_dump(GENLMSG_DEFAULT_SIZE, |mut skb| {
+            let mut message = skb.genlmsg_iput()?;
+            message.put_u8(1, 1)?;
+            message.put_flag(2)?;
+            message.end();
+            assert_eq!(skb.len_bytes(), HEADERS + ATTR + 4);
+
+            let mut message = skb.genlmsg_iput()?;
+            message.put_u32(1, 1)?;
+            drop(message);
+            assert_eq!(skb.len_bytes(), HEADERS + ATTR + 4);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn full_buffer_refuses_attributes_and_keeps_what_has_ended() -> Result {
+        with_dump(256, |mut skb| {
+            let mut ended = 0;
+            let full = loop {
+                let len = skb.len_bytes();
+                let result = skb.genlmsg_iput().and_then(|mut message| {
+                    message.put_in6_addr(1, &[0; 16])?;
+                    message.end();
+                    Ok(())
+                });
+                match result {
+                    Ok(()) => ended += 1,
+                    Err(error) => break (len, error),
+                }
+            };
+            assert!(ended > 0);
+            assert!(full == (skb.len_bytes(), EMSGSIZE));
+            assert_eq!(skb.len_bytes(), ended * (HEADERS + 4 + 16));
+            Ok(())
+        })
+    }
+}
