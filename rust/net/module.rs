@@ -34,10 +34,49 @@ pub trait Module: Sized + Send + Sync {
     fn init(scope: &'static Scope) -> Result<Self>;
 }
 
-/// Declares a kernel module by its [`Module`] type. The other fields are the same as in
-/// `kernel::prelude::module!`.
+/// Declares a kernel module by its [`Module`] type.
+///
+/// `version` is optional: a constant `&str`. `modinfo` and `/sys/module/NAME/version` show it without
+/// trailing white space. The other fields are those of `kernel::prelude::module!`.
+///
+/// ```
+/// use kernel::prelude::*;
+/// use net::module::Scope;
+///
+/// net::module! {
+///     type: MyTunnel,
+///     version: "1.0",
+///     name: "my_tunnel",
+///     authors: ["A developer"],
+///     description: "A tunnel",
+///     license: "GPL v2",
+/// }
+///
+/// struct MyTunnel;
+///
+/// impl net::module::Module for MyTunnel {
+///     fn init(_scope: &'static Scope) -> Result<Self> {
+///         // Registers hooks in the scope, which unregisters them.
+///         Ok(Self)
+///     }
+/// }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! module {
+    (type: $type:ident, version: $version:expr, $($rest:tt)*) => {
+        const _: () = {
+            const VERSION: &str = $version;
+            // Only bytes, as C's `MODULE_INFO()` puts them there.
+            #[cfg(MODULE)]
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static MODINFO: [u8; $crate::module::version_info_len(VERSION)] =
+                $crate::module::version_info(VERSION);
+        };
+
+        $crate::module! { type: $type, $($rest)* }
+    };
     (type: $type:ident, $($rest:tt)*) => {
         /// The type that the kernel crate drops when the module is unloaded.
         struct ModuleInScope($crate::module::Guard<$type>);
@@ -54,6 +93,37 @@ macro_rules! module {
 
         ::kernel::prelude::module! { type: ModuleInScope, $($rest)* }
     };
+}
+
+/// The tag that the module loader looks for in `.modinfo`.
+const VERSION_TAG: &[u8] = b"version=";
+
+/// Returns the length of [`version_info`] in bytes. For [`module!`](crate::module!).
+#[doc(hidden)]
+pub const fn version_info_len(version: &str) -> usize {
+    VERSION_TAG.len() + version.trim_ascii_end().len() + 1
+}
+
+/// Returns the `.modinfo` entry for a version: C's `MODULE_VERSION()`. For [`module!`](crate::module!).
+///
+/// Does not compile if `LEN` is not [`version_info_len`], or the version has a NUL.
+#[doc(hidden)]
+pub const fn version_info<const LEN: usize>(version: &str) -> [u8; LEN] {
+    assert!(LEN == version_info_len(version));
+    let version = version.trim_ascii_end().as_bytes();
+    let mut entry = [0; LEN];
+    let mut at = 0;
+    while at < VERSION_TAG.len() {
+        entry[at] = VERSION_TAG[at];
+        at += 1;
+    }
+    while at < LEN - 1 {
+        let byte = version[at - VERSION_TAG.len()];
+        assert!(byte != 0);
+        entry[at] = byte;
+        at += 1;
+    }
+    entry
 }
 
 /// The order in which a [`Scope`] undoes its entries. Within a phase the last one registered comes

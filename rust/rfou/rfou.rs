@@ -19,6 +19,7 @@ use net::{bpf, ip_tunnel, module::Scope};
 
 net::module! {
     type: Rfou,
+    version: include_str!("../../VERSION"),
     name: "rfou",
     authors: ["The rfou developers"],
     description: "Foo over UDP and Generic UDP Encapsulation",

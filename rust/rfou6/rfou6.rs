@@ -17,6 +17,7 @@ use net::{ip6_tunnel, module::Scope};
 
 net::module! {
     type: Rfou6,
+    version: include_str!("../../VERSION"),
     name: "rfou6",
     authors: ["The rfou developers"],
     description: "Foo over UDP and Generic UDP Encapsulation over IPv6",

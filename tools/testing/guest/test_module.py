@@ -179,6 +179,14 @@ def test_module_names_what_it_is_and_the_aliases_it_is_asked_for_by():
     assert f"vermagic:       {os.uname().release} " in shown
 
 
+@pytest.mark.parametrize("name", ["rfou", "rfou6"])
+def test_module_shows_the_version_of_the_source(name):
+    version = (pathlib.Path(__file__).parents[3] / "VERSION").read_text()
+    file = os.environ[f"{name.upper()}_MODULE_FILE"]
+    assert run("modinfo", "-F", "version", file).stdout == version, "in the file"
+    assert pathlib.Path(f"/sys/module/{name}/version").read_text() == version, "when it is loaded"
+
+
 @pytest.fixture
 def few_modules(tmp_path):
     """The kernel's IP modules alone: depmod reads every file, which takes minutes here."""
