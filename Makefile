@@ -54,6 +54,10 @@ uninstall: ## remove what `make install` installed, for every kernel (root)
 lint: ## rustfmt, clippy, shellcheck, ruff, C style
 	@scripts/lint
 
+.PHONY: doc
+doc: ## rustdoc of the crates net and gue, and their examples: build/doc
+	@scripts/doc
+
 .PHONY: rust-analyzer
 rust-analyzer: ## write rust-project.json, for editors
 	@scripts/rust-analyzer

@@ -14,6 +14,17 @@
 //! A header is read in two steps, as the second needs what the first has said: [`Start::parse`] from
 //! four bytes, then [`Header::parse`] from as many as [`Start`] asks for. Receive, GRO and ICMP errors
 //! all come this way.
+//!
+//! ```
+//! use gue::{header, protocol, Header, Start};
+//!
+//! let payload = [0x00, 4, 0, 0, 0x45, 0];
+//! assert_eq!(Start::parse(&payload)?, Start::Header { len_bytes: header::BASE_LEN_BYTES });
+//! let header = Header::parse(&payload)?;
+//! assert_eq!(header.proto_ctype(), protocol::IPV4);
+//! assert_eq!(payload[header.len_bytes()], 0x45, "the inner packet follows");
+//! # Ok::<(), gue::Error>(())
+//! ```
 
 use crate::{protocol, remcsum, Dialect, Error, RemoteChecksum};
 use zerocopy::{byteorder::big_endian::U16, byteorder::big_endian::U32, FromBytes, IntoBytes};
@@ -255,6 +266,17 @@ impl Repr {
     }
 
     /// Writes the header to the first [`Self::len_bytes`] bytes of `buffer`.
+    ///
+    /// ```
+    /// use gue::{protocol, Header, Repr};
+    ///
+    /// let repr = Repr { control: false, proto_ctype: protocol::GRE, remote_checksum: None };
+    /// let mut buffer = [0; 4];
+    /// repr.emit(&mut buffer)?;
+    /// assert_eq!(buffer, [0, 47, 0, 0]);
+    /// assert_eq!(Repr::of(&Header::parse(&buffer)?), repr);
+    /// # Ok::<(), gue::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

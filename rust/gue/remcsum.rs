@@ -29,6 +29,16 @@ pub struct RemoteChecksum {
 impl RemoteChecksum {
     /// The checksum at `offset` over the payload from `start` on; both in bytes.
     ///
+    /// ```
+    /// use gue::{Error, RemoteChecksum};
+    ///
+    /// // TCP behind 20 bytes of IPv4.
+    /// let remote = RemoteChecksum::new(20, 20 + 16)?;
+    /// assert_eq!(remote.payload_needed(), 38);
+    /// assert_eq!(RemoteChecksum::new(20, 10), Err(Error::ChecksumBeforeStart));
+    /// # Ok::<(), gue::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::ChecksumBeforeStart`] if the checksum is not among what it covers.

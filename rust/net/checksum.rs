@@ -10,6 +10,14 @@ use net_bindings as extra;
 /// A ones' complement sum of 16-bit words, not yet folded (C's `__wsum`).
 ///
 /// Words are taken as they lie in memory, so a sum's bytes are in network order whatever the machine.
+///
+/// ```
+/// use net::checksum::Sum;
+///
+/// // The last four bytes are at an odd offset.
+/// let whole = Sum::of(b"payload");
+/// assert_eq!(Sum::of(b"pay").plus(Sum::of(b"load").moved_by(3)).to_field(), whole.to_field());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sum(u32);
 

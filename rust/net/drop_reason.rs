@@ -71,7 +71,7 @@ impl<const N: usize> Names<N> {
 ///
 /// # Invariants
 ///
-/// `number` is 0, which is the core's number, or one of [`LENDERS`]. It is 0 unless the subsystem is
+/// `number` is 0, which is the core's number, or one of `LENDERS`. It is 0 unless the subsystem is
 /// acquired.
 pub struct Subsystem {
     list: extra::drop_reason_list,

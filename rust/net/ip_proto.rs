@@ -14,6 +14,13 @@ const UDP_LITE: u8 = 136;
 
 /// The IP protocol of a tunnelled packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",
 /// and the packet would leak.
+///
+/// ```
+/// use net::ip_proto::InnerProtocol;
+///
+/// assert_eq!(InnerProtocol::new(47).map(InnerProtocol::number), Some(47));
+/// assert_eq!(InnerProtocol::new(0), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InnerProtocol(NonZeroU8);
 

@@ -17,7 +17,7 @@
 //! - [`netns`]: state that exists once per network namespace;
 //! - [`netlink`]: generic netlink families with do and dump operations;
 //! - [`ip_proto`]: IP protocols, and where a packet's first transport checksum is;
-//! - [`module`]: modules whose registrations end with them.
+//! - [`module`](mod@module): modules whose registrations end with them.
 //!
 //! Registrations belong to the module's [`Scope`](module::Scope): its end undoes them, also where a
 //! set-up fails half way.

@@ -44,6 +44,19 @@ impl Addresses {
 }
 
 /// What a UDP socket receives.
+///
+/// ```
+/// use net::{udp::PortNumber, udp_tunnel::{Addresses, Binding}};
+///
+/// // Port 6080 of every IPv4 address, from any peer, on any device.
+/// let binding = Binding {
+///     addresses: Addresses::V4 { local: [0; 4], peer: [0; 4] },
+///     local_port: PortNumber::from_be_bytes(6080_u16.to_be_bytes()),
+///     peer_port: PortNumber::ANY,
+///     ifindex: 0,
+/// };
+/// assert!(!binding.addresses.is_ipv6());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
     /// Addresses to receive on and from.
