@@ -23,7 +23,6 @@ use kernel::{
     prelude::*,
     time::{delay::fsleep, Delta},
 };
-use net_bindings as extra;
 
 /// A module that registers everything in a [`Scope`].
 pub trait Module: Sized + Send + Sync {
@@ -185,7 +184,7 @@ impl Scope {
         let mut hooks = Queue::new();
         self.entry_points.undo_all(&mut hooks);
         // SAFETY: The module is being unloaded or was not loaded; its memory is there meanwhile.
-        while unsafe { extra::module_is_used(module) } {
+        while unsafe { net_bindings::module_is_used(module) } {
             // A dump of a module whose `init` has failed. There is no event to wait for.
             fsleep(POLL_INTERVAL);
         }

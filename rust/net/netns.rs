@@ -18,7 +18,6 @@ use core::{
     sync::atomic::{AtomicU8, Ordering},
 };
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
-use net_bindings as extra;
 
 /// A network namespace (`struct net`).
 ///
@@ -197,7 +196,7 @@ impl<T: PerNetns> Registration<T> {
                     size: size_of::<T>().max(1),
                     ..Default::default()
                 });
-                to_result(extra::register_pernet_device(ops))?;
+                to_result(net_bindings::register_pernet_device(ops))?;
             }
             slot.state.store(READY, Ordering::Release);
             drop(taken);
@@ -226,7 +225,7 @@ impl<T: PerNetns> Undo for Registration<T> {
         // Before: once C has given the number back, another module may get it.
         slot.state.store(TAKEN, Ordering::Release);
         // SAFETY: By the type invariant the operations are registered.
-        unsafe { extra::unregister_pernet_device(self.ops.get()) };
+        unsafe { net_bindings::unregister_pernet_device(self.ops.get()) };
         slot.state.store(FREE, Ordering::Release);
     }
 }
@@ -242,7 +241,7 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
     // change until `T` is unregistered.
     let id = unsafe { *T::SLOT.get().id.get() };
     // SAFETY: For a registered id, C keeps `size_of::<T>()` bytes in each namespace.
-    unsafe { extra::net_generic(net, id).cast() }
+    unsafe { net_bindings::net_generic(net, id).cast() }
 }
 
 /// # Safety

@@ -15,7 +15,7 @@ use net::{
     ip_proto::InnerProtocol,
     module::Scope,
     netns,
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, UdpSocket},
     Netns,
@@ -222,8 +222,8 @@ impl Do<Fou> for Add {
         let settings = Settings {
             encapsulation: parse_encapsulation(request)?,
             remote_checksum: match request.attr(attr::REMCSUM_NOPARTIAL) {
-                Some(_) => RemoteChecksum::Compute,
-                None => RemoteChecksum::Partial,
+                Some(_) => RemcsumMode::Compute,
+                None => RemcsumMode::Partial,
             },
         };
         fou.ports
@@ -312,7 +312,7 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
     message.put(attr::IPPROTO, &protocol)?;
     message.put(attr::TYPE, &kind)?;
     message.put(attr::IFINDEX, &binding.ifindex)?;
-    if port.settings().remote_checksum == RemoteChecksum::Compute {
+    if port.settings().remote_checksum == RemcsumMode::Compute {
         message.put_flag(attr::REMCSUM_NOPARTIAL)?;
     }
     match binding.addresses {

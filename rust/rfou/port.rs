@@ -12,7 +12,7 @@ use kernel::{
 };
 use net::{
     netns::{PerNetns, Place, Slot, SlotRef},
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
 };
@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) encapsulation: Encapsulation,
     /// What to do about a checksum that the sender has left to us. Means nothing to FOU, but is kept
     /// for any port and shown again.
-    pub(crate) remote_checksum: RemoteChecksum,
+    pub(crate) remote_checksum: RemcsumMode,
 }
 
 /// The socket of a port: what is the same for all of its packets is not asked of each.

@@ -3,7 +3,7 @@
 //! A UDP port that swallows what it receives, in every network namespace: the smallest user of the
 //! crate `net`, to start a tunnel of one's own from.
 //!
-//! A real tunnel would take its header off the packet with [`net::Skb::decapsulate`] and return
+//! A real tunnel would take its header off the packet with [`RxSkb::decapsulate`] and return
 //! [`Verdict::Deliver`]; what has no business here is dropped, with a reason.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,10 @@ use kernel::prelude::*;
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::RxSkb,
     udp::{self, PortNumber},
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
-    DropReason, SkBuff,
+    DropReason,
 };
 
 net::module! {
@@ -36,7 +37,7 @@ struct Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
             Ok(bytes) if bytes.ends_with(GREETING) => {
                 self.swallowed.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,6 @@ use kernel::{
     rbtree::{RBTree, RBTreeNodeReservation},
     sync::{Arc, Mutex},
 };
-use net_bindings as extra;
 
 /// The sockets of one network namespace.
 pub(crate) struct Sockets {
@@ -91,8 +90,8 @@ unsafe fn close(Raw(sock): Raw) {
         // and the packet waits in netfilter's queue. When it goes on, the module may be gone. UDP
         // reads the hook once and copes with none. A call that has begun is an RCU reader, for which
         // the tunnel's data waits and, before a module's memory is freed, C.
-        extra::udp_sk_clear_encap_rcv(sock.as_ptr());
-        extra::udp_tunnel_sock_release(sock.as_ptr());
+        net_bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
+        net_bindings::udp_tunnel_sock_release(sock.as_ptr());
     }
 }
 

@@ -21,8 +21,9 @@ use net::{
     ip_tunnel::{self, EncapConfig, Flow, IpTunnelEncap},
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::TxSkb,
     udp_tunnel::UdpTunnelSocket,
-    Netns, Outgoing,
+    Netns,
 };
 
 /// The port that the family's command opens.
@@ -120,7 +121,7 @@ impl<F: Flow> IpTunnelEncap<F> for Nested {
     }
 
     fn build_header(
-        _skb: &mut Outgoing<'_>,
+        _skb: Pin<&mut TxSkb>,
         _config: &EncapConfig,
         protocol: u8,
         _flow: &F,
