@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why packets are dropped, for tracing and dropwatch.
+//! The reasons that packets are dropped for, which tracing and dropwatch show.
 //!
 //! C header: [`include/net/dropreason.h`](srctree/include/net/dropreason.h)
 
@@ -11,27 +11,28 @@ use core::{
 };
 use kernel::{bindings, ffi::c_char, prelude::*, sync::rcu};
 
-/// Why a packet was dropped, as tracing and dropwatch show it (`enum skb_drop_reason`).
+/// The reason that a packet is dropped for, as tracing and dropwatch show it (`enum skb_drop_reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReason(bindings::skb_drop_reason);
 
 impl DropReason {
-    /// No reason is known.
+    /// The reason is unknown.
     pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
-    /// The packet is shorter than the headers it must have.
+    /// The packet is shorter than its headers.
     pub const PACKET_TOO_SMALL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
-    /// Memory for a private copy could not be had.
+    /// There was no memory.
     pub const NO_MEMORY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
-    /// The protocol of the payload is not one that can be delivered.
+    /// The packet cannot be delivered to the protocol of its payload.
     pub const UNHANDLED_PROTOCOL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
-    /// A checksum is wrong, or not where it is said to be.
+    /// A checksum is wrong, or lies outside of the packet.
     pub const CHECKSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SKB_CSUM);
-    /// A header is not as its protocol demands.
+    /// A header violates its protocol.
     pub const INVALID_PROTOCOL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
+    /// Returns C's number.
     #[inline]
     pub(crate) const fn as_raw(self) -> bindings::skb_drop_reason {
         self.0
@@ -45,8 +46,8 @@ pub struct Names<const N: usize>([*const c_char; N]);
 unsafe impl<const N: usize> Sync for Names<N> {}
 
 impl<const N: usize> Names<N> {
-    /// A table of these names.
-    // The method that gives unsigned characters at once cannot be called in a constant.
+    /// Makes a table of these names.
+    // `as_char_ptr` returns unsigned characters at once, but is no `const fn`.
     #[allow(clippy::disallowed_methods)]
     pub const fn new(names: [&'static CStr; N]) -> Self {
         let mut table = [ptr::null(); N];
@@ -59,11 +60,11 @@ impl<const N: usize> Names<N> {
     }
 }
 
-/// A module's own drop reasons: a `static` of the module's, in use from [`register`] on.
+/// A module's own drop reasons: a `static` of the module, in use from [`register`] on.
 ///
 /// The kernel numbers the subsystems that have reasons of their own in `enum skb_drop_reason_subsys`,
 /// which a module cannot extend. [`register`] borrows the number of a subsystem that is not loaded
-/// (mac80211, Open vSwitch). The drop monitor names the reasons right, because it looks them up in the
+/// (mac80211, Open vSwitch). The drop monitor shows the module's names, because it reads them from the
 /// core's table. Tools that take names from the kernel's BTF name the number's owner instead, so borrow
 /// one only if the user asks for it. If the owner is loaded later, it overwrites the table's entry, and
 /// [`Self::reason`] returns the core's reasons from then on.
@@ -80,7 +81,8 @@ pub struct Subsystem {
 // SAFETY: The list points to static data and is only read.
 unsafe impl Sync for Subsystem {}
 
-/// Whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open vSwitch.
+/// The subsystems whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open
+/// vSwitch.
 const LENDERS: [u32; 2] = [
     net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
     net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
@@ -95,7 +97,7 @@ const _: () = {
 impl Subsystem {
     /// Makes a subsystem with these reasons, without a number.
     pub const fn new<const N: usize>(names: &'static Names<N>) -> Self {
-        // INVARIANT: It is not acquired.
+        // INVARIANT: The number is 0.
         Self {
             list: net_bindings::drop_reason_list {
                 reasons: names.0.as_ptr(),
@@ -146,7 +148,7 @@ impl Subsystem {
     fn release(&'static self) {
         // INVARIANT: 0.
         self.give_back(self.number.swap(0, Ordering::Relaxed));
-        // Last: who acquired it earlier could take the same entry, and lose it to this call.
+        // Last: another `acquire` could take the same entry before `give_back`, which would empty it.
         self.acquired.store(false, Ordering::Release);
     }
 
@@ -162,14 +164,14 @@ impl Subsystem {
     fn give_back(&'static self, number: u32) {
         // SAFETY: The number is below the table's length.
         unsafe { net_bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
-        // Also if the entry was another's: an owner that overwrote ours has not waited for readers that
-        // had loaded our pointer before. From the cmpxchg on, no reader can load it, as nobody else
-        // writes it, so this grace period covers all of them.
+        // Also if the entry was another subsystem's: an owner that overwrote this one's has not waited for
+        // readers that had loaded this one's pointer before. From the cmpxchg on no reader can load it,
+        // because nobody else writes it, so this grace period covers all readers.
         rcu::synchronize_rcu();
     }
 }
 
-/// Borrows a number for a subsystem until the module goes. Process context, may sleep.
+/// Borrows a number for a subsystem until the module's end. Process context, may sleep.
 ///
 /// Fails with `EBUSY` if the subsystem has one already, with `ENOSPC` if no number is free, with
 /// `ENOMEM`, or with `ENODEV` when the scope has ended.

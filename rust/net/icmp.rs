@@ -47,7 +47,7 @@ impl QuotedPacket<'_> {
         // INVARIANT: Promised by the caller.
         Self {
             skb,
-            // After an IP header. If it were not, no payload would be found.
+            // After an IP header. A negative offset becomes one that no payload has.
             udp_at: usize::try_from(udp_at).unwrap_or(usize::MAX),
         }
     }

@@ -2,11 +2,11 @@
 
 //! Kernel modules whose registrations end with them.
 //!
-//! C keeps pointers to a module's functions and data for as long as something is registered, so a
+//! C keeps pointers to a module's functions and data as long as something is registered, so a
 //! registration that outlives its module is a use after free. A module that is declared by
-//! [`module!`](crate::module!) therefore does not own its registrations: a [`Scope`] does, which no
-//! safe code can end, leak or move. It unregisters everything when the module goes, or when its `init`
-//! fails, in an order that suits all of them. `devres` does the same for drivers.
+//! [`module!`](crate::module!) therefore does not own its registrations: a [`Scope`] does, which safe
+//! code can neither end nor leak nor move. The scope unregisters everything when the module is unloaded,
+//! or when its `init` fails, in an order that suits all registrations. `devres` does the same for drivers.
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
@@ -28,7 +28,7 @@ use kernel::{
 pub trait Module: Sized + Send + Sync {
     /// Sets the module up. Process context, may sleep.
     ///
-    /// If this fails, the scope unregisters everything again.
+    /// If this fails, the scope unregisters everything.
     fn init(scope: &'static Scope) -> Result<Self>;
 }
 
@@ -42,8 +42,8 @@ macro_rules! module {
         impl ::kernel::Module for ModuleInScope {
             fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
                 static SCOPE: $crate::module::Scope = $crate::module::Scope::new();
-                // SAFETY: The first call is the one of `kernel::prelude::module!`, before which no code of
-                // this module runs. It keeps the result until the module goes, and drops it then.
+                // SAFETY: `kernel::prelude::module!` makes the first call, before any other code of this
+                // module runs. It keeps the result until the module is unloaded, and drops it then.
                 // Other calls fail, because a scope is taken once.
                 unsafe { $crate::module::Guard::new(&SCOPE, module) }.map(Self)
             }
@@ -53,22 +53,22 @@ macro_rules! module {
     };
 }
 
-/// When an entry of a [`Scope`] is undone. Within a phase the last one registered comes first.
+/// The time at which an entry of a [`Scope`] is undone. Within a phase the last one registered comes first.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
-    /// Hooks through which users and tunnel devices reach the module. Calls of them have ended when
-    /// `undo` returns, except netlink dumps, which hold a reference to the module.
+    /// Hooks through which users and tunnel devices reach the module. When `undo` returns, no call of a
+    /// hook runs, except netlink dumps, which hold a reference to the module.
     EntryPoint,
-    /// State by network namespace, which hooks use and which has hooks of its own: sockets.
+    /// State by network namespace, which hooks use. It has hooks of its own: those of sockets.
     State,
 }
 
-/// Something that stays registered until its module goes.
+/// A registration, which stays until its module is unloaded.
 pub(crate) trait Undo: Send + Sync + 'static {
-    /// When to undo it.
+    /// The time to undo it.
     const PHASE: Phase;
 
-    /// Unregisters it. Called once. Process context, may sleep.
+    /// Undoes the registration. Called once. Process context, may sleep.
     fn undo(&self);
 }
 
@@ -86,7 +86,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns a scope that nothing can be registered in: [`module!`](crate::module!) opens its own.
+    /// Returns a scope that refuses registrations: [`module!`](crate::module!) opens its own.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
@@ -109,21 +109,21 @@ impl Scope {
     fn call(&self) -> Result<Call<'_>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let call = Call(self);
-        // After the call was counted: who takes the module away looks at the number of calls after
-        // that, so one of both sees the other.
+        // After the call was counted: `end` takes the module away before it reads the number of calls, so
+        // this sees no module or `end` sees the call.
         self.module()?;
         Ok(call)
     }
 
-    /// Waits until there is no call. There is no event to wait for.
+    /// Waits until there is no [`Call`]. There is no event to wait for.
     fn wait_for_calls(&self) {
         while self.calls.load(Ordering::SeqCst) != 0 {
             fsleep(POLL_INTERVAL);
         }
     }
 
-    /// Calls `work` while the module's `init` runs: before BPF programs, say, can find the module.
-    /// Process context, may sleep. Fails with `EBUSY` at another time.
+    /// Calls `work`, if the module's `init` runs: nothing else can find the module then, such as BPF
+    /// programs. Process context, may sleep. Fails with `EBUSY` at another time.
     pub(crate) fn while_loading<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let _call = self.call()?;
         if !self.loading.load(Ordering::SeqCst) {
@@ -132,21 +132,21 @@ impl Scope {
         work()
     }
 
-    /// Keeps what an initializer registers; the initializer registers it last. Process context, may
-    /// sleep. Fails with the initializer's error, `ENOMEM`, or `ENODEV` when the scope has ended.
+    /// Keeps a registration, which its initializer makes as its last step. Process context, may sleep.
+    /// Fails with the initializer's error, `ENOMEM`, or `ENODEV` when the scope has ended.
     pub(crate) fn register<U: Undo>(&'static self, init: impl PinInit<U, Error>) -> Result {
         self.add(init).map(|_| ())
     }
 
-    /// As [`Self::register`], for state that hooks use: it lives until no hook runs any more.
+    /// As [`Self::register`], for state that hooks use: the state lives until no hook runs any more.
     pub(crate) fn register_state<U: Undo>(
         &'static self,
         init: impl PinInit<U, Error>,
     ) -> Result<&'static U> {
         const { assert!(matches!(U::PHASE, Phase::State)) }
         let entry = self.add(init)?;
-        // SAFETY: `end` frees states, when no code of the module can use them any more: its hooks and
-        // RCU callbacks have ended, and destructors of the module's data and of entry points ran before.
+        // SAFETY: `end` frees states, when no code of the module can use them any more: its hooks and RCU
+        // callbacks have returned, and the module's data and the entry points have been dropped before.
         Ok(unsafe { &(*entry.as_ptr()).value })
     }
 
@@ -163,7 +163,7 @@ impl Scope {
             }? Error),
             GFP_KERNEL,
         )?;
-        // SAFETY: The entry is not moved: it is freed in its place.
+        // SAFETY: The entry is not moved: `free` drops it in its place.
         let entry = NonNull::from(KBox::leak(unsafe { Pin::into_inner_unchecked(entry) }));
         match U::PHASE {
             Phase::EntryPoint => self.entry_points.push(entry.cast()),
@@ -176,29 +176,29 @@ impl Scope {
     ///
     /// # Safety
     ///
-    /// To be called once, when the module goes or was not loaded.
+    /// To be called once, when the module is being unloaded or its `init` has failed.
     unsafe fn end(&self) {
         let module = self.module.swap(ptr::null_mut(), Ordering::SeqCst);
-        // A hook may be registering something. What came after the hooks were unregistered would stay.
+        // A hook may be registering something. A registration after `undo_all` would stay.
         self.wait_for_calls();
         let mut hooks = Queue::new();
         self.entry_points.undo_all(&mut hooks);
         // SAFETY: The module is being unloaded or was not loaded; its memory is there meanwhile.
         while unsafe { net_bindings::module_is_used(module) } {
-            // A dump of a module whose `init` has failed. There is no event to wait for.
+            // A dump runs although the module's `init` has failed. There is no event to wait for.
             fsleep(POLL_INTERVAL);
         }
-        // Their destructors may close sockets, which takes the states and RCU.
+        // Before the states, because the destructors of hooks may close sockets.
         hooks.free_all();
         let mut states = Queue::new();
         self.states.undo_all(&mut states);
-        // Callbacks that hooks and states have left to RCU are the module's code.
+        // The code of RCU callbacks that hooks and states have queued is the module's.
         rcu::wait_for_callbacks();
         states.free_all();
     }
 }
 
-/// How often to look whether somebody has ended who does not say so.
+/// The time between two looks at a condition that has no event.
 const POLL_INTERVAL: Delta = Delta::from_millis(10);
 
 /// Work that the scope's end waits for.
@@ -206,26 +206,25 @@ struct Call<'a>(&'a Scope);
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        // What was pushed is to be seen before this.
+        // The release makes what was pushed visible before the number.
         self.0.calls.fetch_sub(1, Ordering::Release);
     }
 }
 
-/// The module's own data and its scope, which the module macro keeps.
-///
-/// Not for use by other code.
+/// The module's own data and its scope, for the module macro alone.
 pub struct Guard<M: Module> {
     module: ManuallyDrop<M>,
     scope: &'static Scope,
 }
 
 impl<M: Module> Guard<M> {
-    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before.
+    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before, and
+    /// with the module's error.
     ///
     /// # Safety
     ///
-    /// `module` is the module whose code this is, and is being loaded. The guard must be dropped when
-    /// the module goes, and not before; the module must not go without that.
+    /// `module` must be the module whose code this is, and must be being loaded. The guard must be dropped
+    /// when the module is unloaded, and not before; the module must not be unloaded without that.
     pub unsafe fn new(scope: &'static Scope, module: &'static ThisModule) -> Result<Self> {
         if scope.taken.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
@@ -234,7 +233,7 @@ impl<M: Module> Guard<M> {
         scope.module.store(module.as_ptr(), Ordering::SeqCst);
         let result = M::init(scope);
         scope.loading.store(false, Ordering::SeqCst);
-        // A hook may be at work still that is for a module being loaded.
+        // A hook may still be in `while_loading`.
         scope.wait_for_calls();
         match result {
             Ok(data) => Ok(Self {
@@ -242,7 +241,7 @@ impl<M: Module> Guard<M> {
                 scope,
             }),
             Err(error) => {
-                // SAFETY: The module is not loaded, and the scope not ended before.
+                // SAFETY: `init` has failed, and the scope was not ended before.
                 unsafe { scope.end() };
                 Err(error)
             }
@@ -252,7 +251,7 @@ impl<M: Module> Guard<M> {
 
 impl<M: Module> Drop for Guard<M> {
     fn drop(&mut self) {
-        // SAFETY: It is not used after this, and the module goes, as promised to `new`.
+        // SAFETY: The data is not used after this. The module is being unloaded, as promised to `new`.
         unsafe {
             ManuallyDrop::drop(&mut self.module);
             self.scope.end();
@@ -260,15 +259,15 @@ impl<M: Module> Drop for Guard<M> {
     }
 }
 
-/// The head of an [`Entry`], by which its type is forgotten.
+/// The head of an [`Entry`] of any type.
 struct Node {
-    /// The next one, for the [`Stack`] or [`Queue`] that has this one.
+    /// The next node of the [`Stack`] or [`Queue`] that this node is in.
     next: UnsafeCell<*mut Node>,
     undo: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
 }
 
-/// Something registered. `node` comes first, so that a pointer to it is one to the whole.
+/// A registration in a list. `node` comes first, so that a pointer to it is one to the whole.
 #[repr(C)]
 #[pin_data]
 struct Entry<U> {
@@ -279,7 +278,7 @@ struct Entry<U> {
 
 /// # Safety
 ///
-/// `node` must be that of a valid `Entry<U>`, which has not been undone.
+/// `node` must be that of a valid `Entry<U>` that has not been undone.
 unsafe fn undo<U: Undo>(node: NonNull<Node>) {
     // SAFETY: Promised by the caller.
     unsafe { node.cast::<Entry<U>>().as_ref() }.value.undo();
@@ -287,13 +286,13 @@ unsafe fn undo<U: Undo>(node: NonNull<Node>) {
 
 /// # Safety
 ///
-/// `node` must be that of a valid `Entry<U>` that has been undone and is not used after.
+/// `node` must be that of a valid `Entry<U>` that has been undone, and must not be used after this.
 unsafe fn free<U: Undo>(node: NonNull<Node>) {
-    // SAFETY: Promised by the caller; entries come out of a `KBox`, and are dropped in their place.
+    // SAFETY: Promised by the caller; entries come out of a `KBox`, and this drops them in their place.
     drop(unsafe { KBox::from_raw(node.cast::<Entry<U>>().as_ptr()) });
 }
 
-/// Entries, the last one pushed first. Pushing takes no lock, so that it can be a `static`.
+/// Entries, the last one pushed first. Pushing takes no lock, so that the stack can be a `static`.
 struct Stack(AtomicPtr<Node>);
 
 impl Stack {
@@ -304,9 +303,9 @@ impl Stack {
     fn push(&self, node: NonNull<Node>) {
         let mut next = self.0.load(Ordering::Relaxed);
         loop {
-            // SAFETY: The node is not in the stack yet, so it is ours to write to.
+            // SAFETY: The node is not in the stack yet, so nobody else reads or writes it.
             unsafe { *node.as_ref().next.get() = next };
-            // The entry's content is to be seen before the entry.
+            // The release makes the entry's content visible before the entry.
             match self.0.compare_exchange_weak(
                 next,
                 node.as_ptr(),
@@ -323,7 +322,7 @@ impl Stack {
     fn undo_all(&self, to: &mut Queue) {
         let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
         while let Some(node) = next {
-            // SAFETY: The swap has made all of these ours; they are valid entries.
+            // SAFETY: These are valid entries, and nobody else has them since the swap.
             unsafe {
                 next = NonNull::new(*node.as_ref().next.get());
                 (node.as_ref().undo)(node);
@@ -333,7 +332,7 @@ impl Stack {
     }
 }
 
-/// Entries that were undone, the first one first.
+/// Entries that were undone, the first one undone first.
 struct Queue {
     first: *mut Node,
     last: Option<NonNull<Node>>,
@@ -349,9 +348,9 @@ impl Queue {
 
     /// # Safety
     ///
-    /// `node` must be a valid entry that was undone and is nobody else's.
+    /// `node` must be a valid entry that was undone, and that nobody else has.
     unsafe fn append(&mut self, node: NonNull<Node>) {
-        // SAFETY: Promised by the caller, now and for the last one when that was appended.
+        // SAFETY: Promised by the caller for this node, and for the last one when it was appended.
         unsafe {
             *node.as_ref().next.get() = ptr::null_mut();
             match self.last.replace(node) {
@@ -363,7 +362,7 @@ impl Queue {
 
     fn free_all(mut self) {
         while let Some(node) = NonNull::new(self.first) {
-            // SAFETY: What was appended is valid, undone and ours.
+            // SAFETY: The nodes that were appended are valid, undone, and nobody else has them.
             unsafe {
                 self.first = *node.as_ref().next.get();
                 (node.as_ref().free)(node);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that are dropped after a grace period.
+//! Values that are dropped after an RCU grace period.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -18,11 +18,11 @@ pub(crate) struct RcuBox<T> {
     value: T,
 }
 
-/// How many values wait for their grace period.
+/// The number of values that wait for their grace period.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
 impl<T> RcuBox<T> {
-    /// Allocates a value. It lives until [`Self::drop_after_readers`]. May sleep.
+    /// Allocates a value, which lives until [`Self::drop_after_readers`]. May sleep.
     pub(crate) fn new(value: T) -> Result<NonNull<Self>> {
         let head = Opaque::new(Default::default());
         let value = KBox::new(Self { head, value }, GFP_KERNEL)?;
@@ -34,13 +34,13 @@ impl<T> RcuBox<T> {
         &self.value
     }
 
-    /// Drops the value, which no reader has found.
+    /// Drops a value that no reader has found.
     ///
     /// # Safety
     ///
-    /// `this` must have come from [`Self::new`]. It must not be used after this.
+    /// `this` must have come from [`Self::new`], and must not be used after this.
     pub(crate) unsafe fn drop_now(this: NonNull<Self>) {
-        // SAFETY: It came out of a `KBox`.
+        // SAFETY: The value came out of a `KBox`.
         drop(unsafe { KBox::from_raw(this.as_ptr()) });
     }
 
@@ -48,8 +48,8 @@ impl<T> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// `this` must have come from [`Self::new`], and no reader finds it any more. It must not be used
-    /// after this, except in RCU read sides that have begun.
+    /// `this` must have come from [`Self::new`], no reader must find it any more, and only RCU read sides
+    /// that have begun may use it after this.
     pub(crate) unsafe fn drop_after_readers(this: NonNull<Self>)
     where
         T: Send,
@@ -63,20 +63,20 @@ impl<T> RcuBox<T> {
 
 /// # Safety
 ///
-/// To be called by RCU alone, with the head of an [`RcuBox<T>`] that is nobody's any more.
+/// To be called by RCU alone, with the head of an [`RcuBox<T>`] that nobody else uses any more.
 unsafe extern "C" fn drop_in_callback<T>(head: *mut bindings::callback_head) {
     // SAFETY: `head` is the first field of an `RcuBox<T>` that came out of a `KBox`.
     drop(unsafe { KBox::from_raw(head.cast::<RcuBox<T>>()) });
     PENDING.fetch_sub(1, Ordering::Release);
 }
 
-/// Waits until all callbacks that this module has left to RCU have run. May sleep.
+/// Waits until all RCU callbacks of this module have run. May sleep.
 pub(crate) fn wait_for_callbacks() {
     loop {
         kernel::sync::rcu::rcu_barrier();
-        // What a callback drops may leave another one, of the same kind.
+        // Dropping a value may queue another callback of the same kind.
         if PENDING.load(Ordering::Acquire) == 0 {
-            // The last one may still be on its way out of its code.
+            // The last callback may still be returning from the module's code.
             kernel::sync::rcu::rcu_barrier();
             return;
         }
