@@ -11,7 +11,6 @@
 use crate::module::Scope;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
-use net_bindings as extra;
 
 /// A set of kfuncs, which [`kfunc_set!`](crate::kfunc_set!) refers to.
 #[repr(transparent)]
@@ -57,7 +56,7 @@ pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Resu
         // SAFETY: The set is static, and C holds the module while a program uses its functions. The
         // module is being loaded, so no program can look for them yet.
         to_result(unsafe {
-            extra::register_btf_kfunc_id_set(
+            net_bindings::register_btf_kfunc_id_set(
                 bindings::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS,
                 set.0.get(),
             )

@@ -10,16 +10,15 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{bindings, ffi::c_char, prelude::*, sync::rcu};
-use net_bindings as extra;
 
 /// A reason for dropping a packet, which tracing and dropwatch show (`enum skb_drop_reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReason(bindings::skb_drop_reason);
 
 impl DropReason {
-    /// No reason is known.
+    /// The reason is unknown.
     pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
-    /// The packet is shorter than the headers it must have.
+    /// The packet is shorter than its headers.
     pub const PACKET_TOO_SMALL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
     /// No memory for a private copy.
@@ -33,6 +32,7 @@ impl DropReason {
     pub const INVALID_PROTOCOL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
+    /// Returns C's number.
     #[inline]
     pub(crate) const fn as_raw(self) -> bindings::skb_drop_reason {
         self.0
@@ -74,7 +74,7 @@ impl<const N: usize> Names<N> {
 /// `number` is 0, which is the core's number, or one of `LENDERS`. It is 0 unless the subsystem is
 /// acquired.
 pub struct Subsystem {
-    list: extra::drop_reason_list,
+    list: net_bindings::drop_reason_list,
     acquired: AtomicBool,
     number: AtomicU32,
 }
@@ -85,13 +85,13 @@ unsafe impl Sync for Subsystem {}
 /// Subsystems whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open
 /// vSwitch.
 const LENDERS: [u32; 2] = [
-    extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
-    extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
+    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
+    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
 ];
 
 // The core's table has an entry for each.
 const _: () = {
-    let len = extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
+    let len = net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
     assert!(LENDERS[0] < len && LENDERS[1] < len);
 };
 
@@ -100,7 +100,7 @@ impl Subsystem {
     pub const fn new<const N: usize>(names: &'static Names<N>) -> Self {
         // INVARIANT: `number` is 0.
         Self {
-            list: extra::drop_reason_list {
+            list: net_bindings::drop_reason_list {
                 reasons: names.0.as_ptr(),
                 n_reasons: N,
             },
@@ -122,7 +122,10 @@ impl Subsystem {
     /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length; the pointer is compared only.
-        ptr::eq(unsafe { extra::drop_reasons_of_subsys(number) }, &self.list)
+        ptr::eq(
+            unsafe { net_bindings::drop_reasons_of_subsys(number) },
+            &self.list,
+        )
     }
 
     /// Borrows a number that no loaded subsystem uses. Any context.
@@ -156,14 +159,14 @@ impl Subsystem {
     fn take(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length. The list is static, and the caller calls
         // `give_back` before the module that has the list is unloaded.
-        unsafe { extra::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
+        unsafe { net_bindings::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
     }
 
     /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if the entry is this subsystem,
     /// and waits for readers of the list. May sleep.
     fn give_back(&'static self, number: u32) {
         // SAFETY: The number is below the table's length.
-        unsafe { extra::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
+        unsafe { net_bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
         // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
         // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
         // `take` writes it, so this grace period covers all of them.
@@ -251,7 +254,7 @@ mod tests {
         SUBSYSTEM.acquire()?;
         let number = SUBSYSTEM.number.load(Ordering::Relaxed);
         // SAFETY: The entry is `SUBSYSTEM`, so the number's owner is not loaded; the list is static.
-        unsafe { extra::drop_reasons_register_subsys(number, &OWNER.list) };
+        unsafe { net_bindings::drop_reasons_register_subsys(number, &OWNER.list) };
         assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), OTHERWISE);
         SUBSYSTEM.release();
         let kept = OWNER.is_listed_as(number);

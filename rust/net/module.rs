@@ -24,7 +24,6 @@ use kernel::{
     prelude::*,
     time::{delay::fsleep, Delta},
 };
-use net_bindings as extra;
 
 /// A module that registers everything in a [`Scope`].
 pub trait Module: Sized + Send + Sync {
@@ -260,7 +259,7 @@ impl Scope {
         let mut hooks = Queue::new();
         self.entry_points.undo_all(&mut hooks);
         // SAFETY: The module is being unloaded or its `init` has failed, so its memory is not freed yet.
-        while unsafe { extra::module_is_used(module) } {
+        while unsafe { net_bindings::module_is_used(module) } {
             // A dump runs in a module whose `init` has failed. Its end signals no event to wait for.
             fsleep(POLL_INTERVAL);
         }
@@ -294,7 +293,8 @@ pub struct Guard<M: Module> {
 }
 
 impl<M: Module> Guard<M> {
-    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before.
+    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before, and
+    /// with the module's error.
     ///
     /// # Safety
     ///

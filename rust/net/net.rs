@@ -7,20 +7,23 @@
 //!
 //! - [`bpf`]: sets of functions for BPF programs (kfuncs);
 //! - [`checksum`]: the Internet checksum's arithmetic;
-//! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
-//! - [`udp`]: UDP headers on transmit, source ports from the inner flow;
-//! - [`udp_tunnel`]: kernel UDP sockets that hand what they receive to a tunnel;
-//! - [`gro`]: merging of tunnelled packets on receive;
-//! - [`ip_tunnel`], [`ip6_tunnel`]: the encapsulation hooks of tunnel devices;
-//! - [`icmp`]: errors about packets that a tunnel sent;
-//! - [`drop_reason`]: why packets are dropped;
-//! - [`netns`]: state that exists once per network namespace;
+//! - [`drop_reason`]: the reasons that packets are dropped for;
 //! - [`netlink`]: generic netlink families with do and dump operations;
-//! - [`ip_proto`]: IP protocols, and where a packet's first transport checksum is;
-//! - [`module`](mod@module): modules whose registrations end with them.
+//! - [`gro`]: merging of tunnelled packets on receive;
+//! - [`icmp`]: errors about packets that a tunnel sent;
+//! - [`ip_proto`]: IP protocols, and the place of a packet's first transport checksum;
+//! - [`ip_tunnel`], [`ip6_tunnel`]: the encapsulation hooks of tunnel devices;
+//! - [`module`](mod@module): modules whose registrations end with them;
+//! - [`netns`]: network namespaces, and state that exists once in each;
+//! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
+//! - [`udp`]: UDP ports and checksums;
+//! - [`udp_tunnel`]: kernel UDP sockets that hand the packets that they receive to a tunnel;
+//! - [`udp_xmit`]: UDP headers on transmit, source ports from the inner flow.
 //!
-//! Registrations belong to the module's [`Scope`](module::Scope): its end undoes them, also where a
-//! set-up fails half way.
+//! Registrations belong to the module's [`Scope`](module::Scope): its end undoes them, also if the module's
+//! `init` fails half way.
+//!
+//! Modules import each other in one direction only: there is no circle.
 
 pub mod bpf;
 pub mod checksum;
@@ -39,7 +42,8 @@ mod segmentation;
 pub mod skb;
 pub mod udp;
 pub mod udp_tunnel;
+pub mod udp_xmit;
 
 pub use drop_reason::DropReason;
 pub use netns::Netns;
-pub use skb::{Outgoing, SkBuff, Skb};
+pub use skb::SkBuff;

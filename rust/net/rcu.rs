@@ -34,7 +34,7 @@ impl<T> RcuBox<T> {
         &self.value
     }
 
-    /// Drops the value, which no reader has found.
+    /// Drops a value that no reader has found.
     ///
     /// # Safety
     ///

@@ -18,7 +18,7 @@ use net::{
         Operations, GENLMSG_DEFAULT_SIZE,
     },
     netns,
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, UdpSocket},
 };
@@ -233,8 +233,8 @@ impl Doit<Fou> for Add {
         let settings = Settings {
             encapsulation: parse_encapsulation(info)?,
             remote_checksum: match info.attr(attr::REMCSUM_NOPARTIAL) {
-                Some(_) => RemoteChecksum::Compute,
-                None => RemoteChecksum::Partial,
+                Some(_) => RemcsumMode::Compute,
+                None => RemcsumMode::Partial,
             },
         };
         fou.ports
@@ -327,7 +327,7 @@ fn describe(port: &Port, message: &mut GenlMsg<impl Buffer>) -> Result {
     message.put_u8(attr::IPPROTO, protocol)?;
     message.put_u8(attr::TYPE, kind)?;
     message.put_s32(attr::IFINDEX, binding.ifindex)?;
-    if port.settings().remote_checksum == RemoteChecksum::Compute {
+    if port.settings().remote_checksum == RemcsumMode::Compute {
         message.put_flag(attr::REMCSUM_NOPARTIAL)?;
     }
     match binding.addresses {

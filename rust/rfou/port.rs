@@ -12,7 +12,7 @@ use kernel::{
 };
 use net::{
     netns::{PerNetns, Place, Slot, SlotRef},
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
 };
@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) encapsulation: Encapsulation,
     /// The way to complete remote checksums. Has no effect on FOU ports, but every port keeps and shows
     /// it.
-    pub(crate) remote_checksum: RemoteChecksum,
+    pub(crate) remote_checksum: RemcsumMode,
 }
 
 /// The socket of a port. A type for each encapsulation, so that receive does not ask for it per packet.

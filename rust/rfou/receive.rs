@@ -8,10 +8,9 @@ use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Merged, NoMerge, Packet},
     ip_proto::{ChecksumPlace, InnerProtocol},
-    skb::{Inner, RemoteChecksum},
+    skb::{InnerSkb, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, Verdict},
-    SkBuff,
 };
 
 /// What follows the UDP header.
@@ -31,7 +30,7 @@ pub(crate) struct FouDecapsulator {
 /// Takes GUE off packets.
 pub(crate) struct GueDecapsulator {
     /// What to do about a checksum that the sender has left to us.
-    pub(crate) remote_checksum: RemoteChecksum,
+    pub(crate) remote_checksum: RemcsumMode,
 }
 
 /// The reason for an error of which only a lack of memory is known not to be the packet's fault.
@@ -58,7 +57,7 @@ struct OuterHeaders {
 impl OuterHeaders {
     /// Reads them.
     #[inline(always)]
-    fn read_gue(skb: &mut SkBuff) -> Result<Self, Reason> {
+    fn read_gue(skb: &mut RxSkb) -> Result<Self, Reason> {
         match Start::parse(payload(skb, header::BASE_LEN_BYTES, Reason::Truncated)?)? {
             Start::Direct { protocol } => Ok(Self {
                 len_bytes: udp::HEADER_LEN_BYTES,
@@ -85,9 +84,9 @@ impl OuterHeaders {
 
 impl EncapReceive for FouDecapsulator {
     #[inline]
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         match decapsulate(&mut skb, udp::HEADER_LEN_BYTES) {
-            Ok(()) => deliver::<IPV6>(Inner::new(skb, self.protocol), udp::HEADER_LEN_BYTES),
+            Ok(()) => deliver::<IPV6>(InnerSkb::new(skb, self.protocol), udp::HEADER_LEN_BYTES),
             Err(reason) => Verdict::Drop(skb, reason.number()),
         }
     }
@@ -95,7 +94,7 @@ impl EncapReceive for FouDecapsulator {
 
 impl EncapReceive for GueDecapsulator {
     #[inline]
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         let OuterHeaders {
             len_bytes,
             protocol,
@@ -106,7 +105,7 @@ impl EncapReceive for GueDecapsulator {
         };
         let inner = match remote_checksum {
             None => match decapsulate(&mut skb, len_bytes) {
-                Ok(()) => Inner::new(skb, protocol),
+                Ok(()) => InnerSkb::new(skb, protocol),
                 Err(reason) => return Verdict::Drop(skb, reason.number()),
             },
             Some(remote) => {
@@ -127,13 +126,13 @@ impl GueDecapsulator {
     #[inline(never)]
     fn decapsulate_with_remote_checksum(
         &self,
-        mut skb: SkBuff,
+        mut skb: RxSkb,
         len: usize,
         protocol: InnerProtocol,
         remote: RemoteChecksumField,
-    ) -> Option<Inner> {
+    ) -> Option<InnerSkb> {
         let place = place(remote);
-        if self.remote_checksum == RemoteChecksum::Partial {
+        if self.remote_checksum == RemcsumMode::Partial {
             // Most often: of TCP or UDP over IP, whose headers are there.
             skb = match skb.decapsulate_leaving_checksum(len, protocol, place) {
                 Ok(inner) => return Some(inner),
@@ -147,12 +146,12 @@ impl GueDecapsulator {
 /// As [`GueDecapsulator::decapsulate_with_remote_checksum`].
 #[inline(never)]
 fn decapsulate_with_any_remote_checksum(
-    skb: SkBuff,
+    skb: RxSkb,
     len: usize,
     protocol: InnerProtocol,
     place: ChecksumPlace,
-    how: RemoteChecksum,
-) -> Option<Inner> {
+    how: RemcsumMode,
+) -> Option<InnerSkb> {
     skb.decapsulate_with_remote_checksum(len, protocol, place, how)
         .map_err(|(skb, error)| {
             let reason = match error {
@@ -176,7 +175,7 @@ fn place(remote: RemoteChecksumField) -> ChecksumPlace {
 
 /// Delivers a packet from which `len` bytes of headers were pulled.
 #[inline(always)]
-fn deliver<const IPV6: bool>(mut inner: Inner, len: usize) -> Verdict {
+fn deliver<const IPV6: bool>(mut inner: InnerSkb, len: usize) -> Verdict {
     // This comes last: others who share the packet could see it.
     match inner.shorten_outer::<IPV6>(len, MOST_OUTER_HEADERS_LEN_BYTES) {
         Ok(()) => Verdict::Deliver(inner),
@@ -194,7 +193,7 @@ fn deliver<const IPV6: bool>(mut inner: Inner, len: usize) -> Verdict {
 
 /// Takes `len` bytes of headers off a packet, which begins with UDP's.
 #[inline(always)]
-fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
+fn decapsulate(skb: &mut RxSkb, len: usize) -> Result<(), Reason> {
     skb.decapsulate(len).map_err(|error| match error {
         EBADMSG => Reason::BadCsumStart,
         ENOMEM => Reason::NoMemory,
@@ -205,7 +204,7 @@ fn decapsulate(skb: &mut SkBuff, len: usize) -> Result<(), Reason> {
 /// The first `len` bytes behind the UDP header, which the packet begins with; `otherwise` if there
 /// are fewer.
 #[inline]
-fn payload(skb: &mut SkBuff, len: usize, otherwise: Reason) -> Result<&[u8], Reason> {
+fn payload(skb: &mut RxSkb, len: usize, otherwise: Reason) -> Result<&[u8], Reason> {
     skb.header(udp::HEADER_LEN_BYTES.saturating_add(len))
         .map_err(memory_or(otherwise))?
         .get(udp::HEADER_LEN_BYTES..)

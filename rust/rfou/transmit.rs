@@ -11,9 +11,9 @@ use net::{
     icmp::QuotedPacket,
     ip_proto::InnerProtocol,
     ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},
-    skb::GsoType,
+    skb::{GsoType, TxSkb},
     udp::{self, Checksum, Ports},
-    Outgoing,
+    udp_xmit,
 };
 
 /// The numbers by which tunnels ask for an encapsulation (`enum tunnel_encap_types`).
@@ -35,15 +35,15 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
 
     #[inline]
     fn build_header(
-        skb: &mut Outgoing<'_>,
+        mut skb: Pin<&mut TxSkb>,
         config: &EncapConfig,
         _protocol: u8,
         flow: &F,
     ) -> Result<u8> {
         let (checksum, gso_type) = outer_checksum::<F>(config);
-        skb.handle_offloads(gso_type)?;
-        let ports = ports(skb, config)?;
-        udp::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
+        skb.as_mut().handle_offloads(gso_type)?;
+        let ports = ports(skb.as_mut(), config)?;
+        udp_xmit::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
         Ok(protocol::UDP)
     }
 
@@ -75,7 +75,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
 
     #[inline]
     fn build_header(
-        skb: &mut Outgoing<'_>,
+        skb: Pin<&mut TxSkb>,
         config: &EncapConfig,
         protocol: u8,
         flow: &F,
@@ -90,7 +90,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
         // software. A device that segments UDP tunnels computes the inner checksums, too. The route
         // decides, not the packet, because the receiver's GRO keeps packets with different GUE headers
         // apart: GSO packets could overtake a packet without GSO that GRO holds.
-        if config.remote_checksum() && !flow.device_segments(skb, protocol, gso_type) {
+        if config.remote_checksum() && !flow.device_segments(&skb, protocol, gso_type) {
             // A packet whose checksum is done has nothing to leave to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
                 let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);
@@ -120,7 +120,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
 /// Pushes a GUE header and a UDP header. Compiled once for each form of the header, by its inlining.
 #[inline(always)]
 fn push_gue<F: Flow>(
-    skb: &mut Outgoing<'_>,
+    mut skb: Pin<&mut TxSkb>,
     config: &EncapConfig,
     header: Repr,
     flow: &F,
@@ -129,12 +129,12 @@ fn push_gue<F: Flow>(
     if header.remote_checksum.is_some() {
         gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
     }
-    skb.handle_offloads(gso_type)?;
-    let ports = ports(skb, config)?;
+    skb.as_mut().handle_offloads(gso_type)?;
+    let ports = ports(skb.as_mut(), config)?;
     if header.remote_checksum.is_some() {
-        skb.leave_checksum_to_receiver();
+        skb.as_mut().leave_checksum_to_receiver();
     }
-    udp::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
+    udp_xmit::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
         header.emit(to).map_err(|_| EINVAL)
     })?;
     Ok(protocol::UDP)
@@ -151,10 +151,10 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
 
 /// The ports that the user wants; the source port may be the inner flow's.
 #[inline(always)]
-fn ports(skb: &mut Outgoing<'_>, config: &EncapConfig) -> Result<Ports> {
+fn ports(skb: Pin<&mut TxSkb>, config: &EncapConfig) -> Result<Ports> {
     let source = match config.source_port().specific() {
         Some(_) => config.source_port(),
-        None => udp::flow_source_port(skb)?,
+        None => udp_xmit::flow_source_port(skb)?,
     };
     Ok(Ports {
         source,

@@ -3,7 +3,7 @@
 //! A UDP port in every network namespace that swallows packets: the smallest user of the crate `net`,
 //! from which a tunnel can be started.
 //!
-//! A real tunnel would pull its header with [`net::Skb::decapsulate`] and return [`Verdict::Deliver`].
+//! A real tunnel would pull its header with [`RxSkb::decapsulate`] and return [`Verdict::Deliver`].
 //! The sample drops packets that are not meant for it, with a reason.
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,10 @@ use kernel::prelude::*;
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::RxSkb,
     udp::{self, PortNumber},
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
-    DropReason, SkBuff,
+    DropReason,
 };
 
 net::module! {
@@ -36,7 +37,7 @@ struct Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
             Ok(bytes) if bytes.ends_with(GREETING) => {
                 self.swallowed.fetch_add(1, Ordering::Relaxed);

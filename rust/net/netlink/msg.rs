@@ -10,7 +10,6 @@ use core::{
     ptr::{self, NonNull},
 };
 use kernel::{alloc::AllocError, bindings, error::to_result, prelude::*, transmute::AsBytes};
-use net_bindings as extra;
 
 /// The default size of a message, in bytes.
 pub const GENLMSG_DEFAULT_SIZE: usize = bindings::GENLMSG_DEFAULT_SIZE;
@@ -213,7 +212,7 @@ impl GenlMsg<NetlinkSkBuff> {
         let this = self.complete();
         let skb = this.skb.skb.as_ptr();
         // SAFETY: The buffer is valid. C takes it: nothing drops `this`.
-        to_result(unsafe { extra::genlmsg_reply(skb, info.as_raw()) })
+        to_result(unsafe { net_bindings::genlmsg_reply(skb, info.as_raw()) })
     }
 }
 

@@ -21,8 +21,8 @@ use net::{
     module::Scope,
     netlink::{self, Doit, DumpSkBuff, Dumpit, GenlInfo, NlaPolicy, Op, Operations},
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::TxSkb,
     udp_tunnel::UdpTunnelSocket,
-    Outgoing,
 };
 
 /// The port that the family's command opens.
@@ -117,7 +117,7 @@ impl<F: Flow> IpTunnelEncap<F> for Nested {
     }
 
     fn build_header(
-        _skb: &mut Outgoing<'_>,
+        _skb: Pin<&mut TxSkb>,
         _config: &EncapConfig,
         protocol: u8,
         _flow: &F,
