@@ -28,20 +28,6 @@ pub enum RemcsumMode {
 /// neither the tunnel nor a `static` can hold it, and safe code has no other way to get a packet.
 pub struct RxSkb(OwnedSkb);
 
-// Does not compile if packets are `Send`: `OK` is ambiguous then.
-const _: () = {
-    trait AmbiguousIfSend<A> {
-        const OK: () = ();
-    }
-    impl<T> AmbiguousIfSend<u8> for T {}
-    impl<T: Send> AmbiguousIfSend<u16> for T {}
-    (
-        <RxSkb as AmbiguousIfSend<_>>::OK,
-        <InnerSkb as AmbiguousIfSend<_>>::OK,
-    )
-        .0
-};
-
 impl RxSkb {
     /// Takes a packet over from C.
     ///
