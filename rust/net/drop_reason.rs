@@ -122,10 +122,8 @@ impl Subsystem {
     /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length; the pointer is compared only.
-        ptr::eq(
-            unsafe { net_bindings::drop_reasons_of_subsys(number) },
-            &self.list,
-        )
+        let listed = unsafe { net_bindings::drop_reasons_of_subsys(number) };
+        ptr::eq(listed, &self.list)
     }
 
     /// Borrows a number that no loaded subsystem uses. Any context.

@@ -25,7 +25,7 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// Looks at the tunnel's header in a packet whose UDP header was pulled, says which held packets have
     /// another one, and pulls it: see [`Packet`].
     ///
-    /// Returns the protocol of what is left, whose GRO handler is called then. GRO merges IPv4, IPv6 and GRE
+    /// Returns the protocol of the rest, whose GRO handler is called next. GRO merges IPv4, IPv6 and GRE
     /// alone. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Encapsulation hooks of the tunnel devices: the headers between the outer IP header and the inner
-//! packet. Here what the devices of both IP versions share, and the flows and the registration of those
-//! whose outer header is IPv4 (ipip, sit, gre); [`ip6_tunnel`](crate::ip6_tunnel) has those of IPv6.
+//! Encapsulation hooks of the tunnel devices, which push the headers between the outer IP header and the
+//! inner packet. This module has the part that the devices of both IP versions share, and the flows and
+//! the registration of the devices whose outer header is IPv4 (ipip, sit, gre). The devices of IPv6 are in
+//! [`ip6_tunnel`](crate::ip6_tunnel).
 //!
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
@@ -81,7 +82,7 @@ impl EncapConfig {
     }
 }
 
-/// The outer flow that a tunnel device sends a packet in: what differs between IPv4 and IPv6.
+/// The outer flow that a tunnel device sends a packet in: the differences between IPv4 and IPv6.
 ///
 /// A reference to a flow exists only in a hook of a device for flows of this type, together with the
 /// packet that the device sends in the flow.

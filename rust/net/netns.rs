@@ -21,11 +21,11 @@ use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 
 /// A network namespace (`struct net`).
 ///
-/// A reference is borrowed from one of the module's hooks, and cannot be stored. It does not count, and
-/// implements no [`AlwaysRefCounted`](kernel::sync::aref::AlwaysRefCounted): a counted reference would
-/// reach, from the destructor of a state or of a tunnel, the states of a namespace while they are being
-/// unregistered. Nor does a counted reference have a use here: [`PerNetns`] is what a module stores for a
-/// namespace, and must not keep the namespace from ending.
+/// A reference is borrowed from a hook of the module, and cannot be stored. The type is not
+/// [`AlwaysRefCounted`](kernel::sync::aref::AlwaysRefCounted): the destructor of a state or of a tunnel could
+/// hold a counted reference, and reach by it the states of a namespace while they are being unregistered.
+/// A module that stores something for a namespace uses [`PerNetns`], which does not keep the namespace from
+/// ending.
 ///
 /// # Invariants
 ///

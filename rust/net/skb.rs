@@ -52,6 +52,26 @@ use kernel::{bindings, prelude::*, types::Opaque};
 #[repr(transparent)]
 pub struct SkBuff(Opaque<bindings::sk_buff>);
 
+// Does not compile if a packet is `Unpin`, or if a tunnel could keep one because it is `Send`: `OK` is
+// ambiguous then.
+const _: () = {
+    trait AmbiguousIfUnpin<A> {
+        const OK: () = ();
+    }
+    impl<T> AmbiguousIfUnpin<u8> for T {}
+    impl<T: Unpin> AmbiguousIfUnpin<u16> for T {}
+    let () = <SkBuff as AmbiguousIfUnpin<_>>::OK;
+    let () = <TxSkb as AmbiguousIfUnpin<_>>::OK;
+
+    trait AmbiguousIfSend<A> {
+        const OK: () = ();
+    }
+    impl<T> AmbiguousIfSend<u8> for T {}
+    impl<T: Send> AmbiguousIfSend<u16> for T {}
+    let () = <RxSkb as AmbiguousIfSend<_>>::OK;
+    let () = <InnerSkb as AmbiguousIfSend<_>>::OK;
+};
+
 impl SkBuff {
     /// Borrows a packet from C.
     ///

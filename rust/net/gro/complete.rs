@@ -51,8 +51,8 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         .and_then(|offload| offload.callbacks.gro_complete)
         .ok_or(ENOENT)?;
     // SAFETY: The packet is a merged one. By the note, its headers up to `inner` were pulled on receive, and
-    // the protocol's `gro_receive` has seen its own header there; GRO has made linear what it has seen, and
-    // held packets keep their headers.
+    // the protocol's `gro_receive` has seen its own header there. GRO makes the headers that it reads linear,
+    // and held packets keep their headers.
     unsafe {
         // GRE sets the type anew, and segmentation would not know of UDP in front of it.
         let outer = net_bindings::skb_gso_type(skb);

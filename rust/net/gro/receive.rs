@@ -14,7 +14,7 @@ use kernel::{bindings, prelude::*};
 /// Offset of the checksum in a TCP header, in bytes (RFC 9293).
 const TCP_CHECKSUM_OFFSET: u16 = 16;
 
-/// A packet that GRO may merge with held packets.
+/// A packet that GRO may merge with held packets. Its rest begins at the packet's GRO offset.
 ///
 /// # Invariants
 ///
@@ -24,7 +24,7 @@ pub struct Packet<'a> {
     skb: Pin<&'a mut GroSkb>,
     /// Length of the headers that the tunnel has pulled, in bytes.
     pulled: u8,
-    /// The first bytes of what is left, where they were found last, and their number.
+    /// The place where the first bytes of the rest were found last, and their number.
     seen: (NonNull<u8>, usize),
     /// The bytes that were changed for the inner layers, to be restored.
     patch: Option<Patch>,
@@ -33,7 +33,7 @@ pub struct Packet<'a> {
 const NOTHING_SEEN: (NonNull<u8>, usize) = (NonNull::dangling(), 0);
 
 impl Packet<'_> {
-    /// Finds the first `len` bytes of what is left of the packet.
+    /// Finds the first `len` bytes of the rest.
     #[inline(always)]
     fn see(&mut self, len: usize) -> Result<NonNull<u8>, NoMerge> {
         let (start, seen_len) = self.seen;
@@ -55,8 +55,8 @@ impl Packet<'_> {
         self.seen = NOTHING_SEEN;
     }
 
-    /// Returns the first `len` bytes of what is left of the packet. Fails if there are fewer, or no memory
-    /// to make them contiguous.
+    /// Returns the first `len` bytes of the rest. Fails if there are fewer, or no memory to make them
+    /// contiguous.
     #[inline(always)]
     pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
         let start = self.see(len)?;
@@ -155,16 +155,16 @@ impl Packet<'_> {
         &mut self,
         protocol: InnerProtocol,
     ) -> Result<GroCallback, NoMerge> {
-        // The layers after the tunnel's header rely on the last network header. Without one of the inner
-        // packet's, TCP takes the bytes after that header in a held packet, here UDP's header, for TCP's,
-        // and computes its checksum over addresses at an offset that no layer has set; an inner UDP socket
-        // is looked up by other addresses on completion than on receive.
+        // Transport protocols rely on the last network header. In a held packet, the outer UDP header
+        // follows that header: TCP would take it for TCP's own, and compute its checksum over addresses at
+        // an offset that no layer has set. GRO would look up an inner UDP socket by other addresses on
+        // completion than on receive.
         if !protocol.has_network_header() {
             return Err(NoMerge);
         }
         let (skb, number) = (self.skb.as_raw(), protocol.number());
-        // The protocol and the header's length are noted for completion: the port may be another one by then,
-        // and the packet's bytes may be a peer's choice, so neither is asked again.
+        // A note for completion, which asks neither the port nor the packet again: the port may be another
+        // one by then, and a peer may have chosen the packet's bytes.
         // SAFETY: The packet is in GRO.
         unsafe { net_bindings::gro_enter_tunnel(skb, number, self.pulled) };
         // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
@@ -189,7 +189,7 @@ struct Patch {
 
 impl Patch {
     /// Computes the remote checksum at `place`, counted from the packet's GRO offset, and writes it.
-    // Not inlined: most packets have none, and should not keep what they have in memory for it.
+    // Not inlined: most packets have no remote checksum, and should not save registers for it.
     #[inline(never)]
     fn write_remote_checksum(
         mut skb: Pin<&mut GroSkb>,
@@ -205,8 +205,8 @@ impl Patch {
         if end > skb.len() || unsafe { net_bindings::skb_cloned(raw) } {
             return Err(NoMerge);
         }
-        // Linear, where it will be found again whatever becomes of the fragments. Before all else, because
-        // bytes may move.
+        // Linear, so that `restore` finds the bytes again after changes of the fragments. Before all else,
+        // because bytes may move.
         skb.as_mut().make_linear(at, end)?;
         let covered = skb.as_mut().find(offset, start)?;
         // SAFETY: `find` has found `start` bytes, which nobody writes to here.

@@ -36,10 +36,10 @@ impl SkBuff {
         Ok(Some(ChecksumPlace { start, field }))
     }
 
-    /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts them from a checksum
-    /// over the whole packet (`CHECKSUM_COMPLETE`).
+    /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts the bytes from a
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`).
     ///
-    /// Fails with `EBADMSG` if a partial checksum does not lie in what is left.
+    /// Fails with `EBADMSG` if a partial checksum does not lie in the rest.
     ///
     /// # Safety
     ///

@@ -28,20 +28,6 @@ pub enum RemcsumMode {
 /// neither the tunnel nor a `static` can hold it, and safe code has no other way to get a packet.
 pub struct RxSkb(OwnedSkb);
 
-// Does not compile if packets are `Send`: `OK` is ambiguous then.
-const _: () = {
-    trait AmbiguousIfSend<A> {
-        const OK: () = ();
-    }
-    impl<T> AmbiguousIfSend<u8> for T {}
-    impl<T: Send> AmbiguousIfSend<u16> for T {}
-    (
-        <RxSkb as AmbiguousIfSend<_>>::OK,
-        <InnerSkb as AmbiguousIfSend<_>>::OK,
-    )
-        .0
-};
-
 impl RxSkb {
     /// Takes a packet over from C.
     ///
@@ -87,10 +73,10 @@ impl RxSkb {
     /// Pulls `len` bytes of outer headers.
     ///
     /// Sets the transport header to the new data, adapts a checksum over the whole packet
-    /// (`CHECKSUM_COMPLETE`), and clears what the outer headers meant for segmentation. Softirq context.
-    /// Fails with `EINVAL` if the packet is shorter, with `EBADMSG` if its partial checksum does not lie in
-    /// what is left ([`SkBuff::partial_checksum`]), with `ENOMEM` if the shared information of a GSO packet
-    /// could not be made private.
+    /// (`CHECKSUM_COMPLETE`), and clears the GSO types of the outer headers. Softirq context. Fails with
+    /// `EINVAL` if the packet is shorter, with `EBADMSG` if its partial checksum does not lie in the rest
+    /// ([`SkBuff::partial_checksum`]), with `ENOMEM` if the shared information of a GSO packet could not be
+    /// made private.
     #[inline(always)]
     pub fn decapsulate(&mut self, len: usize) -> Result {
         self.as_pin_mut().decapsulate(len)
@@ -200,8 +186,8 @@ impl InnerSkb {
     /// Makes a received packet one of `protocol`.
     #[inline]
     pub fn new(skb: RxSkb, protocol: InnerProtocol) -> Self {
-        // INVARIANT: An `RxSkb` has no checksum that this module made a partial one: what does so takes
-        // the packet and returns an `InnerSkb`.
+        // INVARIANT: An `RxSkb` has no checksum that this module made a partial one: the functions that
+        // make one take the packet and return an `InnerSkb`.
         Self {
             skb: skb.0,
             protocol,
@@ -220,8 +206,8 @@ impl InnerSkb {
         self.skb.is_empty()
     }
 
-    /// Subtracts `by` from the length in the outer IP header, of IPv6 or of IPv4, so that the length fits
-    /// what follows the header now.
+    /// Subtracts `by`, the length of the pulled headers, from the length in the outer IP header, of IPv6 or
+    /// of IPv4.
     ///
     /// A length of 0 stays: it is that of a GSO packet of 64 KiB or more. Other packets that share the
     /// header do not see the change. If the length was not that of the whole received packet, because UDP's
@@ -357,11 +343,10 @@ impl SkBuff {
 
     /// Reallocates the head now, with tailroom, if a later pull would move it. Best effort.
     ///
-    /// For packets that go to a tunnel device. The device's GRO takes a pointer to the IP header from where
-    /// the head was when the packet came (`skb_gro_network_header()`), also when the head has moved since
-    /// because the transport header was pulled: the head moves where a clone shares it, such as that of a
-    /// packet socket. Skips packets with 48 or more linear bytes: IPv6 and UDP need no more of them, and
-    /// TCP's longer headers come in so few linear bytes only from senders that mean to.
+    /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
+    /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
+    /// shares it, such as that of a packet socket. Skips packets with 48 or more linear bytes: IPv6 and UDP
+    /// need no more, and only a sender that wants to harm puts so few bytes of a longer TCP header there.
     #[inline]
     fn prepare_for_pull(self: Pin<&mut Self>) {
         // SAFETY: The packet is valid.

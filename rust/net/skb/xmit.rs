@@ -31,7 +31,7 @@ impl TxSkb {
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
-    /// Borrows the packet for what does not move its bytes.
+    /// Borrows the packet as any packet. The caller must not move the packet's bytes.
     #[inline]
     pub(crate) fn as_skb(self: Pin<&mut Self>) -> Pin<&mut SkBuff> {
         // SAFETY: The type is a transparent wrapper, and the packet stays pinned.
@@ -57,7 +57,8 @@ impl TxSkb {
     /// pointers that the callers have stay valid until the end of the RCU read side. Fails with `ENOMEM` if
     /// the headroom is short or shared and no new head could be allocated; the packet is unchanged then.
     ///
-    /// For the hooks of tunnel devices alone, because their registration waits for what this leaves to RCU.
+    /// For the hooks of tunnel devices alone: their registration waits for the RCU callback that this may
+    /// queue.
     #[inline]
     pub(crate) fn push(mut self: Pin<&mut Self>, len: usize) -> Result<&mut [u8]> {
         let short = u32::try_from(len).map_err(|_| EINVAL)?;

@@ -154,10 +154,10 @@ impl UdpSocket {
 
     /// Returns the peer's port that the socket is connected to, or "any". May sleep.
     pub fn peer_port(&self) -> PortNumber {
-        // SAFETY: The socket is open.
-        let port = self
-            .socket
-            .with(|sock| unsafe { net_bindings::sk_dport(sock) });
+        let port = self.socket.with(|sock| {
+            // SAFETY: The socket is open.
+            unsafe { net_bindings::sk_dport(sock) }
+        });
         PortNumber::from_be(port.unwrap_or_default())
     }
 
