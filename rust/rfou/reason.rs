@@ -5,6 +5,7 @@
 //! By default a drop has the nearest of the core's reasons, which every tool can name. The names here
 //! are for the module parameter `own_drop_reasons`.
 
+use gue::WalkError;
 use kernel::prelude::*;
 use net::{
     drop_reason::{self, Names, Subsystem},
@@ -84,6 +85,19 @@ pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
 }
 
 impl Reason {
+    /// Returns the reason for an error of receive. `ENOMEM`, `EBADMSG` and `E2BIG` have one meaning
+    /// each; `otherwise` is the meaning of every other error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of(error: Error, otherwise: Self) -> Self {
+        match error {
+            ENOMEM => Self::NoMemory,
+            EBADMSG => Self::StrayChecksum,
+            E2BIG => Self::NestedTooDeep,
+            _ => otherwise,
+        }
+    }
+
     /// Returns the kernel's number. Any context.
     #[cold]
     pub(crate) fn number(self) -> DropReason {
@@ -102,8 +116,18 @@ impl From<gue::Error> for Reason {
             gue::Error::UnknownPrivateFlag => Self::GueUnknownPrivateFlag,
             gue::Error::FieldPastHeader => Self::GueFieldPastHeader,
             gue::Error::ChecksumBeforeStart => Self::GueBadRemcsum,
-            // These are of building a header, which receiving never does.
+            // Errors of writing a header, which receive never does.
             gue::Error::BufferTooShort | gue::Error::HeaderTooLong => Self::Truncated,
+        }
+    }
+}
+
+impl From<WalkError<Error>> for Reason {
+    #[cold]
+    fn from(error: WalkError<Error>) -> Self {
+        match error {
+            WalkError::Prefix { cause, if_short } => Self::of(cause, if_short.into()),
+            WalkError::Header(error) => error.into(),
         }
     }
 }
