@@ -206,15 +206,46 @@ impl Skb<'_> {
 }
 
 impl SkBuff {
-    /// Pulls `len` bytes of outer headers and leaves the checksum at `place`, counted from the inner
-    /// packet's first byte, to be computed when, and if, it is needed; its field holds the sum of the
-    /// pseudo header.
+    /// Pulls `len` bytes of outer headers and handles the checksum that the sender left to the
+    /// receiver: the sum from `place.start` on, to be stored inverted at `place.field`, both counted
+    /// from the inner packet's first byte. The sender has put the sum of the pseudo header there.
     ///
-    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemoteChecksum::Partial`]:
-    /// returns the packet as it was if it is to be segmented, or the place is not that of the TCP or
-    /// UDP checksum behind an IP header in the linear part. Softirq context.
+    /// With [`RemoteChecksum::Partial`] nothing is computed: the packet becomes one whose checksum is
+    /// still to be computed, which its receiver takes as good. That holds for the checksum of the
+    /// first TCP or UDP header behind IP or GRE; any other one is computed and written, as with
+    /// [`RemoteChecksum::Compute`], because the stack loses its place when it pulls a header that
+    /// contains it. What GRO or a sender on this machine left to segmentation keeps its checksum. A
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`) is kept in step.
+    ///
+    /// Softirq context. Fails with the packet and `EBADMSG` as [`Skb::decapsulate`] does, `EINVAL` if
+    /// it is too short or `place.field` lies before `place.start`, `ENOMEM`; it is not to be delivered
+    /// then.
     #[inline(always)]
-    pub fn decapsulate_leaving_checksum(
+    pub fn decapsulate_with_remote_checksum(
+        self,
+        len: usize,
+        protocol: InnerProtocol,
+        place: ChecksumPlace,
+        how: RemoteChecksum,
+    ) -> Result<Inner, (Self, Error)> {
+        let skb = match how {
+            RemoteChecksum::Partial => {
+                match self.decapsulate_leaving_checksum(len, protocol, place) {
+                    Ok(inner) => return Ok(inner),
+                    Err(skb) => skb,
+                }
+            }
+            RemoteChecksum::Compute => self,
+        };
+        skb.decapsulate_with_any_remote_checksum(len, protocol, place, how)
+    }
+
+    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemoteChecksum::Partial`].
+    ///
+    /// Returns the packet unchanged if it is a GSO packet, or if `place` is not that of the TCP or UDP
+    /// checksum behind an IP header in the linear part.
+    #[inline(always)]
+    fn decapsulate_leaving_checksum(
         mut self,
         len: usize,
         protocol: InnerProtocol,
@@ -246,22 +277,9 @@ impl SkBuff {
         })
     }
 
-    /// Pulls `len` bytes of outer headers and handles the checksum that the sender left to the
-    /// receiver: the sum from `place.start` on, to be stored inverted at `place.field`, both counted
-    /// from the inner packet's first byte. The sender has put the sum of the pseudo header there.
-    ///
-    /// With [`RemoteChecksum::Partial`] nothing is computed: the packet becomes one whose checksum is
-    /// still to be computed, which its receiver takes as good. That holds for the checksum of the
-    /// first TCP or UDP header behind IP or GRE; any other one is computed and written, as with
-    /// [`RemoteChecksum::Compute`], because the stack loses its place when it pulls a header that
-    /// contains it. What GRO or a sender on this machine left to segmentation keeps its checksum. A
-    /// checksum over the whole packet (`CHECKSUM_COMPLETE`) is kept in step.
-    ///
-    /// Softirq context. Fails with the packet and `EBADMSG` as [`Skb::decapsulate`] does, `EINVAL` if
-    /// it is too short or `place.field` lies before `place.start`, `ENOMEM`; it is not to be delivered
-    /// then.
-    #[inline]
-    pub fn decapsulate_with_remote_checksum(
+    /// The slow path of [`Self::decapsulate_with_remote_checksum`], for every packet.
+    #[inline(never)]
+    fn decapsulate_with_any_remote_checksum(
         mut self,
         len: usize,
         protocol: InnerProtocol,
