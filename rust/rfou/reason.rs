@@ -5,6 +5,7 @@
 //! By default a drop shows the nearest of the core's reasons, which every tool can name. With the module
 //! parameter `own_drop_reasons` it shows the names here.
 
+use gue::WalkError;
 use kernel::prelude::*;
 use net::{
     drop_reason::{self, Names, Subsystem},
@@ -86,6 +87,19 @@ pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
 }
 
 impl Reason {
+    /// Returns the reason for an error of receive. `ENOMEM`, `EBADMSG` and `E2BIG` have one meaning
+    /// each; `otherwise` is the meaning of every other error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of(error: Error, otherwise: Self) -> Self {
+        match error {
+            ENOMEM => Self::NoMemory,
+            EBADMSG => Self::BadCsumStart,
+            E2BIG => Self::NestedTooDeep,
+            _ => otherwise,
+        }
+    }
+
     /// Returns the kernel's number. Any context.
     #[cold]
     pub(crate) fn number(self) -> DropReason {
@@ -104,8 +118,18 @@ impl From<gue::Error> for Reason {
             gue::Error::UnknownPrivateFlag => Self::GueUnknownPrivateFlag,
             gue::Error::FieldPastHeader => Self::GueFieldPastHeader,
             gue::Error::ChecksumBeforeStart => Self::GueBadRemcsum,
-            // Errors of building a header, which receive never does.
+            // Errors of writing a header, which receive never does.
             gue::Error::BufferTooShort | gue::Error::HeaderTooLong => Self::Truncated,
+        }
+    }
+}
+
+impl From<WalkError<Error>> for Reason {
+    #[cold]
+    fn from(error: WalkError<Error>) -> Self {
+        match error {
+            WalkError::Prefix { cause, if_short } => Self::of(cause, if_short.into()),
+            WalkError::Header(error) => error.into(),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod gro;
 mod netlink;
 mod port;
 mod reason;

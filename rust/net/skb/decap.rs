@@ -82,14 +82,44 @@ impl RxSkb {
         self.as_pin_mut().decapsulate(len)
     }
 
-    /// Pulls `len` bytes of outer headers, and makes the checksum at `place` a partial checksum; its field
-    /// holds the sum of the pseudo header. `place` is counted from the inner packet's first byte.
+    /// Pulls `len` bytes of outer headers, and handles the checksum that the sender left to the receiver:
+    /// the sum from `place.start` on, to be stored inverted at `place.field`, both counted from the inner
+    /// packet's first byte. The field holds the sum of the pseudo header.
     ///
-    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemcsumMode::Partial`]: returns
-    /// the packet unchanged if it is a GSO packet, or if the place is not that of the TCP or UDP checksum
-    /// after an IP header in the linear part. Softirq context.
+    /// [`RemcsumMode::Partial`] computes nothing: the checksum becomes a partial one, which the packet's
+    /// receiver takes as good. That holds for the checksum of the first TCP or UDP header after IP or GRE.
+    /// Any other checksum is computed and written, as with [`RemcsumMode::Compute`], because the stack loses
+    /// a checksum's place when it pulls a header that contains it. A GSO packet keeps the partial checksum
+    /// that GRO or a sender on this machine gave it. A checksum over the whole packet (`CHECKSUM_COMPLETE`)
+    /// is adapted.
+    ///
+    /// Softirq context. Fails with the packet, which must not be delivered then, and `EBADMSG` as
+    /// [`Self::decapsulate`] does, `EINVAL` if the packet is too short or `place.field` lies before
+    /// `place.start`, `ENOMEM`.
     #[inline(always)]
-    pub fn decapsulate_leaving_checksum(
+    pub fn decapsulate_with_remote_checksum(
+        self,
+        len: usize,
+        protocol: InnerProtocol,
+        place: ChecksumPlace,
+        mode: RemcsumMode,
+    ) -> Result<InnerSkb, (Self, Error)> {
+        let skb = match mode {
+            RemcsumMode::Partial => match self.decapsulate_leaving_checksum(len, protocol, place) {
+                Ok(inner) => return Ok(inner),
+                Err(skb) => skb,
+            },
+            RemcsumMode::Compute => self,
+        };
+        skb.decapsulate_with_any_remote_checksum(len, protocol, place, mode)
+    }
+
+    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemcsumMode::Partial`].
+    ///
+    /// Returns the packet unchanged if it is a GSO packet, or if `place` is not that of the TCP or UDP
+    /// checksum after an IP header in the linear part.
+    #[inline(always)]
+    fn decapsulate_leaving_checksum(
         mut self,
         len: usize,
         protocol: InnerProtocol,
@@ -121,22 +151,9 @@ impl RxSkb {
         })
     }
 
-    /// Pulls `len` bytes of outer headers, and handles the checksum that the sender left to the receiver:
-    /// the sum from `place.start` on, to be stored inverted at `place.field`, both counted from the inner
-    /// packet's first byte. The field holds the sum of the pseudo header.
-    ///
-    /// [`RemcsumMode::Partial`] computes nothing: the checksum becomes a partial one, which the packet's
-    /// receiver takes as good. That holds for the checksum of the first TCP or UDP header after IP or GRE.
-    /// Any other checksum is computed and written, as with [`RemcsumMode::Compute`], because the stack loses
-    /// a checksum's place when it pulls a header that contains it. A GSO packet keeps the partial checksum
-    /// that GRO or a sender on this machine gave it. A checksum over the whole packet (`CHECKSUM_COMPLETE`)
-    /// is adapted.
-    ///
-    /// Softirq context. Fails with the packet, which must not be delivered then, and `EBADMSG` as
-    /// [`Self::decapsulate`] does, `EINVAL` if the packet is too short or `place.field` lies before
-    /// `place.start`, `ENOMEM`.
-    #[inline]
-    pub fn decapsulate_with_remote_checksum(
+    /// The slow path of [`Self::decapsulate_with_remote_checksum`], for every packet.
+    #[inline(never)]
+    fn decapsulate_with_any_remote_checksum(
         mut self,
         len: usize,
         protocol: InnerProtocol,

@@ -96,14 +96,18 @@ impl Tunnel {
                 let _ = skb.decapsulate(len);
                 Ok(InnerSkb::new(skb, protocol))
             }
-            3 => skb.decapsulate_leaving_checksum(len, protocol, place),
+            3 => skb
+                .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                .map_err(|(skb, _)| skb),
             4 => skb
                 .decapsulate_with_remote_checksum(len, protocol, place, how)
                 .map_err(|(skb, _)| skb),
             // What failed is pulled once more.
             5 => match skb.decapsulate_with_remote_checksum(len, protocol, place, how) {
                 Ok(inner) => Ok(inner),
-                Err((skb, _)) => skb.decapsulate_leaving_checksum(len, protocol, place),
+                Err((skb, _)) => skb
+                    .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                    .map_err(|(skb, _)| skb),
             },
             // Any length, as of another version too.
             _ => match skb.decapsulate(len) {
