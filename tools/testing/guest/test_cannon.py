@@ -1,4 +1,4 @@
-"""The cannon, briefly: scripts/cannon fires many more packets, but looks for no leak after them."""
+"""The cannon, briefly: scripts/test/cannon fires many more packets, but looks for no leak after them."""
 
 import pathlib
 import sys
@@ -24,7 +24,7 @@ def test_hostile_packets_leave_nothing_behind(flavour):
 
     That is found by kmemleak, when the tests are over.
     """
-    assert CANNON.exists(), "scripts/build-cannon builds the cannon"
+    assert CANNON.exists(), "scripts/build/cannon builds the cannon"
     packets = PACKETS_TO_TRANSMIT if flavour == "transmit" else PACKETS
     shots = fire.salvoes(CANNON, SEED, flavour, packets, rounds=2)
     _, counts, sent, shared = fire.fire(shots, flavour)

@@ -210,7 +210,7 @@ def test_installed_module_is_loaded_by_its_own_name_by_fous_and_on_demand(
     without_rfou, few_modules
 ):
     top = pathlib.Path(__file__).parents[3]
-    run(top / "scripts" / "install-module", pathlib.Path(rfou_file()).parent)
+    run(top / "scripts/build/install-module", pathlib.Path(rfou_file()).parent)
     for ask in (["modprobe", "rfou"], ["modprobe", "fou"], ["ip", "fou", "show"]):
         run(*ask)
         assert loaded("rfou") and not loaded("fou"), f"after {' '.join(ask)}"
@@ -223,7 +223,7 @@ def test_installed_module_is_loaded_by_its_own_name_by_fous_and_on_demand(
         assert not loaded("fou6") and not loaded("fou")
         run("rmmod", "rfou")
     # And back.
-    run(top / "scripts" / "uninstall-module")
+    run(top / "scripts/build/uninstall-module")
     assert run("modprobe", "rfou", check=False).returncode != 0
     run("modprobe", "fou")
     assert loaded("fou") and not loaded("rfou")
