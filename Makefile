@@ -14,6 +14,14 @@ help: ## list the targets
 run: ## from nothing: build rfou.ko, boot Debian's kernel in QEMU, send traffic through FOU and GUE tunnels
 	@scripts/guest/demo
 
+.PHONY: check
+check: ## the quick loop: formatting, lints, codec tests (under 3 minutes)
+	@scripts/test/check
+
+.PHONY: guest
+guest: ## the guest tests whose name holds T=name (KERNEL=stock or debug)
+	@scripts/test/guest '$(T)' $(KERNEL)
+
 .PHONY: test
 test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel and the debug kernel
 	@scripts/test/all
@@ -22,8 +30,8 @@ test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel
 soak: ## hostile packets, timing and failing memory at length (hours; or PARTS=memory; PACKETS=10000000)
 	@scripts/test/soak $(if $(PACKETS),--packets $(PACKETS)) $(PARTS)
 
-.PHONY: test-broken
-test-broken: ## see that tests fail: builds with a fault put in on purpose
+.PHONY: mutants
+mutants: ## prove that the tests can fail: builds with a fault on purpose
 	@scripts/test/mutants
 
 .PHONY: bench
