@@ -98,16 +98,18 @@ def test_checksum_of_an_inner_tunnel_is_verified(hosts):
         )
     raw = h1.packet_socket("eth0")
     link = Ether(src=h1.mac("eth0"), dst=h2.mac("eth0")) / IP(src="192.0.2.1", dst="192.0.2.2")
-    for start in (0, 8, 20, 28, 44, 60):
-        for number, source in enumerate(sources):
-            failed = h2.snmp("UdpInCsumErrors")
-            with Capture(h2, f"in{number}") as tunnel:
+    with contextlib.ExitStack() as stack:
+        # Opened once, because each close waits for an RCU grace period.
+        captures = [stack.enter_context(Capture(h2, f"in{n}")) for n in range(len(sources))]
+        for start in (0, 8, 20, 28, 44, 60):
+            for source, tunnel in zip(sources, captures, strict=True):
+                failed = h2.snmp("UdpInCsumErrors")
                 raw.send(bytes(link / nested_in_udp(source, start, 1)))
                 raw.send(bytes(link / nested_in_udp(source, start, 0)))
                 [seen] = tunnel.frames(lambda f: f[9] == 253)
-            what = f"start {start}, from {source}"
-            assert seen[20] == 0, f"{what}: the packet with a wrong checksum came too"
-            assert h2.snmp("UdpInCsumErrors") == failed + 1, what
+                what = f"start {start}, from {source}"
+                assert seen[20] == 0, f"{what}: the packet with a wrong checksum came too"
+                assert h2.snmp("UdpInCsumErrors") == failed + 1, what
     raw.close()
 
 
