@@ -1,5 +1,6 @@
 """Tunnels of every kind over FOU and GUE: traffic, checksums, segmentation and GRO."""
 
+import os
 import socket
 import threading
 import time
@@ -25,6 +26,8 @@ from testing.lib.tunnels import (
 )
 
 ALL_KINDS = few_on_debug(KINDS, ("gre", "ip6ip6"))
+# Bytes of a transfer, of which the debug kernel needs fewer to show merged segments.
+SIZE = {"stock": 1_000_000, "debug": 300_000}[os.environ["RFOU_KERNEL"]]
 
 
 @pytest.mark.parametrize("options", few_on_debug(OPTIONS, ("remcsum",)))
@@ -110,7 +113,7 @@ def test_remote_checksums_leave_super_packets_whole_where_the_device_segments(ho
     def data_sent():
         """Returns whether data arrived; its frames' lengths, and which had a remote checksum."""
         with Capture(h2, "eth0") as wire:
-            arrived = transfer(hosts, kind, 500_000)
+            arrived = transfer(hosts, kind, SIZE // 2)
             frames = wire.frames(to_port, 5000, timeout=0)
         return arrived, [(len(f), bool(f[gue + 3] & 1)) for f in frames if len(f) > 500]
 
@@ -119,9 +122,7 @@ def test_remote_checksums_leave_super_packets_whole_where_the_device_segments(ho
         assert sent and all(length < 2000 and remote for length, remote in sent)
     else:
         assert arrived and any(length > 2000 for length, _ in sent)
-        assert not any(remote for _, remote in sent), (
-            "the device computes the checksums of segments"
-        )
+        assert not any(remote for _, remote in sent), "a GSO packet has a remote checksum"
         assert all(no_checksum_errors(host) for host in hosts)
 
     segment_in_software(h1)
@@ -140,11 +141,11 @@ def assert_merged(hosts, kind):
     hosts[1].run("ethtool", "-K", "eth0", "gro", "on")
     # A capture sees packets after GRO. On eth0, because some tunnel devices merge again.
     with Capture(hosts[1], "eth0") as wire:
-        assert transfer(hosts, kind, 1_000_000)
+        assert transfer(hosts, kind, SIZE)
         sizes = [len(f) for f in wire.frames(to_port, 5000, timeout=0) if len(f) > 1000]
-    assert sum(sizes) > 1_000_000
+    assert sum(sizes) > SIZE
     assert max(sizes) > 2000, "no packet was merged"
-    assert len(sizes) < 600, "too few of more than 700 segments were merged"
+    assert len(sizes) < SIZE * 600 // 1_000_000, "too few of 700 segments a megabyte were merged"
     assert all(no_checksum_errors(host) for host in hosts)
 
 
