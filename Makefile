@@ -12,27 +12,35 @@ help: ## list the targets
 
 .PHONY: run
 run: ## from nothing: build rfou.ko, boot Debian's kernel in QEMU, send traffic through FOU and GUE tunnels
-	@scripts/run-demo
+	@scripts/guest/demo
+
+.PHONY: check
+check: ## the quick loop: formatting, lints, codec tests (under 3 minutes)
+	@scripts/test/check
+
+.PHONY: guest
+guest: ## the guest tests whose name holds T=name (KERNEL=stock or debug)
+	@scripts/test/guest '$(T)' $(KERNEL)
 
 .PHONY: test
 test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel and the debug kernel
-	@scripts/run-tests
+	@scripts/test/all
 
 .PHONY: soak
 soak: ## hostile packets, timing and failing memory at length (hours; or PARTS=memory; PACKETS=10000000)
-	@scripts/soak $(if $(PACKETS),--packets $(PACKETS)) $(PARTS)
+	@scripts/test/soak $(if $(PACKETS),--packets $(PACKETS)) $(PARTS)
 
-.PHONY: test-broken
-test-broken: ## see that tests fail: builds with a fault put in on purpose
-	@scripts/test-broken
+.PHONY: mutants
+mutants: ## prove that the tests can fail: builds with a fault on purpose
+	@scripts/test/mutants
 
 .PHONY: bench
 bench: ## measure rfou against Linux's fou: build/bench/results.json, a report and plots
-	@scripts/bench
+	@scripts/test/bench
 
 .PHONY: fuzz
 fuzz: ## fuzz the wire codec on this machine (SECONDS=600 for each target)
-	@scripts/fuzz $(or $(SECONDS),600)
+	@scripts/test/fuzz $(or $(SECONDS),600)
 
 .PHONY: shell
 shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
@@ -40,27 +48,27 @@ shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
 
 .PHONY: modules
 modules: ## build rfou.ko for the running kernel, or for the prepared kernel tree KDIR=...
-	@scripts/build-module "$(if $(KDIR),$(abspath $(KDIR)),$$(uname -r))"
+	@scripts/build/module "$(if $(KDIR),$(abspath $(KDIR)),$$(uname -r))"
 
 .PHONY: install
 install: ## install what `make modules` built, for the running kernel (root)
-	@scripts/install-module
+	@scripts/build/install-module
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed, for every kernel (root)
-	@scripts/uninstall-module
+	@scripts/build/uninstall-module
 
 .PHONY: lint
 lint: ## rustfmt, clippy, shellcheck, ruff, C style
-	@scripts/lint
+	@scripts/test/lint
 
 .PHONY: doc
 doc: ## rustdoc of the crates net and gue, and their examples: build/doc
-	@scripts/doc
+	@scripts/build/doc
 
 .PHONY: rust-analyzer
 rust-analyzer: ## write rust-project.json, for editors
-	@scripts/rust-analyzer
+	@scripts/build/rust-analyzer
 
 .PHONY: clean
 clean: ## remove what was built here (the cache stays)
@@ -69,4 +77,4 @@ clean: ## remove what was built here (the cache stays)
 
 .PHONY: clean-cache
 clean-cache: ## remove all that set-up downloaded and built, of every version
-	@scripts/clean-cache
+	@scripts/setup/clean-cache

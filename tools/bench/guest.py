@@ -3,13 +3,10 @@
 import os
 import pathlib
 import socket
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "testing" / "guest"))
-
-import fou_netlink as nl  # noqa: E402
-from hosts import run  # noqa: E402
+from testing.lib import netlink as nl
+from testing.lib.hosts import run
 
 DEBUGFS = pathlib.Path("/sys/kernel/debug/rfou_bench")
 MAC, TUNNEL_MAC, INNER_MAC = "02:00:00:00:00:01", "02:00:00:00:01:01", "02:00:00:00:01:02"

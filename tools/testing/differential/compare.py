@@ -1,11 +1,10 @@
-"""Tell how two modules differ: compare.py FOU RFOU REPORT
+"""Compare the observations of two modules: compare FOU RFOU REPORT
 
-FOU and RFOU are what observe.py wrote. REPORT becomes Markdown: how many inputs there were of each
-kind, on how many both did the same, what is meant to differ, and each other difference. A line for
-each kind, "ok" or "not ok"; status 0 if no difference is there but those that are intended, and
-each kind of input had the effect that it must have. And a
-predicate for an intended difference may cover nothing else: compare.py breaks observations on
-purpose, and fails if one of them passes as intended.
+FOU and RFOU are files of observe.py. Writes REPORT in Markdown: the number of inputs of each kind,
+how many had the same result, the intended differences, and each other difference. Prints a line for
+each kind, "ok" or "not ok". Fails if there is another difference, or if a kind of input did not
+have its effect. Breaks observations on purpose too, and fails if one of them passes as an intended
+difference: the predicates must not cover more.
 """
 
 import collections
@@ -15,23 +14,23 @@ import re
 import string
 import sys
 
-from intended import DIFFERENCES
+from testing.differential.intended import DIFFERENCES
 
 SHOWN = 20
-# Of fewer packets made at random it may be that none is one for its port.
+# Of fewer random packets, none may fit its port.
 ENOUGH = 50
 GUEST_TESTS = pathlib.Path(__file__).parents[1] / "guest"
 
 
 def intended(part, name, was, now):
-    """Which intended difference two observations have, or None."""
+    """Returns the intended difference of two observations, or None."""
     return next(
         (each for each in DIFFERENCES if each.part == part and each.holds(name, was, now)), None
     )
 
 
 def group_of(part, name):
-    """What an input is counted under."""
+    """Returns the group in which an input counts."""
     if part == "receive":
         return f"receive: {name}"
     kind, encap = name.split(", ")[:2]
@@ -40,7 +39,7 @@ def group_of(part, name):
 
 
 def has_effect(part, seen):
-    """Whether an input came to something: a packet seen, a frame sent, a request granted."""
+    """Returns whether an input had an effect: a packet seen, a frame sent, a request granted."""
     if part == "receive":
         return len(seen) > 1
     if part == "transmit":
@@ -49,7 +48,7 @@ def has_effect(part, seen):
 
 
 def changed(seen):
-    """An observation whose last character is another one."""
+    """Returns an observation with another last character."""
     last = seen[-1]
     digit = last[-1:] or "0"
     other = f"{int(digit, 16) ^ 1:x}" if digit in string.hexdigits else "x"
@@ -57,7 +56,7 @@ def changed(seen):
 
 
 def broken_pairs(part, was, now):
-    """Pairs of observations, made from a real pair, that no intended difference explains.
+    """Yields pairs of observations, made from a real pair, that no intended difference explains.
 
     rfou shows nothing, loses the last observation, or shows another one. Where received packets
     differ, another answer by Linux is not explained either.
@@ -72,7 +71,7 @@ def broken_pairs(part, was, now):
 
 
 def try_strictness(fou, rfou):
-    """Break observations: how many, and those that pass as intended."""
+    """Breaks observations; returns how many, and those that pass as intended."""
     tried, passed = 0, []
     for (part, name, was), (_, _, now) in zip(fou, rfou, strict=True):
         for old, new in broken_pairs(part, was, now):
@@ -84,9 +83,9 @@ def try_strictness(fou, rfou):
 
 
 def effect_missed(group, effects, total):
-    """What is wrong with how many of a group's inputs had an effect, or None.
+    """Returns what is wrong with the number of a group's inputs that had an effect, or None.
 
-    Where both modules do nothing they do the same, whatever is broken.
+    Two modules that do nothing would not differ.
     """
     part, _, kind = group.partition(": ")
     kind = kind.rpartition(": ")[2]
@@ -102,20 +101,19 @@ def effect_missed(group, effects, total):
 
 
 def read(path):
-    """The lines of an observation."""
+    """Returns the lines of an observation."""
     with open(path, encoding="ascii") as lines:
         return [json.loads(line) for line in lines]
 
 
 def intended_differences(found):
-    """The table of what is meant to differ."""
-    tests = "".join(path.read_text(encoding="utf-8") for path in GUEST_TESTS.glob("test_*.py"))
+    """Returns the table of intended differences."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in GUEST_TESTS.rglob("test_*.py"))
     rows = [
-        "What rfou does otherwise than Linux's fou on purpose. The row is that of the table in",
-        "Documentation/safety.rst; the tests are in tools/testing/guest.",
+        "Intended differences from Linux's fou. The tests are in tools/testing/guest.",
         "",
-        "| Linux's fou | row | inputs here | shown by |",
-        "|---|---:|---:|---|",
+        "| Linux's fou | inputs here | shown by |",
+        "|---|---:|---|",
     ]
     for each in DIFFERENCES:
         for test in each.tests:
@@ -123,12 +121,12 @@ def intended_differences(found):
                 sys.exit(f"compare: there is no test {test}")
         number = found[each.what] if each.part else ""
         shown_by = ", ".join(f"`{test}`" for test in each.tests)
-        rows.append(f"| {each.what} | {each.row} | {number} | {shown_by} |")
+        rows.append(f"| {each.what} | {number} | {shown_by} |")
     return rows
 
 
 def main():
-    """Compare."""
+    """Compares."""
     fou, rfou = read(sys.argv[1]), read(sys.argv[2])
     totals, same, meant = collections.Counter(), collections.Counter(), collections.Counter()
     effects, found = collections.Counter(), collections.Counter()
@@ -151,19 +149,19 @@ def main():
     tried, passed = try_strictness(fou, rfou)
     report = ["# Linux's fou and rfou side by side", ""]
     report += [
-        "| inputs | number | the same | meant to differ | not |",
+        "| inputs | number | the same | intended to differ | other |",
         "|---|---:|---:|---:|---:|",
     ]
     for group in sorted(totals):
         rest = totals[group] - same[group] - meant[group]
         report.append(f"| {group} | {totals[group]} | {same[group]} | {meant[group]} | {rest} |")
-    summary = f"{len(fou)} inputs: {sum(same.values())} the same, {sum(meant.values())} meant to"
-    summary += f" differ, {len(differences)} differences."
-    report += ["", summary, "", "## Meant to differ", "", *intended_differences(found), ""]
+    summary = f"{len(fou)} inputs: {sum(same.values())} the same, {sum(meant.values())} intended"
+    summary += f" to differ, {len(differences)} differences."
+    report += ["", summary, "", "## Intended differences", "", *intended_differences(found), ""]
     for group, what in sorted(missed.items()):
         report += [f"## {group}", "", f"{what}.", ""]
     if passed:
-        report += ["## Broken on purpose, and taken for intended", ""]
+        report += ["## Broken on purpose, and passed as intended", ""]
         report += [f"{len(passed)} of {tried}, such as {passed[0]}.", ""]
     for group, name, was, now in differences[:SHOWN]:
         report += [f"## {group}", "", name, ""]
@@ -174,9 +172,9 @@ def main():
     for group in sorted(totals):
         good = same[group] + meant[group] == totals[group] and group not in missed
         line = f"{'ok' if good else 'not ok'} {group}: {same[group]} of {totals[group]} the same"
-        line += f", {meant[group]} meant to differ" if meant[group] else ""
+        line += f", {meant[group]} intended to differ" if meant[group] else ""
         print(line + (f"; {missed[group]}" if group in missed else ""))
-    strictness = f"{len(passed)} of {tried} observations broken on purpose taken for intended"
+    strictness = f"{len(passed)} of {tried} observations broken on purpose passed as intended"
     print(f"{'not ok' if passed else 'ok'} strictness: {strictness}")
     print(summary)
     return 1 if differences or missed or passed else 0

@@ -1,4 +1,4 @@
-"""What the netlink interface answers to every combination of attributes.
+"""Answers of the netlink interface to every combination of attributes.
 
 Answers are written down whole, but for the numbers that the kernel or this program has chosen: the
 family's, the sender's and the request's. What an extended acknowledgement says stands apart, as
@@ -10,7 +10,7 @@ import itertools
 import pathlib
 import struct
 
-import fou_netlink as nl
+from testing.lib import netlink as nl
 
 ATTRIBUTES = {
     nl.PORT: "port",
@@ -36,10 +36,10 @@ VALID = {
     nl.PEER_V4: [nl.v4("192.0.2.2")],
     nl.PEER_V6: [nl.v6("2001:db8::2")],
     nl.PEER_PORT: [nl.be16(7777)],
-    # Of eth0, which comes to it.
+    # combinations() adds the index of eth0.
     nl.IFINDEX: [],
 }
-# Out of range, too short, too long, or of no meaning together with others.
+# Values out of range, too short, too long, or invalid with others.
 BAD = {
     nl.PORT: [nl.be16(0), b"\x15", bytes(3), b""],
     nl.AF: [nl.u8(0), nl.u8(7), struct.pack("=H", 10), b""],
@@ -53,15 +53,15 @@ BAD = {
     nl.PEER_PORT: [nl.be16(0), b"\x15"],
     nl.IFINDEX: [nl.s32(0), nl.s32(-1), nl.s32(12345), b"\0\0"],
 }
-# What bad ones stand among.
+# Attributes among which bad ones are tried.
 AMONG = (
     [nl.PORT, nl.IPPROTO, nl.TYPE],
     [nl.PORT, nl.IPPROTO, nl.TYPE, nl.LOCAL_V4, nl.PEER_V4, nl.PEER_PORT, nl.IFINDEX],
     [nl.PORT, nl.AF, nl.IPPROTO, nl.TYPE, nl.LOCAL_V6, nl.PEER_V6, nl.PEER_PORT, nl.IFINDEX],
 )
-# What says nothing of which port is meant.
+# Attributes that do not select a port.
 NO_KEYS = (nl.IPPROTO, nl.TYPE, nl.REMCSUM_NOPARTIAL)
-# Ports that are there when requests name them, or others like them.
+# Ports that exist while requests select them or similar ones.
 PRESENT = (
     [(nl.PORT, nl.be16(5555)), (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.TYPE, nl.u8(nl.GUE))],
     [
@@ -81,9 +81,9 @@ PRESENT = (
 
 
 def combinations(ifindex, lookup):
-    """Attributes to send: in which group, and numbers with their bytes.
+    """Yields attributes to send: the group, and numbers with their bytes.
 
-    For lookup, those that do not say which port is meant are left as they are.
+    For lookup, attributes that do not select a port do not vary.
     """
     valid = {**VALID, nl.IFINDEX: [nl.s32(ifindex)]}
     ways = {
@@ -93,7 +93,7 @@ def combinations(ifindex, lookup):
     for values in itertools.product(*ways.values()):
         yield "valid", list(zip(valid, values, strict=True))
     for among in AMONG[:1] if lookup else AMONG:
-        # The last address family is the one that the addresses are of.
+        # The last address family fits the addresses.
         base = {number: valid[number][-1 if number == nl.AF else 0] for number in among}
         for pair in itertools.combinations(valid, 2):
             for values in itertools.product(*([None, *valid[each], *BAD[each]] for each in pair)):
@@ -102,7 +102,7 @@ def combinations(ifindex, lookup):
 
 
 def odd_messages():
-    """What no program of good manners sends: a name, and the bytes behind the header."""
+    """Yields malformed messages: a name, and the bytes after the header."""
     good = [(nl.PORT, nl.be16(5555)), (nl.IPPROTO, nl.u8(4)), (nl.TYPE, nl.u8(nl.DIRECT))]
     whole = b"".join(nl.attribute(*each) for each in good)
     for cut in range(len(whole)):
@@ -121,14 +121,14 @@ def odd_messages():
 
 
 class Client:
-    """A netlink socket whose answers are kept as they are; and the reasons that they gave."""
+    """A netlink socket that keeps answers as they came, and their reasons apart."""
 
     def __init__(self):
         self.fou = nl.Fou()
         self.reasons = []
 
     def ask(self, what, command, payload, flags=nl.NLM_F_ACK, version=1, reserved=0):
-        """Send a request: whether it is done, and a line of all that is answered."""
+        """Sends a request; returns whether it succeeded, and a line of all answers."""
         fou = self.fou
         fou.sequence += 1
         body = struct.pack("=BBH", command, version, reserved) + payload
@@ -150,11 +150,11 @@ class Client:
         return not number, f"{what}: {verdict}: {' '.join(answers)}"
 
     def dump(self, payload=b""):
-        """All ports."""
+        """Dumps all ports; returns the line of answers."""
         return self.ask("dump", nl.GET, payload, flags=nl.NLM_F_DUMP)[1]
 
     def mask(self, message):
-        """A message as text, and a request in it, without the numbers that vary."""
+        """Returns a message as text, without the numbers that vary, also in a quoted request."""
         data = bytearray(message)
         heads = (0, 20) if struct.unpack_from("=H", data, 4)[0] == nl.NLMSG_ERROR else (0,)
         for head in heads:
@@ -165,7 +165,7 @@ class Client:
 
 
 def split(message):
-    """A message as it would be without an extended acknowledgement, and that."""
+    """Splits a message into itself without the extended acknowledgement, and that."""
     _, kind, flags = struct.unpack_from("=IHH", message)
     if not flags & nl.NLM_F_ACK_TLVS:
         return message, b""
@@ -178,7 +178,7 @@ def split(message):
 
 
 class Table:
-    """The ports that are there before each request, and are again behind it."""
+    """The ports that exist before each request, and again after it."""
 
     def __init__(self, client, ports):
         self.client = client
@@ -186,14 +186,14 @@ class Table:
         self.fill()
 
     def fill(self):
-        """Make the table what it is to be."""
+        """Restores the ports."""
         self.client.fou.delete_all()
         for port in self.ports:
             self.client.fou.add(*port)
         self.full = self.client.dump()
 
     def try_out(self, payload):
-        """Show, add, show, delete: each with the same attributes; all that is answered."""
+        """Sends GET, ADD, GET, DEL with the same attributes; returns all answers."""
         client = self.client
         seen = []
 
@@ -205,21 +205,21 @@ class Table:
         ask("get", nl.GET)
         if ask("add", nl.ADD):
             ask("get", nl.GET)
-        # No attribute chooses among the ports.
+        # A dump ignores attributes.
         seen.append(client.dump(payload))
         if ask("delete", nl.DEL):
             seen.append(client.dump())
         if self.full not in seen[-2:]:
             self.fill()
-        # As most change nothing, the table is not written down each time.
+        # Short for the full table, because most requests change nothing.
         return [line if line != self.full else "dump: as before" for line in seen]
 
 
 def observe(hosts, report):
-    """Send all requests; report(name, what was answered), and of each the reasons apart."""
+    """Sends all requests; calls report(name, answers), and again for the reasons."""
     host = hosts[0]
     host.ip("addr", "add", "192.0.2.11/24", "dev", "eth0")
-    # Closing a port waits for the readers of RCU: thousands of times.
+    # Closing a port waits for an RCU grace period, thousands of times here.
     pathlib.Path("/sys/kernel/rcu_expedited").write_text("1\n", encoding="ascii")
     with host.inside():
         client = Client()

@@ -1,4 +1,4 @@
-"""Write down what a module does: observe.py OUTPUT [--packets FILE] [--transmit] [--netlink]
+"""Record what a module does: observe OUTPUT [--packets FILE] [--transmit] [--netlink]
 
 In a guest. OUTPUT is a line of JSON for each input: [part, name, what was seen]. FILE is what
 packets.py wrote. Run once with each module; compare.py tells the difference.
@@ -10,16 +10,12 @@ import os
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
-
-import netlink  # noqa: E402
-import receive  # noqa: E402
-import transmit  # noqa: E402
-from hosts import two_hosts  # noqa: E402
+from testing.differential import netlink, receive, transmit
+from testing.lib.hosts import two_hosts
 
 
 def put_off_nothing():
-    """Have what was sent arrive before the sender goes on, on this guest's one CPU.
+    """Has packets arrive before their sender goes on, on this guest's one CPU.
 
     When the kernel is busy it leaves packets to a thread, which would take its turn after us.
     """
@@ -31,7 +27,7 @@ def put_off_nothing():
 
 
 def main():
-    """Observe."""
+    """Observes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
     parser.add_argument("--packets", help="packets to receive")

@@ -1,4 +1,4 @@
-"""Generate packets for receive.py: packets.py OUTPUT [--seed N] [--count N]
+"""Generate packets for receive.py: packets OUTPUT [--seed N] [--count N]
 
 First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
 that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random for each --seed: valid
@@ -12,15 +12,16 @@ import json
 import random
 import struct
 
-from ports import PORTS
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.packet import Raw
-from wire import add_up, fold
+
+from testing.differential.ports import PORTS
+from testing.lib.checksum import add_up, fold
 
 
 def inner(rng):
-    """A packet to tunnel: its protocol number and bytes, and where its checksum is, or None."""
+    """Returns an inner packet: protocol, bytes, and the offset of its checksum or None."""
     version = rng.choice((4, 6))
     data = rng.randbytes(rng.choice((0, 1, 2, 7, 20, 64, 200)))
     if version == 4:
@@ -47,7 +48,7 @@ def inner(rng):
 
 
 def seed_of(payload, field, start):
-    """The payload with its checksum left to the receiver: the pseudo header's sum."""
+    """Returns the payload with the pseudo header's sum in its checksum, left to the receiver."""
     data = bytearray(payload)
     check = int.from_bytes(data[field : field + 2], "big")
     total = add_up(bytes(data[start:field]) + b"\0\0" + bytes(data[field + 2 :]))
@@ -58,7 +59,7 @@ def seed_of(payload, field, start):
 
 
 def gue(rng):
-    """A GUE packet as it stands behind the UDP header."""
+    """Returns a GUE packet from the GUE header on."""
     protocol, payload, checksum = inner(rng)
     if rng.random() < 0.15 and protocol != 47:
         return payload
@@ -78,7 +79,7 @@ def gue(rng):
 
 
 def datagram(rng, version, port, payload):
-    """An IP packet around a UDP datagram, whose checksum is set or zero."""
+    """Returns an IP packet with a UDP datagram whose checksum is set or zero."""
     udp = UDP(sport=40000 + rng.randrange(1000), dport=port)
     if rng.random() < 0.5:
         udp.chksum = 0
@@ -87,14 +88,14 @@ def datagram(rng, version, port, payload):
 
 
 def outer(version, tos=0):
-    """The outer IP header of a UDP datagram."""
+    """Returns the outer IP header of a UDP datagram."""
     if version == 4:
         return IP(src="192.0.2.1", dst="192.0.2.2", id=1, proto=17, tos=tos)
     return IPv6(src="2001:db8::1", dst="2001:db8::2", nh=17, tc=tos)
 
 
 def addresses(version):
-    """The outer IP header's source and destination."""
+    """Returns the outer IP header's source and destination."""
     return bytes(outer(version))[12:20] if version == 4 else bytes(outer(version))[8:40]
 
 
@@ -110,7 +111,7 @@ def verified_in_gue(version, protocol, wrong=0):
         pseudo = add_up(addresses(version)) + 17 + 12 + len(rest)
     else:
         first, pseudo = bytearray.fromhex("a00008000000000000000000"), 0
-    # With the field filled in, `rest` adds up to 0.
+    # With the field written, `rest` adds up to 0.
     balance = fold(pseudo + add_up(first)) ^ 0xFFFF
     struct.pack_into("!H", first, 8, (balance + wrong) % 0xFFFF)
     header = (2, protocol, 1, 0x80000000, 12, 12 + len(rest) - 2)
@@ -118,7 +119,7 @@ def verified_in_gue(version, protocol, wrong=0):
 
 
 def formats(version, how):
-    """What a port takes, one packet of each format, as it stands behind the UDP header."""
+    """Returns one packet of each format that a port takes, from after the UDP header on."""
     head = IP(src="10.1.1.1", dst="10.1.1.2", id=1)
     v4 = bytes(head / ICMP(id=1) / b"four")
     v6 = bytes(IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(id=1, data=b"six"))
@@ -126,7 +127,7 @@ def formats(version, how):
     if not how.startswith("gue"):
         return [{"4": v4, "41": v6, "47": gre}.get(how.split()[1], b"of no protocol")]
     tcp = seed_of(bytes(head / TCP(sport=1000, dport=9) / b"tcp"), 36, 20)
-    # The source port is such that the checksum becomes 0.
+    # The source port makes the checksum 0.
     zero = bytearray(seed_of(bytes(head / UDP(sport=0, dport=9) / b"zero"), 26, 20))
     struct.pack_into("!H", zero, 20, add_up(zero[20:]) ^ 0xFFFF)
     return [
@@ -146,18 +147,18 @@ def formats(version, how):
 
 
 def around(version, port, payload, length=None, change=0, zero=False):
-    """An IP packet around a UDP datagram that says it is so long; a change to its checksum."""
+    """Returns an IP packet whose UDP length is `length`, with a change to the checksum."""
     whole = 8 + len(payload)
     length = whole if length is None else length
     udp = struct.pack("!HHHH", 40000, port, length, 0)
-    # Right for as much as there is of that length.
+    # Right over the bytes of that length that exist.
     total = add_up(addresses(version)) + 17 + length + add_up((udp + payload)[: length or whole])
     check = 0 if zero else (fold(total) ^ 0xFFFF or 0xFFFF) ^ change
     return bytes(outer(version) / Raw(udp[:6] + struct.pack("!H", check) + payload))
 
 
 def systematic():
-    """One packet of each format to each port, and what can be wrong with it."""
+    """Yields one packet of each format to each port, and its faulty variants."""
     for port, (version, how) in PORTS.items():
         for payload in formats(version, how):
             for zero in (False, True):
@@ -176,14 +177,14 @@ def systematic():
             for protocol, wrong in itertools.product((17, 47), (1, 0x0100, 0x8000)):
                 packet = around(version, port, verified_in_gue(version, protocol, wrong))
                 yield how, version, "checksum within wrong", packet
-        # IP looks at its length before anything else, whatever is in it.
+        # IP checks its own length first.
         packet = around(version, port, formats(version, how)[0])
         for cut in range(len(packet)):
             yield how, version, "outer packet cut at each byte", packet[:cut]
 
 
 def packets(seeds, count):
-    """The packets: what kind of, IP version, bytes."""
+    """Yields the fixed packets: kind, IP version, bytes."""
     for how, version, kind, packet in systematic():
         yield f"{how}, IPv{version}: {kind}", version, packet
     for seed in seeds:
@@ -191,7 +192,7 @@ def packets(seeds, count):
 
 
 def random_packets(rng, count):
-    """`count` packets, which depend on the generator alone."""
+    """Yields `count` packets, which depend on the generator alone."""
     for _ in range(count):
         port = rng.choice(list(PORTS))
         version, how = PORTS[port]
@@ -220,7 +221,7 @@ def random_packets(rng, count):
 
 
 def main():
-    """Generate."""
+    """Generates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
     parser.add_argument("--seed", type=int, action="append", required=True)

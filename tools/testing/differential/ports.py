@@ -1,6 +1,6 @@
 """The receiving host's ports."""
 
-# By number: IP version, and what `ip fou add` is told.
+# By number: IP version, and options of `ip fou add`.
 PORTS = {
     5004: (4, "ipproto 4"),
     5041: (4, "ipproto 41"),

@@ -1,4 +1,4 @@
-"""What becomes of packets that arrive at a port: delivered where, answered with what, or dropped.
+"""The fate of packets that arrive at a port: delivered, answered or dropped.
 
 The packets are those that packets.py generated.
 """
@@ -8,8 +8,8 @@ import select
 import socket
 import struct
 
-from hosts import ETH_P_ALL, add_nopartial
-from ports import PORTS
+from testing.differential.ports import PORTS
+from testing.lib.hosts import ETH_P_ALL, add_nopartial
 
 SOL_PACKET, PACKET_AUXDATA = 263, 8
 STATUS_CSUM_NOT_READY, STATUS_CSUM_VALID = 8, 128
@@ -17,7 +17,11 @@ RAW_PROTOCOLS = (4, 41, 47, 200)
 
 
 def set_up(hosts):
-    """Ports, and devices that take what they deliver, on the second host."""
+    """Makes ports, and devices for their packets, on the second host.
+
+    h1 eth0 -- packets.py's packets --> eth0 h2: PORTS --> tunnel devices without FOU, raw sockets
+       <------------- answers ----------------
+    """
     h1, h2 = hosts
     for host in hosts:
         for name, value in {
@@ -34,7 +38,7 @@ def set_up(hosts):
         add_port(h2, port, version, how)
     outer4 = "local 192.0.2.2 remote 192.0.2.1"
     outer6 = "local 2001:db8::2 remote 2001:db8::1 encaplimit none"
-    # Devices take what comes and answer nothing: they have no address.
+    # The devices have no address, so that they answer nothing.
     h2.batch(
         f"link add d4 type ipip {outer4}",
         f"link add d41 type sit {outer4}",
@@ -46,7 +50,7 @@ def set_up(hosts):
 
 
 def add_port(host, port, version, how):
-    """Add one of the ports; iproute2 cannot ask for `nopartial`."""
+    """Adds one of the ports; iproute2 cannot set `nopartial`."""
     words = how.split()
     if words[-1] != "nopartial":
         host.ip(f"-{version}", "fou", "add", "port", port, *words)
@@ -55,7 +59,7 @@ def add_port(host, port, version, how):
 
 
 class Watch:
-    """All that can be seen of a packet's fate."""
+    """Sockets that see a packet's fate."""
 
     def __init__(self, hosts):
         h1, h2 = hosts
@@ -79,7 +83,7 @@ class Watch:
             self.poll.register(each, select.POLLIN)
 
     def seen(self):
-        """What has been seen since the last time."""
+        """Returns what was seen since the last call."""
         found = []
         ready = {number for number, _ in self.poll.poll(0)}
         for name, each in self.sockets:
@@ -100,7 +104,7 @@ class Watch:
                 data, address = self.wire.recvfrom(1 << 16)
             except BlockingIOError:
                 break
-            # The host's own IPv6 has something to say at any time: multicast listener reports.
+            # Without multicast listener reports, which the host may send at any time.
             unasked = data[12:14] == b"\x86\xdd" and data[20] == 0
             if address[2] != socket.PACKET_OUTGOING and not unasked:
                 found.append(f"answer: {without_id(data).hex()}")
@@ -108,7 +112,7 @@ class Watch:
 
 
 def without_id(frame):
-    """An answering frame without hardware addresses and the sender's IP identification."""
+    """Returns an answer without hardware addresses and the sender's IP identification."""
     data = bytearray(frame)
     data[0:12] = bytes(12)
     if data[12:14] == b"\x08\x00":
@@ -119,7 +123,7 @@ def without_id(frame):
 
 
 def observe(hosts, report, path):
-    """Send all packets; report(kind, [packet, what was seen])."""
+    """Sends all packets; calls report(kind, [packet, what was seen])."""
     h1, h2 = hosts
     set_up(hosts)
     watch = Watch(hosts)

@@ -8,16 +8,16 @@ import collections
 import re
 import struct
 
-from wire import add_up, fold
+from testing.lib.checksum import add_up, fold
 
-# Offsets in a packet of the IP versions: of the GUE header.
+# By IP version: offset of the GUE header.
 GUE_AT = {4: 28, 6: 48}
 UDP, GRE = 17, 47
-# Offsets of the IP versions' length field and addresses, and the length of the header.
+# By IP version: offsets of the length field and of the addresses, and the header's length.
 IP_LENGTH = {4: 2, 6: 4}
 ADDRESSES = {4: slice(12, 20), 6: slice(8, 40)}
 IP_HEADER = {4: 20, 6: 40}
-# "Port unreachable": the protocol in the IP header, and ICMP's type and code. The longest error.
+# "Port unreachable": the protocol in the IP header, and ICMP's type and code. Longest error.
 PORT_UNREACHABLE = {4: (1, 3, 3), 6: (58, 1, 4)}
 LONGEST_ERROR = {4: 576, 6: 1280}
 
@@ -25,7 +25,7 @@ RemoteChecksum = collections.namedtuple("RemoteChecksum", "number payload start 
 
 
 def remote_checksum(packet):
-    """The remote checksum of a GUE packet, with the payload that it is of, or None."""
+    """Returns the remote checksum of a GUE packet, with its payload, or None."""
     at = GUE_AT[packet[0] >> 4]
     length = int.from_bytes(packet[at - 4 : at - 2], "big")
     gue = packet[at : at - 8 + length if length else None]
@@ -36,24 +36,24 @@ def remote_checksum(packet):
 
 
 def checksum(remote):
-    """What is to be in the field of a remote checksum."""
+    """Returns the right value of a remote checksum's field."""
     return (add_up(remote.payload[remote.start :]) ^ 0xFFFF or 0xFFFF).to_bytes(2, "big")
 
 
 def in_packet(remote):
-    """What is in the field of a remote checksum as it comes."""
+    """Returns the value of a remote checksum's field as received."""
     return remote.payload[remote.offset : remote.offset + 2]
 
 
 def has_good_icmp(frame):
-    """Whether the ICMP checksum of an answering frame is right."""
+    """Returns whether an answer's ICMP checksum is right."""
     if frame[12] == 0x08:
         return add_up(frame[34:]) == 0xFFFF
     return fold(add_up(frame[22:54]) + 58 + len(frame) - 54 + add_up(frame[54:])) == 0xFFFF
 
 
 def differ_in_field(was, now, remote, old_field, new_field):
-    """Whether both let the same be seen, with the one's field and with the other's."""
+    """Returns whether both observations are the same but for the field's value."""
     if len(was) != len(now):
         return False
     for old, new in zip(was[1:], now[1:], strict=True):
@@ -61,7 +61,7 @@ def differ_in_field(was, now, remote, old_field, new_field):
         if where != place:
             return False
         data, found = bytearray.fromhex(data), bytes.fromhex(found)
-        # Something may have been taken off in front; an answer quotes the packet whole.
+        # Headers may have been pulled; an answer quotes the whole packet.
         at = len(data) - len(remote.payload) + remote.offset
         if at >= 0:
             if data[at : at + 2] != old_field:
@@ -78,12 +78,12 @@ def differ_in_field(was, now, remote, old_field, new_field):
 
 
 def without_status(seen):
-    """What was seen, but for whether its checksum is left, or was verified."""
+    """Returns an observation without the state of its checksum."""
     return [re.sub(", status [0-9]+:", ":", line) for line in seen]
 
 
 def odd_remote_checksum(name, was, now):
-    """Linux sums from an odd byte on as from an even one: the bytes of the sum change places."""
+    """Linux sums from an odd start as from an even one: the bytes of the sum change places."""
     remote = remote_checksum(bytes.fromhex(was[0]))
     if "nopartial" not in name or remote is None or remote.start % 2 == 0:
         return False
@@ -92,18 +92,18 @@ def odd_remote_checksum(name, was, now):
 
 
 def zero_remote_checksum(name, was, now):
-    """Linux writes a sum of 0 as 0, which UDP takes for none."""
+    """Linux writes a sum of 0 as 0, UDP's "no checksum"."""
     remote = remote_checksum(bytes.fromhex(was[0]))
     if "nopartial" not in name or remote is None or checksum(remote) != b"\xff\xff":
         return False
-    # GRO of the tunnel device verifies the one, and takes the other for none.
+    # GRO of the tunnel device verifies rfou's checksum, and sees none in Linux's.
     was, now = without_status(was), without_status(now)
     return differ_in_field(was, now, remote, b"\0\0", b"\xff\xff")
 
 
 def is_transport_checksum(number, payload, start, offset):
-    """Whether that is the checksum of TCP or UDP right behind IP, or behind IP in GRE."""
-    # One that is cut short is of no version.
+    """Returns whether this is the checksum of TCP or UDP after IP, or after IP in GRE."""
+    # A short packet has no IP version.
     payload = payload.ljust(64, b"\0")
     ip = 0
     if number == GRE:
@@ -121,7 +121,7 @@ def is_transport_checksum(number, payload, start, offset):
 
 
 def computed_remote_checksum(name, was, now):
-    """Linux leaves it to be computed, wherever it starts; rfou may not have left it."""
+    """Linux leaves any remote checksum to compute; rfou leaves only a transport header's."""
     remote = remote_checksum(bytes.fromhex(was[0]))
     if "nopartial" in name or remote is None or is_transport_checksum(*remote):
         return False
@@ -132,7 +132,7 @@ def computed_remote_checksum(name, was, now):
 
 
 def is_port_unreachable(answer, packet, quote):
-    """Whether `answer` is "port unreachable" about `packet`, and quotes `quote`."""
+    """Returns whether `answer` is "port unreachable" about `packet` and quotes `quote`."""
     frame = bytes.fromhex(answer.removeprefix("answer: "))
     version = packet[0] >> 4
     header = IP_HEADER[version]
@@ -151,7 +151,7 @@ def is_port_unreachable(answer, packet, quote):
 
 
 def decapsulated(packet, remote):
-    """The packet with its outer IP length shortened by the UDP and GUE headers."""
+    """Returns the packet with its outer IP length shortened by the UDP and GUE headers."""
     version = packet[0] >> 4
     at, headers = IP_LENGTH[version], len(packet) - IP_HEADER[version] - len(remote.payload)
     length = int.from_bytes(packet[at : at + 2], "big") - headers
@@ -159,14 +159,14 @@ def decapsulated(packet, remote):
 
 
 def computed(remote):
-    """The payload with the remote checksum filled in."""
+    """Returns the payload with the remote checksum written."""
     payload = bytearray(remote.payload)
     payload[remote.offset : remote.offset + 2] = checksum(remote)
     return bytes(payload)
 
 
 def unverified_udp(name, was, now):
-    """Linux leaves the remote checksum, so UDP skips its own; rfou fills it in, and UDP's is wrong.
+    """Linux leaves the remote checksum, so UDP skips its own; with rfou, UDP finds a wrong one.
 
     Linux answers that the port is unreachable. With rfou UDP drops the packet.
     """
@@ -184,13 +184,13 @@ def unverified_udp(name, was, now):
     unchecked = version == 4 and datagram[6:8] == b"\0\0"
     if unchecked or fold(pseudo + add_up(datagram[:length])) == 0xFFFF:
         return False
-    # UDP has trimmed the packet to its length.
+    # UDP has trimmed the packet to the UDP length.
     quote = decapsulated(packet, remote)[: len(packet) - len(datagram) + length]
     return is_port_unreachable(was[1], packet, quote)
 
 
 def unverified_gre(name, was, now):
-    """The same with GRE's checksum. IPv6's raw sockets get the packet before GRE verifies it.
+    """The same with GRE's checksum. IPv6 raw sockets get the packet before GRE verifies it.
 
     Linux delivers the packet to a tunnel device, or answers that there is none.
     """

@@ -1,4 +1,4 @@
-"""What a tunnel device puts on the wire, for every way to configure it.
+"""Frames that a tunnel device sends, for every configuration.
 
 Observed by itself for one module; compare.py sets two observations side by side. Input packets
 come from a packet socket on the tunnel device, with a virtio header where they are to be segmented
@@ -12,11 +12,12 @@ import itertools
 import socket
 import struct
 
-from hosts import Capture
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
-from wire import add_up, fold
+
+from testing.lib.checksum import add_up, fold
+from testing.lib.hosts import Capture
 
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 SIOCGIFMTU = 0x8921
@@ -26,7 +27,7 @@ PORT = 6080
 MSS = 1000
 
 # By kind: outer IP version, inner IP version, whether the inner packet is in an Ethernet frame, and
-# how the device is made.
+# the device's type.
 KINDS = {
     "ipip": (4, 4, False, "type ipip"),
     "sit": (4, 6, False, "type sit"),
@@ -44,12 +45,12 @@ OFFLOADS = ("wire", "software")
 
 @functools.cache
 def inner_packets(version, ethernet):
-    """Packets to send, each with its virtio header."""
+    """The packets to send, each with its virtio header."""
     return list(generate_inner_packets(version, ethernet))
 
 
 def generate_inner_packets(version, ethernet):
-    """One by one."""
+    """Yields the packets, with names."""
     if version == 4:
         head, kind = IP(src="10.1.1.1", dst="10.1.1.2", id=1), GSO_TCPV4
         echo = head / ICMP(id=1) / (b"x" * 56)
@@ -69,7 +70,7 @@ def generate_inner_packets(version, ethernet):
     start = link_len + ip_len
 
     def pseudo(packet, protocol):
-        """The packet with its transport checksum set to what the pseudo header adds up to."""
+        """Returns the packet with the pseudo header's sum as its transport checksum."""
         data = bytearray(frame(packet))
         ip = data[link_len:]
         length = len(ip) - ip_len
@@ -103,11 +104,11 @@ def generate_inner_packets(version, ethernet):
 
 
 def cases():
-    """Every configuration, by name."""
+    """Yields every configuration, by name."""
     for offload, kind, encap, sport, csum, remcsum in itertools.product(
         OFFLOADS, KINDS, ("fou", "gue"), ("auto", 7777), (False, True), (False, True)
     ):
-        # A FOU tunnel takes the option and has no use for it.
+        # A FOU tunnel accepts the option and ignores it.
         yield (
             f"{kind}, {encap}, sport {sport}, {'csum' if csum else 'no csum'}, "
             f"{'remcsum' if remcsum else 'no remcsum'}, {offload} segmentation",
@@ -116,7 +117,7 @@ def cases():
 
 
 def make_tunnel(host, kind, encap, sport, csum, remcsum):
-    """The tunnel device of a case, on the first host, in place of the last one."""
+    """Makes the tunnel device of a case on the first host, in place of the last one."""
     outer, _, _, how = KINDS[kind]
     ends = (
         "local 192.0.2.1 remote 192.0.2.2 ttl 64"
@@ -133,13 +134,13 @@ def make_tunnel(host, kind, encap, sport, csum, remcsum):
 
 
 def mtu(sender, device):
-    """The MTU of a device of the socket's host."""
+    """Returns the MTU of a device of the socket's host."""
     request = fcntl.ioctl(sender, SIOCGIFMTU, struct.pack("16s24x", device.encode()))
     return struct.unpack_from("=i", request, 16)[0]
 
 
 def mask(frame):
-    """A frame without what the kernel makes up: the IP identification and the flow label.
+    """Returns a frame without the fields that vary: IP identification and flow label.
 
     Checksums over them are replaced by what they are worth. Long frames are hashed.
     """
@@ -175,16 +176,16 @@ def mask(frame):
 
 
 def observe(hosts, report):
-    """Run all cases; report(name, what was seen)."""
+    """Runs all cases; calls report(name, what was seen)."""
     h1, h2 = hosts
     for host in hosts:
-        # Nothing but the tunnels' packets is to be on the wire.
+        # Only the tunnels' packets on the wire.
         host.ip("neigh", "replace", "192.0.2.2", "lladdr", h2.mac("eth0"), "dev", "eth0")
         host.ip("neigh", "replace", "2001:db8::2", "lladdr", h2.mac("eth0"), "dev", "eth0")
-    # A port that a hash chooses would be another one in each guest, and the checksums with it:
-    # there is one to choose.
+    # A range of one source port, because a hash would choose another port in each guest, and so
+    # another checksum.
     h1.sysctl("net.ipv4.ip_local_port_range", "40000 40000")
-    # Nor are the tunnels to say anything of their own.
+    # No packets of the tunnels' own.
     h1.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     h1.ip("link", "add", "tun1", "type", "dummy")
     segmentation = None
@@ -218,7 +219,7 @@ def observe(hosts, report):
 
 
 def is_ours(frame):
-    """Whether a frame is a tunnel's."""
+    """Returns whether a frame is a tunnel's."""
     kind = frame[12:14]
     return (kind == b"\x08\x00" and frame[23] == 17) or (
         kind == b"\x86\xdd" and frame[20] in (17, 60)

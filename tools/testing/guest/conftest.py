@@ -1,24 +1,28 @@
-"""What every guest test starts from: two fresh hosts, and nothing left of the test before."""
+"""Fixtures: two fresh hosts for each test, and checks that the last test left nothing."""
 
 import os
 import pathlib
-import sys
 
-import progress
 import pytest
-from drop_monitor import DropMonitor
-from fou_netlink import Fou
-from hosts import Host, fallback_devices, run, two_hosts
-from rfou_module import reload_rfou
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "hostile"))
-
-from target import wait_for_witnesses, witness  # noqa: E402
+from testing.hostile.target import wait_for_witnesses, witness
+from testing.lib import progress
+from testing.lib.drop_monitor import DropMonitor
+from testing.lib.hosts import Host, fallback_devices, run, two_hosts
+from testing.lib.netlink import Fou
+from testing.lib.rfou_module import reload_rfou
 
 
 @pytest.fixture
 def hosts():
-    """Two hosts on one wire, by device eth0: 192.0.2.1 and .2, 2001:db8::1 and ::2."""
+    """Two hosts on one wire.
+
+      h1                                 h2
+    +------------------------+         +------------------------+
+    | eth0  192.0.2.1/24     |  veth   | eth0  192.0.2.2/24     |
+    |       2001:db8::1/64   |---------|       2001:db8::2/64   |
+    +------------------------+         +------------------------+
+    """
     with two_hosts() as made:
         yield made
 
@@ -43,13 +47,13 @@ def drop_monitor():
 
 @pytest.fixture(scope="session")
 def module():
-    """The name of the module under test: rfou, or fou where Linux's own is the yardstick."""
+    """The name of the module under test: rfou, or fou to show what Linux's own does."""
     return os.environ["RFOU_MODULE"]
 
 
 @pytest.fixture(scope="module")
 def own_drop_reasons(module):
-    """Drops have rfou's own names, as with the module parameter; the default is back afterwards."""
+    """rfou with its own drop reasons; the default is back afterwards."""
     if module != "rfou":
         yield
         return
@@ -59,7 +63,7 @@ def own_drop_reasons(module):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what has no meaning for this module, or too little for this kernel's time."""
+    """Deselects tests that need the other kernel or longer runs; skips those for rfou alone."""
     unwanted = {"stock": ["debug_only"], "debug": ["stock_only"]}[os.environ["RFOU_KERNEL"]]
     few = os.environ["RFOU_KERNEL"] == "debug" or os.environ["RFOU_MODULE"] == "fou"
     if few and "RFOU_SOAK" not in os.environ:
@@ -70,38 +74,38 @@ def pytest_collection_modifyitems(config, items):
     if os.environ["RFOU_MODULE"] == "fou":
         for item in items:
             if item.get_closest_marker("rfou_only"):
-                item.add_marker(pytest.mark.skip(reason="Linux's fou does this otherwise"))
+                item.add_marker(pytest.mark.skip(reason="Linux's fou differs here"))
 
 
 def pytest_configure(config):
-    """Say which markers there are."""
-    config.addinivalue_line("markers", "rfou_only: Linux's fou does this otherwise")
-    config.addinivalue_line("markers", "shows_both: Linux's fou is wrong here, and shown to be")
-    config.addinivalue_line("markers", "stock_only: the debug kernel has not what it takes")
+    """Declares the markers."""
+    config.addinivalue_line("markers", "rfou_only: Linux's fou differs here")
+    config.addinivalue_line("markers", "shows_both: proves that Linux's fou is wrong here")
+    config.addinivalue_line("markers", "stock_only: the debug kernel lacks a feature")
     config.addinivalue_line("markers", "debug_only: needs the debug kernel's checkers")
     config.addinivalue_line(
         "markers",
-        "soak_on_debug: left to `make soak` there, and with Linux's fou: others take the same way",
+        "soak_on_debug: only in `make soak` there and with Linux's fou: others test the same code",
     )
 
 
 def pytest_runtest_logstart(nodeid):
-    """Show the watchdog that the tests go on."""
+    """Reports a test's start to the watchdog."""
     progress.report(f"{nodeid}: begun")
 
 
 def pytest_runtest_logreport(report):
-    """Show it after the set-up, the test itself, and the clean-up."""
+    """Reports the end of the set-up, of the test, and of the clean-up to the watchdog."""
     progress.report(f"{report.nodeid}: after its {report.when}")
 
 
 def pytest_sessionfinish():
-    """End the watch."""
+    """Ends the watch."""
     progress.end()
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Leave the counts for the caller outside the guest."""
+    """Writes the counts to a file for the caller outside the guest."""
     path = os.environ.get("RFOU_COUNTS")
     if path:
         stats = terminalreporter.stats
@@ -112,14 +116,14 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(autouse=True, scope="session")
 def no_fallback_devices():
-    """A new namespace has no devices but its tests'."""
+    """New namespaces without fallback devices."""
     with fallback_devices("first namespace"):
         yield
 
 
 @pytest.fixture(autouse=True, scope="session")
 def no_unit_tests():
-    """KUnit's suites ran when the guest started: a test that loads a module means the module."""
+    """KUnit's suites off: they ran when the guest loaded the module, and must not run again."""
     chosen = pathlib.Path("/sys/module/kunit/parameters/filter_glob")
     if chosen.exists():
         chosen.write_text("none", encoding="ascii")
@@ -127,9 +131,9 @@ def no_unit_tests():
 
 @pytest.fixture(autouse=True, scope="session")
 def no_namespace_left():
-    """When the tests are over, wait until the last of their namespaces has ended.
+    """Waits, after the last test, until every namespace has ended.
 
-    They end one after another, and what holds one is complained of only after a while.
+    Namespaces end one after another, and the kernel reports a leaked reference only after a while.
     """
     yield
     host = Host("last")
@@ -140,13 +144,13 @@ def no_namespace_left():
 
 @pytest.fixture(autouse=True)
 def no_ports_left():
-    """A test leaves no port in the initial namespace."""
+    """Checks that the test left no port in the initial namespace."""
     yield
     try:
         client = Fou()
     except OSError:
-        # Without the family there is no port.
+        # No family, no ports.
         return
     ports = client.dump()
     client.close()
-    assert ports == [], "the test left a port behind"
+    assert ports == [], "the test left a port"

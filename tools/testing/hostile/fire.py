@@ -1,8 +1,8 @@
-"""Fire the cannon at a host in this guest: fire.py CANNON SEED PACKETS [FLAVOUR ...]
+"""Fire the cannon at a host in this guest: fire CANNON SEED PACKETS [FLAVOUR ...]
 
-PACKETS of each flavour. A line for each, "ok" or "not ok", that one with the volleys in question;
-the host must have taken in packets by each of its tunnels, some of them while captures shared them,
-and be as well as before. fire.py CANNON --replay FILE fires one file.
+Fires PACKETS of each flavour. Prints a line for each: "ok", or "not ok" with the volleys in
+question. Each tunnel of the host must receive packets, some of them while captures share them, and
+the host must answer as before. With CANNON --replay FILE, fires the packets of one file.
 """
 
 import contextlib
@@ -14,18 +14,25 @@ import subprocess
 import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
-import progress  # noqa: E402
-from hosts import run  # noqa: E402
-from scapy.layers.inet import IP, UDP  # noqa: E402
-from scapy.layers.l2 import Ether  # noqa: E402
-from target import GUE_PORT, HOST_MAC, PEER_MAC, TAP_FLAGS, TUNNELS, target, write_frame  # noqa: E402
+from testing.hostile.target import (
+    GUE_PORT,
+    HOST_MAC,
+    NO_VIRTIO,
+    PEER_MAC,
+    TAP_FLAGS,
+    TUNNELS,
+    target,
+    write_frame,
+)
+from testing.lib import progress
+from testing.lib.hosts import run
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
-NO_VIRTIO = bytes(10)
-# Of a thousand packets, this many come out of each tunnel at least: about half of what does.
+# Packets that each tunnel must receive, of a thousand: about half of what they do receive.
 DELIVERED_PER_THOUSAND = {
     "tun4": 30,
     "tun6": 20,
@@ -36,28 +43,26 @@ DELIVERED_PER_THOUSAND = {
     "eth6": 1,
     "reassembly": 12,
 }
-# Of fewer, those that a tunnel gets may all pass while no capture is open.
+# With fewer packets, all those of one tunnel may pass while no capture is open.
 FEW = 20000
-# The host is looked at after each, and what is to be looked through later is one of them.
+# The host is checked after each round, which limits the volleys in question.
 ROUNDS = 8
-# How long captures are open, and how long they are not, in seconds.
+# Captures are open, and then closed, for so many seconds.
 SHARED_FOR = 0.2
-
-
-# How long an ordinary packet may take behind what was fired, in seconds: less than the watchdog
-# waits, so that the volleys in question are told.
+# Seconds that an ordinary packet may take after a round: less than the watchdog waits, so that the
+# volleys in question are printed.
 PATIENCE = 25
 
 
 class NotWellError(AssertionError):
-    """The host did not come through."""
+    """The host does not work any more, or was not reached."""
 
 
 class Captures(threading.Thread):
-    """Sees the packets of all devices half of the time: what a capture has seen and not read is a
-    clone of the stack's packet, as with tcpdump.
+    """Captures on all devices, open for half of the time.
 
-    One that is full clones nothing any more. To close it empties it, without reading a packet.
+    A packet that a capture holds is a clone of the stack's packet, as with tcpdump. A full capture
+    clones nothing any more, and closing empties it without reading.
     """
 
     def __init__(self, host):
@@ -67,7 +72,7 @@ class Captures(threading.Thread):
         self.seen = dict.fromkeys(("tap0", *TUNNELS), 0)
 
     def run(self):
-        """In the thread."""
+        """Opens and closes the captures, in the thread."""
         while not self.over.is_set():
             with contextlib.ExitStack() as stack:
                 captures = {}
@@ -92,7 +97,7 @@ class Captures(threading.Thread):
 
 
 def packet_socket(host, device):
-    """A socket on a tunnel, for packets with a virtio header."""
+    """Returns a socket on a tunnel device, for packets with a virtio header."""
     with host.inside():
         sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
@@ -101,7 +106,7 @@ def packet_socket(host, device):
 
 
 def is_well(host, tap):
-    """Whether an ordinary packet through a GUE port arrives; after it, all that came before has."""
+    """Returns whether an ordinary packet through a GUE port arrives, after all before it."""
     progress.report("an ordinary packet is sent")
     with host.inside():
         inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -120,11 +125,10 @@ def is_well(host, tap):
 
 
 def received(host):
-    """How many packets each tunnel has taken in, and how many it and the device below have sent."""
+    """Returns how many packets each tunnel has received; how many it and tap0 have sent."""
     tunnels = {name: host.traffic(name) for name in TUNNELS}
     counts = {name: traffic["rx"]["packets"] for name, traffic in tunnels.items()}
-    values = dict(line.split() for line in host.proc_net("snmp6").splitlines())
-    counts["reassembly"] = host.snmp("IpReasmOKs") + int(values["Ip6ReasmOKs"])
+    counts["reassembly"] = host.snmp("IpReasmOKs") + host.snmp("Ip6ReasmOKs")
     wire = host.traffic("tap0")["tx"]
     sent = {name: traffic["tx"]["packets"] for name, traffic in tunnels.items()}
     sent["tap0"] = wire["packets"] + wire["dropped"]
@@ -132,18 +136,18 @@ def received(host):
 
 
 def fire(shots, flavour):
-    """Run the cannon at a fresh host; what came of it.
+    """Fires at a fresh host; returns the cannon's words, packets received, sent and captured.
 
-    `shots(device)` yields what was said of each round.
+    `shots(device)` fires a round at each step, and yields the cannon's words.
     """
     said = []
     progress.report(f"cannon, {flavour}: the host is set up")
     with target(flavour) as (host, tap):
         if flavour == "scattered":
-            # GRO would make the headers that it reads linear.
+            # GRO would pull the headers that it reads into the linear part.
             host.run("ethtool", "-K", "tap0", "gro", "off")
         if not is_well(host, tap):
-            raise NotWellError("the host does not work before a shot is fired")
+            raise NotWellError("the host does not work before the first shot")
         with Captures(host) as captures, contextlib.ExitStack() as stack:
             devices = [tap]
             if flavour == "transmit":
@@ -159,7 +163,7 @@ def fire(shots, flavour):
 
 
 def run_cannon(command, device):
-    """The cannon with a device to fire at."""
+    """Runs the cannon at a device; returns its words."""
     command = [str(word) for word in command]
     if progress.PATH:
         command += ["--progress", progress.PATH]
@@ -170,9 +174,9 @@ def run_cannon(command, device):
 
 
 def salvoes(cannon, seed, flavour, packets, rounds=ROUNDS):
-    """What `fire` is to have done: the packets in rounds, each from where the last one ended.
+    """Returns shots for `fire`: the packets in rounds, each from where the last one ended.
 
-    On transmit each tunnel takes its share of them, in one round.
+    On transmit each tunnel gets a share of the packets, in one round.
     """
     if flavour == "transmit":
         packets //= len(TUNNELS)
@@ -191,7 +195,7 @@ def salvoes(cannon, seed, flavour, packets, rounds=ROUNDS):
 
 
 def check(packets, flavour, counts, sent, shared):
-    """Whether the packets got to where they are dangerous."""
+    """Fails if too few packets reached the tunnels, the wire or the captures."""
     least = {name: packets * share // 1000 for name, share in DELIVERED_PER_THOUSAND.items()}
     if flavour == "transmit":
         if few := [name for name in TUNNELS if sent[name] < packets // len(TUNNELS) // 4]:
@@ -207,7 +211,7 @@ def check(packets, flavour, counts, sent, shared):
 
 
 def unload():
-    """Whether nothing holds the module any more."""
+    """Unloads the module; fails if a socket is left."""
     if pathlib.Path("/sys/module/rfou").exists():
         run("rmmod", "rfou6", "rfou")
     for name in ("udp", "udp6"):
@@ -217,9 +221,9 @@ def unload():
 
 
 def main():
-    """Fire, and report."""
+    """Fires, and reports."""
     cannon = sys.argv[1]
-    # Every mark is wanted: what was fired when the kernel complained is found by them.
+    # The cannon's marks in the log tell what was fired when the kernel reported a fault.
     pathlib.Path("/proc/sys/kernel/printk_devkmsg").write_text("on\n", encoding="ascii")
     if sys.argv[2] == "--replay":
         flavour = run(cannon, "flavour", sys.argv[3]).stdout.strip()

@@ -1,4 +1,4 @@
-"""The host under fire: a tap device that packets are shot into, ports and tunnels of every kind."""
+"""The host under fire: a tap device to write packets to, ports and tunnels of every kind."""
 
 import contextlib
 import ctypes
@@ -8,13 +8,13 @@ import pathlib
 import select
 import struct
 
-import progress
-from hosts import Host, add_nopartial, call, run, wait_until
+from testing.lib import progress
+from testing.lib.hosts import Host, add_nopartial, call, run, wait_until
 
 SIOCOUTQ = 0x5411
 TUNSETIFF, TUNSETSNDBUF = 0x400454CA, 0x400454D4
 IFF_TAP, IFF_NAPI, IFF_NAPI_FRAGS, IFF_NO_PI, IFF_VNET_HDR = 0x2, 0x10, 0x20, 0x1000, 0x4000
-# What the cannon's flavours need of the tap device.
+# Flags of the tap device, by the cannon's flavour.
 TAP_FLAGS = {
     "plain": 0,
     "gro": IFF_NAPI,
@@ -24,10 +24,12 @@ TAP_FLAGS = {
 }
 
 WITNESS = "witness"
+# The virtio header of a packet without offloads, which precedes each packet of a tap device.
+NO_VIRTIO = bytes(10)
 
 HOST_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 
-# As in the cannon's grammar.
+# As in the cannon's grammar: FOU ports by their IP protocol.
 FOU_PORTS = {5551: 4, 5552: 41, 5553: 47, 5554: 17, 5555: 6, 5556: 136, 5557: 1, 5558: 58}
 GUE_PORT, NOPARTIAL_PORT = 6080, 6081
 
@@ -48,14 +50,14 @@ TUNNELS = {
 
 
 def outstanding(sender):
-    """Bytes of a socket's packets that are not freed yet."""
+    """Returns the bytes of a socket's packets that are not freed yet."""
     value = ctypes.c_int()
     call("ioctl", sender.fileno(), SIOCOUTQ, ctypes.byref(value))
     return value.value
 
 
 def ports():
-    """Lines for `ip`: every port that the cannon aims at, for both IP versions."""
+    """Yields commands for `ip`: every port of the cannon, for both IP versions."""
     direct = [f"port {port} ipproto {protocol}" for port, protocol in FOU_PORTS.items()]
     for port in (*direct, f"port {GUE_PORT} gue"):
         for version in ("", "-6"):
@@ -63,20 +65,20 @@ def ports():
 
 
 def witness(name):
-    """A line for `ip`: a device of the initial namespace that goes with this one, as its peer does.
+    """Returns a command for `ip`: a veth device whose peer is in the initial namespace.
 
-    What a port held on to would keep all three.
+    The peer stays for as long as the namespace, which a leaked port would hold.
     """
     return f"link add {WITNESS} type veth peer name {WITNESS}{name} netns 1"
 
 
 def leave_witness(name):
-    """Make that device."""
+    """Makes such a device in the caller's namespace."""
     run("ip", *witness(name).split())
 
 
 def wait_for_witnesses():
-    """Wait until no namespace is left that had one."""
+    """Waits until every namespace with such a device has ended."""
 
     def are_gone():
         left = len(list(pathlib.Path("/sys/class/net").glob(f"{WITNESS}*")))
@@ -87,21 +89,21 @@ def wait_for_witnesses():
 
 
 def set_send_buffer(tap, size):
-    """Have a tap device's writers wait while so many bytes of their packets are not freed yet."""
+    """Limits the bytes of packets that a tap device's writer has not seen freed."""
     fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", size))
 
 
 def make_tap(host, flavour, flush_ms, mac=HOST_MAC):
-    """The tap device of a host, whose GRO holds packets back for so long; its file."""
+    """Makes a host's tap device, whose GRO holds packets for `flush_ms`; returns its file."""
     if not pathlib.Path("/dev/net/tun").exists():
         run("modprobe", "tun")
     # The tun driver does not wake a writer that sleeps in write(): Documentation/reports.rst.
     tap = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | TAP_FLAGS[flavour]
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
-    # A writer that is faster than GRO has to wait.
+    # A writer that is faster than GRO must wait.
     set_send_buffer(tap, 1 << 22)
-    # Or each packet is a train of its own: packets wait for more of their flow.
+    # Packets wait for more of their flow; otherwise each would be alone.
     settings = pathlib.Path("/sys/class/net/tap0")
     (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
@@ -110,7 +112,7 @@ def make_tap(host, flavour, flush_ms, mac=HOST_MAC):
 
 
 def write_frame(tap, pieces):
-    """Write one packet to the tap device; wait while its send buffer is full."""
+    """Writes one packet to the tap device; waits while the send buffer is full."""
     writable = select.poll()
     writable.register(tap, select.POLLOUT)
     while True:
@@ -120,55 +122,82 @@ def write_frame(tap, pieces):
 
 
 @contextlib.contextmanager
-def target(flavour, flush_ms=2):
-    """The host and its tap device's file."""
-    host = Host("target")
+def tap_host(name, flavour, flush_ms, *lines):
+    """Makes a host with a tap device; yields the host and the tap device's file.
+
+    `lines` are further commands for `ip`, in the same process, because the debug kernel makes
+    processes slowly.
+
+                                +--------------------------------+
+    this program           tap  | tap0  192.0.2.1/24, HOST_MAC   |
+    192.0.2.2, PEER_MAC  -------| lo    10.0.0.1/32              |
+                                +--------------------------------+
+    """
+    host = Host(name)
     tap = None
     try:
         tap = make_tap(host, flavour, flush_ms)
-        for name in ("ipv4.conf.all", "ipv4.conf.default"):
-            host.sysctl(f"net.{name}.rp_filter", 0)
-            host.sysctl(f"net.{name}.accept_local", 1)
+        for conf in ("ipv4.conf.all", "ipv4.conf.default"):
+            host.sysctl(f"net.{conf}.rp_filter", 0)
+            host.sysctl(f"net.{conf}.accept_local", 1)
         host.sysctl("net.ipv4.ip_forward", 1)
-        host.sysctl("net.ipv6.conf.all.forwarding", 1)
         host.sysctl("net.ipv4.icmp_ratelimit", 0)
-        host.sysctl("net.ipv6.icmp.ratelimit", 0)
-        # In one process, as those take long on the debug kernel.
         host.batch(
             witness(host.name),
             "link set lo up",
             "addr add 10.0.0.1/32 dev lo",
-            "addr add fd00::1/128 dev lo",
             "addr add 192.0.2.1/24 dev tap0",
-            "addr add 2001:db8::1/64 dev tap0 nodad",
             "link set tap0 up",
             f"neigh replace 192.0.2.2 lladdr {PEER_MAC} nud permanent dev tap0",
-            f"neigh replace 2001:db8::2 lladdr {PEER_MAC} nud permanent dev tap0",
-            "link add link tap0 name vlan5 type vlan id 5",
-            "link set vlan5 up",
-            *(f"link add {name} {how}" for name, how in TUNNELS.items()),
-            f"link set eth4 address {HOST_MAC}",
-            f"link set eth6 address {HOST_MAC}",
-            *(f"link set {name} up" for name in TUNNELS),
-            "route add 10.0.1.0/24 dev tun4",
-            "route add 10.0.2.0/24 dev gre4",
-            "route add 10.0.3.0/24 dev eth4",
-            f"neigh replace 10.0.3.1 lladdr {PEER_MAC} nud permanent dev eth4",
-            "route add 10.0.9.0/24 dev tun4",
-            "route add fd00:1::/32 dev tun6",
-            "route add fd00:2::/32 dev tnl6",
-            "route add fd00:3::/32 dev gre6",
-            "route add fd00:9::/32 dev tnl6",
-            *ports(),
+            *lines,
         )
-        add_nopartial(host, NOPARTIAL_PORT)
-        add_nopartial(host, NOPARTIAL_PORT, 6)
-        # The tunnels complain of each packet whose ECN bits do not fit together.
-        for knob in pathlib.Path("/sys/module").glob("*/parameters/log_ecn_error"):
-            knob.write_text("N\n", encoding="ascii")
         yield host, tap
     finally:
         if tap is not None:
             os.close(tap)
         host.remove()
     wait_for_witnesses()
+
+
+@contextlib.contextmanager
+def target(flavour, flush_ms=2):
+    """Makes the host under fire; yields the host and the tap device's file.
+
+                                 +----------------------------------------------------------+
+                                 |        ports: FOU_PORTS, GUE_PORT, NOPARTIAL_PORT        |
+    this program            tap  | tap0 --+-- tunnels to .2/::2: TUNNELS                    |
+    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1,2,3,9}.0/24, fd00:{1,2,3,9}: |
+                                 |  ::1   +-- vlan5                                         |
+                                 | lo: 10.0.0.1, fd00::1                                    |
+                                 +----------------------------------------------------------+
+    """
+    lines = (
+        "addr add fd00::1/128 dev lo",
+        "addr add 2001:db8::1/64 dev tap0 nodad",
+        f"neigh replace 2001:db8::2 lladdr {PEER_MAC} nud permanent dev tap0",
+        "link add link tap0 name vlan5 type vlan id 5",
+        "link set vlan5 up",
+        *(f"link add {name} {how}" for name, how in TUNNELS.items()),
+        f"link set eth4 address {HOST_MAC}",
+        f"link set eth6 address {HOST_MAC}",
+        *(f"link set {name} up" for name in TUNNELS),
+        "route add 10.0.1.0/24 dev tun4",
+        "route add 10.0.2.0/24 dev gre4",
+        "route add 10.0.3.0/24 dev eth4",
+        f"neigh replace 10.0.3.1 lladdr {PEER_MAC} nud permanent dev eth4",
+        "route add 10.0.9.0/24 dev tun4",
+        "route add fd00:1::/32 dev tun6",
+        "route add fd00:2::/32 dev tnl6",
+        "route add fd00:3::/32 dev gre6",
+        "route add fd00:9::/32 dev tnl6",
+        *ports(),
+    )
+    with tap_host("target", flavour, flush_ms, *lines) as (host, tap):
+        host.sysctl("net.ipv6.conf.all.forwarding", 1)
+        host.sysctl("net.ipv6.icmp.ratelimit", 0)
+        add_nopartial(host, NOPARTIAL_PORT)
+        add_nopartial(host, NOPARTIAL_PORT, 6)
+        # The tunnels log each packet whose ECN bits do not fit together.
+        for knob in pathlib.Path("/sys/module").glob("*/parameters/log_ecn_error"):
+            knob.write_text("N\n", encoding="ascii")
+        yield host, tap

@@ -1,4 +1,4 @@
-"""One of two guests on one wire, each with a module of its own: peer.py leader|follower [few]
+"""One of two guests on one wire, with rfou or Linux's fou: peer leader|follower [few]
 
 The leader goes through all kinds of tunnels: has the follower make its end, makes its own, and
 sends in both directions. A line for each, "ok" or "not ok", on its standard output. With "few",
@@ -15,10 +15,8 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "guest"))
-
-from hosts import CommandError, Host, run  # noqa: E402
-from test_tunnel_kinds import KINDS, OPTIONS, PORT, inner_address  # noqa: E402
+from testing.lib.hosts import CommandError, Host, run
+from testing.lib.tunnels import KINDS, OPTIONS, PORT, inner_address, make_end
 
 CONTROL_PORT = 4000
 SIZE = 300_000
@@ -26,7 +24,7 @@ DATA = bytes(range(251)) * (SIZE // 251)
 
 
 def wire(number):
-    """This guest's host on the wire between the guests."""
+    """Makes this guest's host on the wire; scripts/test/interop has a drawing."""
     run("modprobe", "virtio_net", check=False)
     host = Host(f"h{number}")
     deadline = time.monotonic() + 10
@@ -58,40 +56,27 @@ class Peer:
         self.offloads = None
 
     def set_up(self, kind, encap, options, offloads):
-        """Make this end of a tunnel."""
-        outer, inner, protocol, how = KINDS[kind]
-        csum = "encap-csum" if outer == 4 else "encap-udp6-csum"
-        prefix = "192.0.2." if outer == 4 else "2001:db8::"
-        number, other = self.number, 3 - self.number
+        """Makes this end of a tunnel."""
         if offloads != self.offloads:
             self.host.run("ethtool", "-K", "eth0", "gro", offloads, "gso", offloads)
             self.offloads = offloads
-        self.host.batch(
-            f"fou add port {PORT} {'gue' if encap == 'gue' else f'ipproto {protocol}'}"
-            + (" -6" if outer == 6 else ""),
-            f"link add tun1 {how} local {prefix}{number} remote {prefix}{other}"
-            f" encap {encap} encap-sport auto encap-dport {PORT} "
-            + OPTIONS[options].format(csum=csum),
-            f"addr add {inner_address(kind, number)}/{24 if inner == 4 else 64} dev tun1"
-            + ("" if inner == 4 else " nodad"),
-            "link set tun1 up",
-        )
-        # Only what this tunnel does is to count.
+        make_end(self.host, self.number, kind, encap, options)
+        # Counts only the errors of this tunnel.
         self.errors = self.checksum_errors()
 
     def tear_down(self, kind):
-        """Take it away, or what there is of it."""
+        """Removes this end, or the part that was made."""
         family = "-6" if KINDS[kind][0] == 6 else ""
         lines = f"link del tun1\nfou del port {PORT} {family}\n"
         with self.host.inside():
             run("ip", "-force", "-batch", "-", stdin=lines, check=False)
 
     def checksum_errors(self):
-        """How many wrong checksums this host has seen."""
+        """Returns how many wrong checksums this host has seen."""
         return sum(self.host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
 
     def listen(self, kind):
-        """Take one connection in the tunnel; `digest()` waits for what came."""
+        """Accepts one connection in the tunnel; `received` waits for the bytes."""
         family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
         with self.host.inside():
             listener = socket.create_server((inner_address(kind, self.number), 5000), family=family)
@@ -110,15 +95,15 @@ class Peer:
         self.thread.start()
 
     def received(self):
-        """Whether what came is what was sent, and all checksums were good."""
+        """Returns what is wrong with the received bytes or checksums, or an empty string."""
         self.thread.join()
         if self.digest != hashlib.sha256(DATA).hexdigest():
-            return "what was sent by TCP did not arrive as it was"
+            return "the bytes sent by TCP did not arrive unchanged"
         more = self.checksum_errors() - self.errors
         return f"{more} wrong checksums" if more else ""
 
     def send(self, kind):
-        """Ping the other end, and send by TCP; why it failed, or nothing."""
+        """Pings the other end, and sends by TCP; returns why that failed, or an empty string."""
         target = inner_address(kind, 3 - self.number)
         family = socket.AF_INET if KINDS[kind][1] == 4 else socket.AF_INET6
         if self.host.run(
@@ -138,7 +123,7 @@ class Peer:
 
 
 def follow():
-    """Do what the leader says."""
+    """Follows the leader's requests."""
     peer = Peer(2)
     with peer.host.inside():
         server = socket.create_server(("192.0.2.2", CONTROL_PORT))
@@ -156,7 +141,7 @@ def follow():
 
 
 def tunnels(few):
-    """What there is to go through: kind, encapsulation, options and whether there are offloads."""
+    """Yields the tunnels to try: kind, encapsulation, options, and offloads on or off."""
     combinations = [
         each for each in itertools.product(KINDS, ("fou", "gue"), OPTIONS)
         if each[1:] != ("fou", "remcsum")
@@ -168,7 +153,7 @@ def tunnels(few):
 
 
 def lead(few):
-    """Go through all tunnels."""
+    """Tries all tunnels."""
     peer = Peer(1)
     deadline = time.monotonic() + 120
     while True:

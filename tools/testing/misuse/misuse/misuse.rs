@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A module of safe code that does with the crate `net` what it should not, to see that no undefined
-//! behaviour comes of it. `tools/testing/guest/test_misuse.py` loads it, once for each case.
+//! A module of safe code that misuses the crate `net`, to show that misuse causes no undefined
+//! behaviour. `tools/testing/guest/robustness/test_misuse.py` loads it, once for each case.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ net::module! {
 
 /// The module's own data.
 struct Misuse {
-    /// Dropped before what is registered is unregistered.
+    /// Dropped before the registrations.
     _kept: Option<sockets::Kept>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A tunnel that does with each packet what the packet's first bytes tell it to.
+//! A tunnel that follows the order in each packet's first bytes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
@@ -17,8 +17,8 @@ use net::{
 
 const PORT: u16 = 7010;
 
-/// A packet that was received could be delivered in the place of another one if it could be kept, so that
-/// must not compile.
+/// Keeping a received packet must not compile, because the packet could be delivered in the place of
+/// another one.
 const _: () = {
     trait AmbiguousIfSend<A> {
         const OK: () = ();
@@ -28,7 +28,7 @@ const _: () = {
     <RxSkb as AmbiguousIfSend<_>>::OK
 };
 
-/// What a packet tells the tunnel to do with it, as test_misuse.py writes it.
+/// An order in a packet, as test_misuse.py writes it.
 struct Order {
     /// See [`Tunnel::receive`].
     on_receive: u8,
@@ -90,7 +90,7 @@ impl Tunnel {
                 Ok(()) => Ok(InnerSkb::new(skb, protocol)),
                 Err(_) => Err(skb),
             },
-            // After a failure too.
+            // Also after a failure.
             2 => {
                 let _ = skb.decapsulate(len);
                 let _ = skb.decapsulate(len);
@@ -102,14 +102,14 @@ impl Tunnel {
             4 => skb
                 .decapsulate_with_remote_checksum(len, protocol, place, how)
                 .map_err(|(skb, _)| skb),
-            // What failed is pulled once more.
+            // Pulls again after a failure.
             5 => match skb.decapsulate_with_remote_checksum(len, protocol, place, how) {
                 Ok(inner) => Ok(inner),
                 Err((skb, _)) => skb
                     .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
                     .map_err(|(skb, _)| skb),
             },
-            // Any length, as of another version too.
+            // Any length, also that of another IP version.
             _ => match skb.decapsulate(len) {
                 Ok(()) => {
                     let mut inner = InnerSkb::new(skb, protocol);
@@ -141,7 +141,7 @@ impl EncapReceive for Tunnel {
         }
         let len = skb.len();
         match Self::decapsulate::<IPV6>(skb, &order) {
-            // UDP would hand us the same packet again, for ever.
+            // UDP would deliver the same packet to the tunnel for ever.
             Ok(inner) if inner.len() == len && matches!(order.protocol.number(), 17 | 136) => {
                 inner.free(DropReason::UNHANDLED_PROTOCOL);
                 Verdict::Consumed

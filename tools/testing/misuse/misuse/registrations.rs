@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registrations that are made twice, too late, or by a module that is not loaded after all.
+//! Registrations that are made twice, too late, or by a module whose `init` fails.
 
 use crate::sockets::{open, Sink};
 use core::{
@@ -37,7 +37,7 @@ struct Commands {
 impl Commands {
     fn new() -> Result<Self> {
         let mut numbers = KVec::new();
-        // More than one message holds.
+        // More entries than one message holds.
         for number in 0..4096 {
             numbers.push(number, GFP_KERNEL)?;
         }
@@ -86,7 +86,7 @@ impl Dumpit<Commands> for List {
     }
 }
 
-/// State that is nothing at all, with a destructor that is something.
+/// State of no size with a destructor.
 struct Empty;
 
 static EMPTY: Slot<Empty> = Slot::new();
@@ -105,11 +105,11 @@ impl Drop for Empty {
     }
 }
 
-/// An encapsulation that finds UDP in UDP in UDP, as far as a packet goes.
+/// An encapsulation that finds UDP within UDP down to the packet's end.
 struct Nested;
 
 impl<F: Flow> IpTunnelEncap<F> for Nested {
-    /// The last that C has room for.
+    /// The last index of C's table.
     const TYPE: u32 = 7;
 
     fn header_len_bytes(_config: &EncapConfig) -> usize {
@@ -132,7 +132,7 @@ impl<F: Flow> IpTunnelEncap<F> for Nested {
 
 type Step = fn(&'static Scope) -> Result;
 
-/// Whatever can be registered, and the error that says that it is.
+/// Everything that can be registered, and the error of a second registration.
 const STEPS: &[(Step, Error)] = &[
     (|scope| netns::register::<Empty>(scope).map(|_| ()), EBUSY),
     (|scope| netlink::register(scope, Commands::new()?), EEXIST),
@@ -140,7 +140,7 @@ const STEPS: &[(Step, Error)] = &[
     (ip6_tunnel::register::<Nested>, EEXIST),
 ];
 
-/// Fails after the first `count` steps; the last error says that they were all.
+/// Fails after the first `count` steps; another error says that no steps are left.
 pub(crate) fn fail_after(scope: &'static Scope, count: u32) -> Result {
     for (done, (step, _)) in (0..).zip(STEPS) {
         if done == count {
@@ -168,7 +168,7 @@ pub(crate) fn register_the_family_alone(scope: &'static Scope) -> Result {
     netlink::register(scope, Commands::new()?)
 }
 
-/// Fails as soon as somebody has begun to dump the family.
+/// Fails as soon as a dump of the family has begun.
 pub(crate) fn fail_during_a_dump(scope: &'static Scope) -> Result {
     netlink::register(scope, Commands::new()?)?;
     for _ in 0..1000 {
@@ -180,7 +180,7 @@ pub(crate) fn fail_during_a_dump(scope: &'static Scope) -> Result {
     Err(ETIMEDOUT)
 }
 
-/// State that registers a family with the first namespace that comes after the module.
+/// State that registers a family when the first namespace is made after the module's load.
 struct Late;
 
 static LATE: Slot<Late> = Slot::new();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sockets that are forgotten, and handles that outlive the network namespace of their socket.
+//! Forgotten sockets, and handles that outlive their socket's network namespace.
 
 use core::{
     mem,
@@ -20,18 +20,18 @@ use net::{
     DropReason,
 };
 
-/// What a tunnel is forgotten on, a socket that is none is forgotten on, and handles are kept of.
+/// Ports of a forgotten tunnel, of a forgotten plain socket, and of kept handles.
 const TUNNEL: u16 = 7001;
 const SOCKET: u16 = 7002;
 const KEPT_TUNNEL: u16 = 7003;
 const KEPT_SOCKET: u16 = 7004;
 
-/// Packets that tunnels have received.
+/// Counts the packets that tunnels have received.
 static RECEIVED: AtomicU32 = AtomicU32::new(0);
 
 /// A tunnel that drops what it receives.
 pub(crate) struct Sink {
-    // What is freed too early is read from here.
+    // A tunnel that is freed too early would be read here.
     reason: KBox<DropReason>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn open<'a>(place: impl Into<Place<'a>>, port: u16) -> Result<UdpSock
     UdpSocket::open(place, &binding)
 }
 
-/// Handles of sockets in all namespaces, those that have ended too.
+/// Handles of sockets in all namespaces, also in ended ones.
 #[pin_data]
 pub(crate) struct Handles {
     #[pin]
@@ -76,7 +76,7 @@ pub(crate) struct Handles {
 
 static HANDLES: SetOnce<Arc<Handles>> = SetOnce::new();
 
-/// What says at the module's end what has become of the handles.
+/// Logs the state of the handles when the module is unloaded.
 pub(crate) struct Kept(Arc<Handles>);
 
 impl Drop for Kept {
@@ -102,7 +102,7 @@ impl Drop for Kept {
     }
 }
 
-/// A namespace's state, which has none of its sockets.
+/// A namespace's state, which owns none of the sockets.
 struct Here(());
 
 static SLOT: Slot<Here> = Slot::new();

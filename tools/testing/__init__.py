@@ -1,0 +1,1 @@
+"""Everything that tests rfou from outside: guest tests and the programs that guests run."""

@@ -1,0 +1,1 @@
+"""Linux's fou and rfou given the same packets and requests, and compared."""

@@ -1,0 +1,1 @@
+"""Tests that run in a guest: what a user does and sees."""

@@ -1,0 +1,1 @@
+"""Ports and the module: netlink, loading and unloading, numbers of drop reasons."""

@@ -1,0 +1,1 @@
+"""Packets through tunnels: contents, checksums, GRO and GSO, ICMP errors, drops."""

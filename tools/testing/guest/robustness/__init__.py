@@ -1,0 +1,1 @@
+"""Failing memory, races, random messages and packets, nesting, misused APIs."""

@@ -1,0 +1,185 @@
+"""Random messages to the netlink family: from root, nobody, and root of a user namespace."""
+
+import errno
+import os
+import random
+import struct
+import traceback
+
+from testing.lib import netlink as nl
+from testing.lib import progress
+from testing.lib.hosts import libc
+from testing.lib.netlink import Fou, NetlinkError
+
+SEED = int(os.environ.get("RFOU_SEED", "1"))
+MESSAGES = int(os.environ.get("RFOU_MESSAGES", "3000"))
+REPEAT = (
+    f"to repeat: scripts/vm --kernel {os.environ['RFOU_KERNEL']}"
+    f" --module {os.environ['RFOU_MODULE']} --env RFOU_SEED={SEED} --env RFOU_MESSAGES={MESSAGES}"
+    " -- python3 -B -m pytest tools/testing/guest/robustness/test_netlink_fuzz.py"
+)
+NOBODY = 65534
+CLONE_NEWUSER = 0x10000000
+KNOWN = (
+    {0, errno.EINVAL, errno.ERANGE, errno.EPERM, errno.EOPNOTSUPP, errno.EMSGSIZE}
+    | {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EALREADY, errno.ESRCH, errno.ENODEV}
+    | {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EACCES}
+)
+
+# Values of the right length that pass most checks.
+VALUES = {
+    nl.PORT: [nl.be16(port) for port in (0, 1, 5555, 5556, 65535)],
+    nl.AF: [nl.u8(family) for family in (0, 1, 2, 10, 16, 255)],
+    nl.IPPROTO: [nl.u8(protocol) for protocol in (0, 4, 17, 41, 47, 255)],
+    nl.TYPE: [nl.u8(kind) for kind in (0, 1, 2, 3, 255)],
+    nl.REMCSUM_NOPARTIAL: [b""],
+    nl.LOCAL_V4: [nl.v4(address) for address in ("0.0.0.0", "127.0.0.1", "192.0.2.1", "224.0.0.1")],
+    nl.LOCAL_V6: [nl.v6(address) for address in ("::", "::1", "2001:db8::1", "ff02::1")],
+    nl.PEER_V4: [nl.v4(address) for address in ("0.0.0.0", "127.0.0.1", "192.0.2.2")],
+    nl.PEER_V6: [nl.v6(address) for address in ("::", "::1", "2001:db8::2")],
+    nl.PEER_PORT: [nl.be16(port) for port in (0, 6666, 65535)],
+    nl.IFINDEX: [nl.s32(index) for index in (0, 1, 2, -1, 1 << 30)],
+}
+
+
+def one_in(rng, number):
+    """Returns true once in `number` times."""
+    return rng.randrange(number) == 0
+
+
+def random_attribute(rng):
+    """Returns an attribute, mostly a valid one."""
+    number = rng.choice(list(VALUES))
+    value = rng.choice(VALUES[number])
+    if one_in(rng, 12):
+        value = rng.randbytes(rng.randrange(24))
+    if one_in(rng, 20):
+        number = rng.randrange(0x10000)
+    data = struct.pack("=HH", 4 + len(value), number) + value + bytes(-len(value) % 4)
+    if one_in(rng, 25):
+        # A wrong length.
+        data = struct.pack("=H", rng.choice((0, 3, 4, 5, 8, 0xFFFF, rng.randrange(64)))) + data[2:]
+    return data
+
+
+def random_message(rng):
+    """Returns a message: command, version, flags and attributes."""
+    command = rng.choice((nl.ADD, nl.ADD, nl.ADD, nl.DEL, nl.DEL, nl.GET, nl.GET))
+    if one_in(rng, 20):
+        command = rng.randrange(256)
+    flags = nl.NLM_F_ACK
+    if one_in(rng, 6):
+        flags |= nl.NLM_F_DUMP
+    if one_in(rng, 20):
+        flags |= rng.randrange(0x10000) & ~1
+    payload = b"".join(random_attribute(rng) for _ in range(rng.choice((0, 1, 2, 3, 4, 5, 8))))
+    if one_in(rng, 20):
+        payload = payload[: rng.randrange(len(payload) + 1)]
+    if one_in(rng, 100):
+        payload += bytes(rng.randrange(5000))
+    return command, rng.choice((1, 1, 1, 0, 255)), flags, payload
+
+
+def fuzz(seed, count):
+    """Sends random messages; returns how often each error number came (0: none)."""
+    print(f"seed {seed}, {count} messages; {REPEAT}")
+    rng = random.Random(seed)
+    client = Fou()
+    client.socket.settimeout(1)
+    seen = {}
+    for sent in range(count):
+        progress.report(f"message {sent} of seed {seed}")
+        command, version, flags, payload = random_message(rng)
+        number = 0
+        try:
+            # Without NLM_F_ACK, only errors and dumps would be answered.
+            client.call(client.family, command, payload, flags | nl.NLM_F_ACK, version)
+        except NetlinkError as error:
+            number = error.errno
+        seen[number] = seen.get(number, 0) + 1
+    client.close()
+    assert set(seen) <= KNOWN, f"the family does not have this error number: {seen}"
+    return seen
+
+
+def in_child(work):
+    """Runs this in a child process; fails if the child does."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "see above"
+
+
+def test_administrator(hosts, fou):
+    with hosts[0].inside():
+        seen = fuzz(SEED, MESSAGES)
+    assert seen[0] > MESSAGES // 50, f"too few messages were accepted: {seen}"
+    fou.delete_all()
+    assert fou.dump() == []
+    for name in ("udp", "udp6"):
+        assert len(hosts[0].proc_net(name).splitlines()) == 1, "a socket was left open"
+
+
+def test_user_without_rights(hosts, fou):
+    fou.add((nl.PORT, nl.be16(5555)), (nl.TYPE, nl.u8(nl.GUE)))
+    before = fou.dump()
+
+    def work():
+        hosts[0].enter()
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        seen = fuzz(SEED + 1, MESSAGES)
+        assert seen.get(errno.EPERM, 0) > MESSAGES // 2, f"ADD and DEL are not refused: {seen}"
+
+    in_child(work)
+    assert fou.dump() == before, "a port was changed"
+    fou.delete((nl.PORT, nl.be16(5555)))
+
+
+def test_root_of_a_user_namespace(hosts):
+    """Root of a user namespace may not open kernel sockets, as with Linux's fou."""
+
+    def work():
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        # Dumpable, so that this process owns its files in /proc.
+        assert libc.prctl(4, 1, 0, 0, 0) == 0
+        os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
+        seen = fuzz(SEED + 2, MESSAGES)
+        assert seen.get(errno.EPERM, 0) > MESSAGES // 2, f"ADD and DEL are not refused: {seen}"
+        client = Fou()
+        assert client.dump() == [], "a port was added"
+
+    in_child(work)
+
+
+def odd_sizes():
+    """Sends messages about as long as the headers, which never reach the attribute parser."""
+    client = Fou()
+    for size in (*range(0, 24), 4096, 65536):
+        body = struct.pack("=BBH", nl.ADD, 1, 0) + bytes(size)
+        for cut in range(4):
+            header = struct.pack("=IHHII", 16 + len(body) - cut, client.family, 5, 1, 0)
+            client.socket.send(header + body)
+            client.socket.recv(1 << 17)
+    client.close()
+
+
+def test_oversized_and_undersized_messages(hosts, fou):
+    with hosts[0].inside():
+        odd_sizes()
+
+    def work():
+        hosts[0].enter()
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        odd_sizes()
+
+    in_child(work)
+    assert fou.dump() == []

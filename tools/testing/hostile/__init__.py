@@ -1,0 +1,1 @@
+"""Hosts under fire, the packets of the cannon and of the misuse tests."""

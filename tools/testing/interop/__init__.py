@@ -1,0 +1,1 @@
+"""Linux's fou and rfou as peers on one wire."""

@@ -1,0 +1,1 @@
+"""What the tests and programs share: hosts, netlink, faults, the drop monitor, the watchdog."""
