@@ -25,7 +25,7 @@
 /* bindgen ignores inline functions. */
 #define __rust_helper
 #elif defined(RFOU_INLINE_HELPERS)
-/* Bitcode: rust/Makefile.crates. */
+/* Bitcode: rust/Makefile.inline_helpers. */
 #define __rust_helper __always_inline
 #else
 #define __rust_helper __used

@@ -21,23 +21,13 @@ use net_bindings as extra;
 /// Where a TCP header has its checksum, in bytes (RFC 9293).
 const TCP_CHECKSUM_AT: u16 = 16;
 
-/// Whether GRO can look into a protocol directly behind a tunnel's header: it must bring a network
-/// header of its own, as IPv4, IPv6 and GRE do.
-///
-/// The layers behind that go by the last network header: TCP takes what follows it in a held packet,
-/// here UDP's header, for TCP's, and computes its checksum over addresses at an offset that nobody has
-/// set; a UDP socket within is looked for by other addresses on completion than before.
-const fn has_network_header(protocol: InnerProtocol) -> bool {
-    matches!(protocol.number(), 4 | 41 | 47)
-}
-
 /// What a tunnel does about packets that may be merged.
 pub trait GroTunnel: Send + Sync + 'static {
     /// Looks at the header of a packet that UDP has taken its own off, says which held packets have
     /// another one, and takes it off: see [`Packet`].
     ///
     /// Returns the protocol of what is left, which goes on from there; there is nothing to merge for
-    /// others than IPv4, IPv6 and GRE. Softirq context, RCU read side.
+    /// protocols without a network header of their own. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
     /// Returns where the checksum is that the header of a merged packet leaves to the receiver, if any,
@@ -298,7 +288,11 @@ impl Packet<'_> {
         &mut self,
         protocol: InnerProtocol,
     ) -> Result<GroCallback, NoMerge> {
-        if !has_network_header(protocol) {
+        // The layers behind the tunnel's header use the last network header. Without one of the inner
+        // packet's, TCP takes what follows it in a held packet, here UDP's header, for TCP's, and computes
+        // its checksum over addresses at an offset that no layer has set; a UDP socket within is looked
+        // up by other addresses on completion than on receive.
+        if !protocol.has_network_header() {
             return Err(NoMerge);
         }
         // The protocol and where it begins are noted for completion: the port may be another one by then,

@@ -33,6 +33,13 @@ impl InnerProtocol {
         self.0.get()
     }
 
+    /// Returns `true` for IPv4, IPv6 and GRE: their packets bring a network header of their own, so GRO
+    /// can look into them directly behind a tunnel's header.
+    #[inline]
+    pub(crate) const fn has_network_header(self) -> bool {
+        matches!(self.number(), IPV4 | IPV6 | GRE)
+    }
+
     /// Returns whether this is UDP or UDP-Lite.
     #[inline]
     pub(crate) const fn is_udp(self) -> bool {
