@@ -1,6 +1,6 @@
-"""In a guest: how flows are spread over source ports, and how much memory a module takes.
+"""In a guest: the spread of flows over source ports, and the memory of ports and modules.
 
-other.py FRAMES OUT   OUT: a JSON object
+port_cost FRAMES OUT   OUT: a JSON object
 """
 
 import json
@@ -8,18 +8,18 @@ import pathlib
 import re
 import sys
 
-import guest
 from fou_netlink import Fou
-from packets import SPREAD_FLOWS
+
+from tools.bench.guest import environment as guest
+from tools.bench.paths import MODULES, SPREAD_FLOWS
+from tools.bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 PORTS = 2000
-# What sysctl net.ipv4.ip_local_port_range says.
-LOWEST, HIGHEST = 32768, 60999
 SLAB = re.compile(r"^Slab:\s+(\d+) kB$", re.MULTILINE)
 
 
 def source_ports(version, frames):
-    """How many packets of as many flows had each source port."""
+    """The number of packets with each source port; each packet is of a flow of its own."""
     guest.tunnel("gue", version)
     guest.load(frames / "spread")
     guest.fire("transmit", SPREAD_FLOWS)
@@ -27,17 +27,19 @@ def source_ports(version, frames):
     guest.batch("link del tun1")
     counts = [int(word) for word in text.split()]
     assert sum(counts) == SPREAD_FLOWS, "each packet has a source port"
-    assert sum(counts[LOWEST : HIGHEST + 1]) == SPREAD_FLOWS, "each of the local range"
+    assert sum(counts[LOWEST_SOURCE_PORT : HIGHEST_SOURCE_PORT + 1]) == SPREAD_FLOWS, (
+        "each of the local range"
+    )
     return {port: count for port, count in enumerate(counts) if count}
 
 
 def slab_kib():
-    """Memory in slabs now."""
+    """Memory in slabs at this moment."""
     return int(SLAB.search(pathlib.Path("/proc/meminfo").read_text(encoding="ascii"))[1])
 
 
 def bytes_per_port(client):
-    """What a port costs, its socket included."""
+    """Memory of a port, its socket included."""
     before = slab_kib()
     ports = guest.add_ports(client, "gue", 4, PORTS)
     after = slab_kib()
@@ -46,7 +48,7 @@ def bytes_per_port(client):
 
 
 def module_size(names):
-    """Bytes of modules' code and data, as loaded."""
+    """Bytes of loaded modules' code and data, as lsmod shows them."""
     lines = pathlib.Path("/proc/modules").read_text(encoding="ascii").splitlines()
     return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[0] in names}
 
@@ -56,7 +58,7 @@ def main():
     frames = pathlib.Path(sys.argv[1])
     guest.start()
     results = {}
-    for module in ("fou", "rfou"):
+    for module in MODULES:
         guest.use(module)
         client = Fou()
         results[module] = {

@@ -1,7 +1,9 @@
-"""In a guest that counts instructions: what each packet costs on each path.
+"""In a guest that counts instructions: the cost of a packet on each path.
 
-measure.py FRAMES OUT COLUMNS [PATTERN]   OUT: a JSON object per line; COLUMNS: plain, fou, rfou, or
-                                          several with commas; PATTERN: of paths, for a part only
+instructions FRAMES OUT COLUMNS [PATTERN]
+
+OUT: a JSON object per line; COLUMNS: plain, fou, rfou, or several with commas; PATTERN: of paths,
+for a part only.
 """
 
 import fnmatch
@@ -11,13 +13,11 @@ import pathlib
 import sys
 import time
 
-import guest
 from fou_netlink import Fou
 from hosts import run
-from paths import COUNTS, TRAIN, all_paths, all_references
 
-# Each is measured that often, after a first run that fills caches.
-REPEATS = 5
+from tools.bench.guest import environment as guest
+from tools.bench.paths import COUNTS, RUNS, all_paths, all_references
 
 
 class DeliveryError(AssertionError):
@@ -25,12 +25,12 @@ class DeliveryError(AssertionError):
 
 
 def measure(path, frames):
-    """Instructions, that is ns, per packet, of each repeat; and what came out, per packet."""
+    """Instructions, that is ns, per packet, of each run; and what came out, per packet."""
     count = COUNTS[path.direction]
     guest.load(frames / path.frames)
     guest.fire(path.kind, max(path.flows, count // 10))
     costs = []
-    for _ in range(REPEATS):
+    for _ in range(RUNS):
         before = guest.taken_in()
         elapsed, swallowed, segments, _ = guest.fire(path.kind, count)
         costs.append(elapsed / count)
@@ -41,7 +41,7 @@ def measure(path, frames):
             came = segments
             wanted = count if path.direction == "transmit" else None
             if path.direction == "gso-segmented" and swallowed != segments:
-                raise DeliveryError(f"{path.name}: super-packets came to the device")
+                raise DeliveryError(f"{path.name}: GSO packets came to the device")
         if came == 0 or wanted not in (None, came):
             raise DeliveryError(f"{path.name}: of {count} packets came {came}")
     return costs, came / count
@@ -53,6 +53,12 @@ def scenes(paths):
     return itertools.groupby(sorted(paths, key=lambda path: (*key(path), path.name)), key)
 
 
+def set_segmentation(on):
+    """Let the generator's device segment by itself, or not."""
+    words = (word for name in guest.SEGMENTATION for word in (name, "on" if on else "off"))
+    run("ethtool", "-K", "bench0", *words)
+
+
 def observe(module, paths, frames, report):
     """Measure paths by one module."""
     guest.use(module)
@@ -61,18 +67,17 @@ def observe(module, paths, frames, report):
         guest.tunnel(encap, version)
         ports = guest.add_ports(client, encap, version, number) if module else []
         other = guest.add_ports(client, encap, 10 - version, 1) if module and both else []
-        segmenting = False
+        device_segments = True
         for path in sorted(group, key=lambda path: path.direction):
-            if (path.direction == "gso-segmented") != segmenting:
-                segmenting = not segmenting
-                how = "off" if segmenting else "on"
-                run("ethtool", "-K", "bench0", *(w for n in guest.SEGMENTATION for w in (n, how)))
-                # rfou may go by what it knows of a device for so long.
+            if (path.direction != "gso-segmented") != device_segments:
+                device_segments = not device_segments
+                set_segmentation(device_segments)
+                # rfou may use what it knows of a device for so long.
                 time.sleep(1)
             costs, came = measure(path, frames)
             report(path, module or path.encap, costs, came)
-        if segmenting:
-            run("ethtool", "-K", "bench0", *(w for n in guest.SEGMENTATION for w in (n, "on")))
+        if not device_segments:
+            set_segmentation(True)
         guest.batch("link del tun1")
         if module:
             guest.delete_ports(client, version, ports)
@@ -97,5 +102,4 @@ def main():
 
 
 if __name__ == "__main__":
-    assert TRAIN > 1
     main()

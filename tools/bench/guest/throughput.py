@@ -1,6 +1,6 @@
-"""In a guest with two CPUs: how fast TCP and UDP are, by Linux's fou and rfou in turn.
+"""In a guest with two CPUs: the speed of TCP and UDP through Linux's fou and rfou in turn.
 
-throughput.py OUT [PAIRS]   OUT: a JSON object per line
+throughput OUT [PAIRS]   OUT: a JSON object per line
 """
 
 import dataclasses
@@ -10,8 +10,9 @@ import re
 import subprocess
 import sys
 
-import guest
 from hosts import two_hosts, wait_until
+
+from tools.bench.guest import environment as guest
 
 SECONDS = 2
 PAIRS = 9
@@ -21,7 +22,7 @@ LISTENING = re.compile(r":1451 00000000:0000 0A ")
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """What is sent, and through what."""
+    """A transport through a tunnel."""
 
     encap: str
     transport: str = "TCP"
@@ -29,7 +30,7 @@ class Scenario:
 
     @property
     def name(self):
-        """What it is called in the results."""
+        """Its name in the results."""
         return f"{self.transport}, {self.encap}, GRO and GSO {'on' if self.offloads else 'off'}"
 
     @property
@@ -56,7 +57,7 @@ def make_tunnels(hosts, module):
         for octet, encap in enumerate(ENCAPS, start=1):
             if (encap == "plain") == bool(module):
                 continue
-            # Another address for each, as a device takes packets by the addresses alone.
+            # An address for each, because a device takes packets by the addresses alone.
             words = f"link add {encap} type ipip"
             words += (
                 f" local 192.0.2.{10 * octet + number} remote 192.0.2.{10 * octet + 3 - number}"
@@ -126,7 +127,7 @@ def remove_tunnels(hosts, module):
 
 
 def main():
-    """Measure in turn, as a machine's speed may drift."""
+    """Measure in turn, because a machine's speed may drift."""
     pairs = int(sys.argv[2]) if len(sys.argv) > 2 else PAIRS
     with two_hosts() as hosts, open(sys.argv[1], "w", encoding="ascii") as out:
 
@@ -141,7 +142,7 @@ def main():
             print(json.dumps(line), file=out, flush=True)
 
         for pair in range(pairs):
-            # Who is first has the colder caches: take turns at that, too.
+            # The first module has the colder caches: take turns at that, too.
             order = ("fou", "rfou") if pair % 2 == 0 else ("rfou", "fou")
             for module in (None, *order):
                 measure(module, hosts, report, pair)

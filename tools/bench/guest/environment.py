@@ -1,4 +1,4 @@
-"""What the measurements have in common that run in a guest: the generator, modules, tunnels."""
+"""The guest that measurements run in: the generator, modules, tunnels, ports."""
 
 import os
 import pathlib
@@ -8,10 +8,20 @@ import time
 from testing.lib import netlink as nl
 from testing.lib.hosts import run
 
+from tools.bench.wire import (
+    FOU_PORT,
+    GUE_PORT,
+    LOCAL,
+    MAC,
+    REMOTE,
+    TUNNEL_MAC,
+    VXLAN_PORT,
+)
+
 DEBUGFS = pathlib.Path("/sys/kernel/debug/rfou_bench")
-MAC, TUNNEL_MAC, INNER_MAC = "02:00:00:00:00:01", "02:00:00:00:01:01", "02:00:00:00:01:02"
-FOU_PORT, GUE_PORT, FURTHER_PORTS = 5555, 6080, 20000
-# What a device does not segment by itself, when it is to segment nothing.
+# Ports that no packet is sent to.
+FURTHER_PORTS = 20000
+# Features that are off while the device segments nothing by itself.
 SEGMENTATION = (
     "tx-tcp-segmentation",
     "tx-tcp6-segmentation",
@@ -20,8 +30,6 @@ SEGMENTATION = (
     "tx-udp_tnl-segmentation",
     "tx-udp_tnl-csum-segmentation",
 )
-LOCAL = {4: "192.0.2.1", 6: "2001:db8::1"}
-REMOTE = {4: "192.0.2.2", 6: "2001:db8::2"}
 
 
 def batch(*lines):
@@ -30,7 +38,7 @@ def batch(*lines):
 
 
 def use(module):
-    """Have rfou, Linux's fou, or neither loaded."""
+    """Load rfou, Linux's fou, or neither; unload the other."""
     loaded = pathlib.Path("/proc/modules").read_text(encoding="ascii").split("\n")
     names = [line.split()[0] for line in loaded if line]
     for name in ("rfou6", "rfou", "fou6", "fou"):
@@ -45,7 +53,7 @@ def use(module):
 
 
 def start():
-    """The generator's device, with addresses, and the rest that all paths need."""
+    """Load the generator, give its device addresses, and load what all paths need."""
     for name, value in {
         "net/ipv6/conf/default/addr_gen_mode": 1,
         "net/ipv6/conf/default/router_solicitations": 0,
@@ -68,7 +76,7 @@ def tunnel(encap, version, name="tun1", remote=None):
     if encap in ("vxlan", "geneve"):
         kind = f"{encap} id 1 remote {remote}"
         if encap == "vxlan":
-            kind += f" local {local} dstport 4789"
+            kind += f" local {local} dstport {VXLAN_PORT}"
         kind += " udp6zerocsumrx" if version == 6 else " noudpcsum"
         batch(f"link add {name} address {TUNNEL_MAC} type {kind}")
     else:
@@ -98,7 +106,7 @@ def port_attributes(encap, version, port):
 
 
 def add_ports(client, encap, version, number):
-    """The port that packets go to, and further ones that get none."""
+    """Open the port that packets are sent to, and further ones; the ports' numbers."""
     numbers = [FOU_PORT if encap == "fou" else GUE_PORT]
     numbers += range(FURTHER_PORTS, FURTHER_PORTS + number - 1)
     for port in numbers:
@@ -122,18 +130,18 @@ def load(frames):
 
 
 def fire(kind, count, device="tun1"):
-    """Send packets: nanoseconds, and how many packets, segments and bytes came to the wire."""
+    """Send packets; nanoseconds, and the packets, segments and bytes that came to the wire."""
     (DEBUGFS / "run").write_text(f"{kind} {count} {device}\n", encoding="ascii")
     values = (DEBUGFS / "run").read_text(encoding="ascii").split()
     return tuple(int(value) for value in values)
 
 
 def taken_in(device="tun1"):
-    """How many packets a device has received."""
+    """The number of packets that a device has received."""
     path = pathlib.Path("/sys/class/net", device, "statistics/rx_packets")
     return int(path.read_text(encoding="ascii"))
 
 
 def now_ns():
-    """Time as the guest sees it, which with --icount is what was executed."""
+    """The guest's time; with --icount, the number of executed instructions."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A plugin for QEMU: how many instructions a guest executes, by where the block of them begins.
+ * A plugin for QEMU: counts the instructions that a guest executes, by block of code.
  *
  *   -plugin profile.so,out=FILE   FILE: "SECTION ADDRESS INSTRUCTIONS", the second in hexadecimal, a
  *                                 line for each block of code
  *
- * What is counted lies between two marks that the generator executes: nops of eight bytes with a
+ * Counts what lies between two marks that the generator executes: nops of eight bytes with a
  * displacement of "rfou" and "RFOU". The first begins a new section.
  *
- * QEMU has no header to be installed for this, so what is used of it is declared here
- * (docs/devel/tcg-plugins.rst, version 2 of the interface).
+ * QEMU installs no header for plugins, so this file declares the part of the interface that it uses
+ * (docs/devel/tcg-plugins.rst, version 2).
  */
 
 #include <inttypes.h>
@@ -75,8 +75,10 @@ static void count(unsigned int cpu, void *data)
 static void switch_counting(unsigned int cpu, void *data)
 {
 	counting = data;
-	if (counting && section < MOST_SECTIONS - 1)
-		section++;
+	if (counting && ++section == MOST_SECTIONS) {
+		fprintf(stderr, "profile: more than %d sections\n", MOST_SECTIONS);
+		abort();
+	}
 }
 
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)

@@ -1,14 +1,15 @@
-"""In a guest under the profiling plugin: send packets on each path that is to be profiled.
+"""In a guest under the profiling plugin: send packets on each profiled path.
 
-profile.py FRAMES SYMBOLS MODULE   SYMBOLS: where to write the kernel's symbols to
+profile FRAMES SYMBOLS MODULE   SYMBOLS: file for the kernel's symbols
 """
 
 import pathlib
 import sys
 
-import guest
 from fou_netlink import Fou
-from paths import profiled_paths
+
+from tools.bench.guest import environment as guest
+from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
 
 
 def main():
@@ -19,13 +20,13 @@ def main():
     client = Fou()
     pathlib.Path("/proc/sys/kernel/kptr_restrict").write_text("0\n", encoding="ascii")
     pathlib.Path(symbols).write_bytes(pathlib.Path("/proc/kallsyms").read_bytes())
-    for path, count in profiled_paths():
+    for path in profiled_paths():
         guest.tunnel(path.encap, path.version)
         ports = guest.add_ports(client, path.encap, path.version, path.ports)
         guest.load(pathlib.Path(frames) / path.frames)
-        # The first time caches are filled; a section of its own, too.
-        for _ in range(2):
-            guest.fire(path.kind, count)
+        # Each run is a section of what the plugin counts; the first fills caches.
+        for _ in range(1 + RUNS):
+            guest.fire(path.kind, PROFILE_COUNTS[path.direction])
         guest.batch("link del tun1")
         guest.delete_ports(client, path.version, ports)
 
