@@ -12,41 +12,41 @@ from calls import callees
 # Code that every packet of its kind runs.
 PATHS = {
     "rfou": (
-        "net::udp_tunnel::encap_rcv::<*>",
-        "net::udp_tunnel::gro_receive::<*>",
-        "net::udp_tunnel::gro_receive_v6::<*>",
-        "net::udp_tunnel::gro_complete::<*>",
-        "net::ip_tunnel::build_header::<*>",
-        "<rfou::receive::GueDecapsulator>::decapsulate_with_remote_checksum",
+        "net::udp_tunnel::hooks::encap_rcv::<*>",
+        "net::udp_tunnel::hooks::gro_receive::<*>",
+        "net::udp_tunnel::hooks::gro_receive_v6::<*>",
+        "net::udp_tunnel::hooks::gro_complete::<*>",
+        "net::ip_tunnel::hooks::build_header::<*>",
+        "<rfou::receive::GueDecapsulator>::receive_remcsum::<*>",
     ),
-    "rfou6": ("net::ip6_tunnel::build_header::<*>",),
+    "rfou6": ("net::ip_tunnel::hooks::build_header::<*>",),
 }
 # Steps that are functions of their own because both encapsulations or IP versions share them.
 SHARED = (
-    "<net::gro::Packet>::patch_remote_checksum",
+    "<gue::header::Header>::parse_variant_0",
+    "<net::gro::receive::Patch>::write_remote_checksum",
     "<net::ip_tunnel::FlowIpv4 as net::ip_tunnel::Flow>::set_udp_checksum",
-    "<net::skb::Outgoing>::push",
-    "<net::skb::Skb>::partial_checksum",
+    "<net::skb::SkBuff>::keep_partial_checksum",
+    "<net::skb::SkBuff>::partial_checksum",
+    "<net::skb::xmit::TxSkb>::push",
+    "<rfou::receive::GueDecapsulator>::receive_remcsum::<*>",
     "net::flow_hash::compute",
     "net::segmentation::of_tcp_in_other",
-    "net::skb::decap::keep_partial_checksum",
-    "net::udp::flow_source_port",
-    "net::udp_tunnel::gro_receive_v6::<*>",
-    "rfou*::transmit::push_gue::<*>::{closure#0}",
-    "<rfou::receive::GueDecapsulator>::decapsulate_with_remote_checksum",
-    "<gue::header::Header>::parse_dialect",
+    "net::udp_tunnel::hooks::gro_receive_v6::<*>",
+    "net::udp_xmit::flow_source_port",
 )
 # Steps that few packets take: headers out of line, no room, a drop, a lookup after a timeout.
 RARE = (
+    "<net::gro::skb::GroSkb>::find_in_fragment",
+    "<net::ip_tunnel::FlowIpv4>::look_up_segmentation",
+    "<net::ip_tunnel::FlowIpv4>::source_of_route",
+    "<net::skb::SkBuff>::make_tailroom",
+    "<net::skb::SkBuff>::pull_tail",
+    "<net::skb::decap::RxSkb>::decapsulate_with_any_remote_checksum",
+    "<net::skb::xmit::TxSkb>::make_headroom",
+    "<rfou::reason::Reason as core::convert::From<*>>::from",
     "<rfou::reason::Reason>::number",
-    "net::gro::find_in_fragment",
-    "net::ip_tunnel::look_up_segmentation",
-    "net::ip_tunnel::source_of_route",
-    "net::skb::free_read",
-    "net::skb::make_headroom",
-    "net::skb::make_tailroom",
-    "net::skb::pull_tail",
-    "rfou::receive::decapsulate_with_any_remote_checksum",
+    "<rfou::reason::Reason>::of",
 )
 
 
