@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Make the packets of all paths: packets FOLDER
 
 A file for each kind, as the generator takes them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The measured paths of a packet: which packets, through what, how many."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Addresses and ports of the wire that the generator's device is on."""
 
 MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"

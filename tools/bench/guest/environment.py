@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The guest that measurements run in: the generator, modules, tunnels, ports."""
 
 import os

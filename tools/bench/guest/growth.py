@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """In a guest that counts instructions: the cost of ports, tunnels and namespaces that are not used.
 
 growth FRAMES OUT   OUT: a JSON object per line

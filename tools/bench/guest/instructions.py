@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """In a guest that counts instructions: the cost of a packet on each path.
 
 instructions FRAMES OUT COLUMNS [PATTERN]

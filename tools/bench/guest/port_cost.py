@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """In a guest: the spread of flows over source ports, and the memory of ports and modules.
 
 port_cost FRAMES OUT   OUT: a JSON object

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """In a guest under the profiling plugin: send packets on each profiled path.
 
 profile FRAMES SYMBOLS MODULE   SYMBOLS: file for the kernel's symbols

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """In a guest with two CPUs: the speed of TCP and UDP through Linux's fou and rfou in turn.
 
 throughput OUT [PAIRS]   OUT: a JSON object per line

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Make the report of what was measured.
 
 report figures FOLDER KERNEL VERSION MODULE...   FOLDER/results.json of what the guests wrote there

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The bars that the figures are held against, and what misses them."""
 
 import dataclasses

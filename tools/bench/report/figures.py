@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Turn what the guests wrote into figures: least of runs, medians of pairs, ratios."""
 
 import collections

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The memory of a loaded module: the kernel's layout of a module file, section by section.
 
 modules FILE...   the layout of each file

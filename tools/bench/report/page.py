@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The page that a reader opens first: summary, bars, plots, how to repeat it."""
 
 import statistics

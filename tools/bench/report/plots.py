@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Plots of the figures, as SVG."""
 
 import matplotlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Tell by function what the profiling plugin counted.
 
 symbols SYMBOLS COUNTS SYMBOLS COUNTS   of Linux's fou, and of rfou; where they differ

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The long tables behind the page, a file each."""
 
 from tools.bench.paths import MODULES, all_paths

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Bars: a figure on the limit holds, the next one beyond it is named."""
 
 import pytest

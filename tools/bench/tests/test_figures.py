@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Arithmetic of the report: a wrong figure looks like a right one."""
 
 import math

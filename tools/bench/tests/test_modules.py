@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Layout of a loaded module's memory: its sum is what lsmod shows."""
 
 import struct

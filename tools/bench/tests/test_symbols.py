@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Profiles: each instruction is told of the right function, run and path."""
 
 import pytest

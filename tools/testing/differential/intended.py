@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Intended differences from Linux's fou: see Documentation/differences.rst."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Functions of a built module, and the functions that each of them calls."""
 
 import collections

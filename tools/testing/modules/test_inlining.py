@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Inlining in the built modules: a packet pays for no call that its path does not need.
 
 Names the functions that code of a packet's path may call. Any other function of ours that it calls

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Numbers of drop reasons: the core's by default, borrowed ones by the module parameter."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The module in the place of Linux's fou: load, unload, install, and the way back."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The netlink interface: accepted and refused requests, reasons, answers."""
 
 import errno

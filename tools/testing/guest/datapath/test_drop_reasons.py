@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """rfou's own drop reasons other than those of GUE headers."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The cannon, briefly, with kmemleak; scripts/test/cannon fires many more packets."""
 
 import pytest
