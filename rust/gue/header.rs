@@ -220,13 +220,13 @@ impl Repr {
     /// Writes the header to the first [`Self::len_bytes`] bytes of `buffer`.
     ///
     /// ```
-    /// use gue::{protocol, Fields, Header, Repr};
+    /// use gue::{protocol, Dialect, Fields, Header, Repr};
     ///
     /// let repr = Repr { control: false, proto_ctype: protocol::GRE, fields: Fields::NONE };
     /// let mut buffer = [0; 4];
     /// repr.emit(&mut buffer)?;
     /// assert_eq!(buffer, [0, 47, 0, 0]);
-    /// assert_eq!(Repr::of(&Header::parse(&buffer)?), repr);
+    /// assert_eq!(Header::parse(&buffer, Dialect::Linux)?.repr(), Some(repr));
     /// # Ok::<(), gue::Error>(())
     /// ```
     ///

@@ -12,7 +12,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from tools.bench.paths import (
+from bench.paths import (
     COUNTS,
     FULL,
     GSO_BYTES,
@@ -21,7 +21,7 @@ from tools.bench.paths import (
     all_paths,
     all_references,
 )
-from tools.bench.wire import (
+from bench.wire import (
     FOU_PORT,
     GENEVE_PORT,
     GUE_PORT,

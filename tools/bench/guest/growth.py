@@ -11,9 +11,9 @@ import sys
 from fou_netlink import Fou
 from hosts import make_netns, remove_netns, run
 
-from tools.bench.guest import environment as guest
-from tools.bench.paths import FULL, MODULES, RUNS, Path
-from tools.bench.wire import GUE_PORT, LOCAL
+from bench.guest import environment as guest
+from bench.paths import FULL, MODULES, RUNS, Path
+from bench.wire import GUE_PORT, LOCAL
 
 PORTS = (1, 10, 100, 1000, 10000)
 TUNNELS = (1, 10, 100, 1000, 10000)

@@ -17,8 +17,8 @@ import time
 from fou_netlink import Fou
 from hosts import run
 
-from tools.bench.guest import environment as guest
-from tools.bench.paths import COUNTS, RUNS, all_paths, all_references
+from bench.guest import environment as guest
+from bench.paths import COUNTS, RUNS, all_paths, all_references
 
 
 class DeliveryError(AssertionError):

@@ -11,9 +11,9 @@ import sys
 
 from fou_netlink import Fou
 
-from tools.bench.guest import environment as guest
-from tools.bench.paths import MODULES, SPREAD_FLOWS
-from tools.bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
+from bench.guest import environment as guest
+from bench.paths import MODULES, SPREAD_FLOWS
+from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 PORTS = 2000
 SLAB = re.compile(r"^Slab:\s+(\d+) kB$", re.MULTILINE)

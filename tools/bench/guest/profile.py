@@ -9,8 +9,8 @@ import sys
 
 from fou_netlink import Fou
 
-from tools.bench.guest import environment as guest
-from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.guest import environment as guest
+from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
 
 
 def main():

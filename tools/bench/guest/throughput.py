@@ -13,7 +13,7 @@ import sys
 
 from hosts import two_hosts, wait_until
 
-from tools.bench.guest import environment as guest
+from bench.guest import environment as guest
 
 SECONDS = 2
 PAIRS = 9

@@ -13,9 +13,9 @@ import lzma
 import pathlib
 import sys
 
-from tools.bench.paths import MODULES
-from tools.bench.report import figures, modules, symbols
-from tools.bench.report.bars import bars
+from bench.paths import MODULES
+from bench.report import figures, modules, symbols
+from bench.report.bars import bars
 
 
 def made_of(files, sizes):
@@ -75,7 +75,7 @@ def collect(folder, kernel, version, files):
 def write_pages(folder):
     """Write the page, its tables and its plots."""
     # Figures alone need no matplotlib.
-    from tools.bench.report import page, plots, tables  # noqa: PLC0415
+    from bench.report import page, plots, tables  # noqa: PLC0415
 
     results = json.loads((folder / "results.json").read_text(encoding="ascii"))
     plots.draw(results, folder / "benchmark")

@@ -7,8 +7,8 @@ import math
 import statistics
 import zlib
 
-from tools.bench.paths import MODULES, REFERENCES, RUNS, all_paths
-from tools.bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
+from bench.paths import MODULES, REFERENCES, RUNS, all_paths
+from bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 BINS = 256
 # Numbers of equal paths through a network that a switch chooses from by its hash.

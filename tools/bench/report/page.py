@@ -3,10 +3,10 @@
 
 import statistics
 
-from tools.bench.paths import RUNS, all_paths
-from tools.bench.report.bars import AIMED_RATIO, bars, ratio_text
-from tools.bench.report.figures import encapsulation
-from tools.bench.report.markdown import table, whole
+from bench.paths import RUNS, all_paths
+from bench.report.bars import AIMED_RATIO, bars, ratio_text
+from bench.report.figures import encapsulation
+from bench.report.markdown import table, whole
 
 WORST = 5
 # Names of many misses fill no page.

@@ -3,8 +3,8 @@
 
 import matplotlib
 
-from tools.bench.paths import MODULES, all_paths
-from tools.bench.report.bars import MOST_RATIO
+from bench.paths import MODULES, all_paths
+from bench.report.bars import MOST_RATIO
 
 matplotlib.use("svg")
 # Words stay words, files are small, and the same figures give the same file.

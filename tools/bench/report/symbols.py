@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
 
 # A difference of fewer instructions per packet than that is not shown.
 LEAST_SHOWN = 2

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """The long tables behind the page, a file each."""
 
-from tools.bench.paths import MODULES, all_paths
-from tools.bench.report.bars import ratio_text
-from tools.bench.report.figures import encapsulation
-from tools.bench.report.markdown import table, whole
+from bench.paths import MODULES, all_paths
+from bench.report.bars import ratio_text
+from bench.report.figures import encapsulation
+from bench.report.markdown import table, whole
 
 COLUMNS = ("rfou", "fou", "plain", "vxlan", "geneve")
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from tools.bench.report.bars import bars
+from bench.report.bars import bars
 
 RATE = {"range": [1, 1], "pairs": 9, "slower pairs": 2}
 

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from tools.bench.paths import REFERENCES, RUNS, Path, all_paths
-from tools.bench.report import figures
-from tools.bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
+from bench.paths import REFERENCES, RUNS, Path, all_paths
+from bench.report import figures
+from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 
 def counts(fou=100.0, rfou=90.0):

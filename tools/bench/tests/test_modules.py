@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tools.bench.report.modules import Section, composition, layout, loaded_bytes, read
+from bench.report.modules import Section, composition, layout, loaded_bytes, read
 
 W, A, X = 1, 2, 4
 

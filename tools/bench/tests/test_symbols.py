@@ -3,8 +3,8 @@
 
 import pytest
 
-from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
-from tools.bench.report import symbols
+from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.report import symbols
 
 # MOST_SECTIONS of plugin/profile.c.
 MOST_SECTIONS = 256
