@@ -62,6 +62,10 @@ uninstall: ## remove what `make install` installed, for every kernel (root)
 lint: ## rustfmt, clippy, shellcheck, ruff, C style
 	@scripts/test/lint
 
+.PHONY: doc
+doc: ## rustdoc of the crates net and gue, and their examples: build/doc
+	@scripts/build/doc
+
 .PHONY: rust-analyzer
 rust-analyzer: ## write rust-project.json, for editors
 	@scripts/build/rust-analyzer

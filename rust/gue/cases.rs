@@ -1,39 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Headers and what is to be made of them, for the host's tests and for KUnit alike.
+//! Examples of headers and their meaning, for host tests and for KUnit.
 
-use crate::{Error, Header, RemoteChecksum, Repr, Start};
+use crate::{Dialect, Error, Fields, Header, Private, RemoteChecksum, Repr};
 
-/// What a header is to be read as.
+/// The result of reading a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Variant 0 with these values and this length in bytes.
     Header(Repr, usize),
-    /// Variant 1 of this IP protocol.
+    /// Variant 1 with a packet of this IP protocol.
     Direct(u8),
-    /// Refused.
+    /// An error.
     Refused(Error),
 }
 
 /// One header.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// What it shows.
+    /// The rule that the header shows.
     pub name: &'static str,
     /// The first bytes of a UDP payload.
     pub bytes: &'static [u8],
-    /// What they are to be read as.
+    /// The result of reading them.
     pub expected: Expected,
 }
 
 impl Case {
-    /// What the bytes are read as, both steps in turn.
+    /// Reads the bytes as Linux does.
     pub fn read(&self) -> Expected {
-        match Start::parse(self.bytes) {
-            Ok(Start::Direct { protocol }) => Expected::Direct(protocol),
-            Ok(Start::Header { .. }) => match Header::parse(self.bytes) {
-                Ok(header) => Expected::Header(Repr::of(&header), header.len_bytes()),
-                Err(error) => Expected::Refused(error),
+        match Header::parse(self.bytes, Dialect::Linux) {
+            Ok(header) => match header.repr() {
+                Some(repr) => Expected::Header(repr, header.len_bytes()),
+                None => Expected::Direct(header.proto_ctype()),
             },
             Err(error) => Expected::Refused(error),
         }
@@ -48,43 +47,43 @@ const fn case(name: &'static str, bytes: &'static [u8], expected: Expected) -> C
     }
 }
 
-const fn data(protocol: u8, len_bytes: usize) -> Expected {
+const fn header(control: bool, proto_ctype: u8, fields: Fields, len_bytes: usize) -> Expected {
     Expected::Header(
         Repr {
-            control: false,
-            proto_ctype: protocol,
-            remote_checksum: None,
+            control,
+            proto_ctype,
+            fields,
         },
         len_bytes,
     )
 }
 
+const fn data(protocol: u8, len_bytes: usize) -> Expected {
+    header(false, protocol, Fields::NONE, len_bytes)
+}
+
 const fn control(ctype: u8) -> Expected {
-    Expected::Header(
-        Repr {
-            control: true,
-            proto_ctype: ctype,
+    header(true, ctype, Fields::NONE, 4)
+}
+
+/// A header with a private word and no field of the word.
+const fn private_word(protocol: u8, len_bytes: usize) -> Expected {
+    let fields = Fields {
+        private: Some(Private {
             remote_checksum: None,
-        },
-        4,
-    )
+        }),
+    };
+    header(false, protocol, fields, len_bytes)
 }
 
 const fn remcsum(protocol: u8, start: u16, offset: u16) -> Expected {
     match RemoteChecksum::new(start, offset) {
-        Ok(remote) => Expected::Header(
-            Repr {
-                control: false,
-                proto_ctype: protocol,
-                remote_checksum: Some(remote),
-            },
-            12,
-        ),
+        Ok(remote) => header(false, protocol, Fields::with_remote_checksum(remote), 12),
         Err(error) => Expected::Refused(error),
     }
 }
 
-/// Every rule of the header, by an example.
+/// An example for every rule of the header.
 pub const CASES: &[Case] = &[
     case("plain IPv4", &[0x00, 4, 0, 0, 0x45], data(4, 4)),
     case(
@@ -222,7 +221,12 @@ pub const CASES: &[Case] = &[
     case(
         "private word with no flag set",
         &[0x01, 4, 0, 1, 0, 0, 0, 0],
-        data(4, 8),
+        private_word(4, 8),
+    ),
+    case(
+        "private word with no flag set, and surplus space",
+        &[0x02, 4, 0, 1, 0, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef],
+        private_word(4, 12),
     ),
     case(
         "private flag beside a flag of the drafts",

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which of the two meanings of the flags a receiver accepts.
+//! The sets of flags that receivers accept.
 //!
-//! Linux and gue-09 agree on a header without flags and on variant 1 only. Their flags do not share a
-//! bit (Linux 0x0001, gue-09 0xffc0), so that a dialect is no more than the set of flags understood:
-//! what a flag means, and where its field lies, never depends on the dialect.
+//! Linux and gue-09 agree on a header without flags and on variant 1. Their flags share no bit (Linux
+//! 0x0001, gue-09 0xffc0), so a dialect is a set of flags and nothing else: no dialect changes the
+//! meaning of a flag or the place of its field.
 
-use crate::header::FLAG_PRIVATE;
+use crate::private;
 
-/// The flags that are accepted.
+/// The flags that a receiver accepts.
 ///
-/// Matched without a wildcard, so that a further dialect has to be thought of wherever it matters.
+/// Match without a wildcard: a further dialect then shows every place that has to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// What Linux's `fou` sends and accepts: the private flag alone.
+    /// The private flag alone, which Linux's `fou` sends and accepts.
     Linux,
 }
 
 impl Dialect {
-    /// The flags that do not make a receiver refuse the header, in host order (gue-09).
+    /// Returns the accepted flags, in host order. A receiver refuses a header with any other flag
+    /// (gue-09 §3.2).
     #[inline]
     pub const fn known_flags(self) -> u16 {
         match self {
-            Self::Linux => FLAG_PRIVATE,
+            Self::Linux => private::FLAG,
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header of variant 0, and how variant 1 is told from it.
+//! The header of variant 0, and variant 1, which has none.
 //!
 //! ```text
 //!  bit  0 1 2 3       8               16                             31
@@ -11,12 +11,15 @@
 //!      +-----------------------------------------------------------------+
 //! ```
 //!
-//! A header is read in two steps, as the second needs what the first has said: [`Start::parse`] from
-//! four bytes, then [`Header::parse`] from as many as [`Start`] asks for. Receive, GRO and ICMP errors
-//! all come this way.
+//! A receiver gets a [`Header`] from [`walk`](crate::walk()). A sender writes a [`Repr`].
 
-use crate::{protocol, remcsum, Dialect, Error, RemoteChecksum};
-use zerocopy::{byteorder::big_endian::U16, byteorder::big_endian::U32, FromBytes, IntoBytes};
+use crate::{
+    fields::{Fields, Writer},
+    private, protocol, remcsum,
+    walk::{walk, PayloadEnd, WalkError},
+    Dialect, Error,
+};
+use zerocopy::{byteorder::big_endian::U16, FromBytes};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// Length of the part that every header has, in bytes.
@@ -25,23 +28,19 @@ pub const BASE_LEN_BYTES: usize = size_of::<RawHeader>();
 /// Length of the longest header, in bytes: Hlen has five bits.
 pub const MAX_LEN_BYTES: usize = BASE_LEN_BYTES + 4 * HLEN_MASK as usize;
 
-/// Length of a header with a remote checksum and nothing else, in bytes: Linux's private word and the
+/// Length of a header whose only field is a remote checksum, in bytes: Linux's private word, then the
 /// field.
-pub const REMOTE_CHECKSUM_LEN_BYTES: usize = BASE_LEN_BYTES + size_of::<U32>() + remcsum::LEN_BYTES;
+pub const REMOTE_CHECKSUM_LEN_BYTES: usize =
+    BASE_LEN_BYTES + private::WORD_LEN_BYTES + remcsum::LEN_BYTES;
 
-/// The first byte of variant 1 and 2 at least; the variant is its highest two bits.
+/// The least first byte of variants 1 and 2. The two highest bits are the variant.
 const VARIANT_1: u8 = 0x40;
 const VARIANT_2: u8 = 0x80;
 /// Bits of the first byte.
 const CONTROL: u8 = 0x20;
 const HLEN_MASK: u8 = 0x1f;
 
-/// Linux's private flag: a word of private flags follows the fields.
-pub(crate) const FLAG_PRIVATE: u16 = 0x0001;
-/// Private flag: remote checksum offload, a field of 4 bytes.
-const PRIVATE_REMCSUM: u32 = 0x8000_0000;
-
-/// The part that every header has, as it stands on the wire.
+/// The layout of the part that every header has.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 struct RawHeader {
@@ -58,33 +57,19 @@ impl RawHeader {
     }
 }
 
-/// What the first four bytes of a GUE packet say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+/// What the first four bytes of a UDP payload tell about the rest.
+pub(crate) enum Start {
     /// Variant 0: a header of this many bytes, the four included.
-    Header {
-        /// 4 to 128, a multiple of 4.
-        len_bytes: usize,
-    },
-    /// Variant 1: no header. The packet is one of this IP protocol, its first byte included.
-    Direct {
-        /// [`protocol::IPV4`] or [`protocol::IPV6`].
-        protocol: u8,
-    },
+    Header { len_bytes: usize },
+    /// Variant 1: no header. The payload is a packet of this IP protocol.
+    Direct { protocol: u8 },
 }
 
 impl Start {
     /// Reads the first four bytes of a UDP payload.
-    ///
-    /// # Errors
-    ///
-    /// - [`Error::Truncated`]: fewer than four bytes.
-    /// - [`Error::UnknownVariant`]: variant 2 or 3.
-    /// - [`Error::UnknownIpVersion`]: variant 1 with an IP version that is neither 4 nor 6.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
-        // The same comparison as in `Header::parse`, so that it is made once.
         if raw.variant_control_hlen < VARIANT_1 {
             return Ok(Self::Header {
                 len_bytes: raw.len_bytes(),
@@ -104,51 +89,56 @@ impl Start {
     }
 }
 
-/// A header of variant 0 that has been checked: its flags are understood and its fields are there.
+/// A checked header: all of its flags are known and all of its fields are there.
+///
+/// Variant 1 has a header of no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// 0 for variant 1.
+    len_bytes: usize,
     control: bool,
     proto_ctype: u8,
-    flags: u16,
-    len_bytes: usize,
-    remote_checksum: Option<RemoteChecksum>,
+    fields: Fields,
 }
 
 impl Header {
-    /// Reads a header as Linux does: [`Self::parse_dialect`] of [`Dialect::Linux`].
+    /// Reads the header at the start of `bytes`, which may go on after it.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::parse_dialect`].
+    /// The errors of [`walk`](crate::walk()); [`Error::Truncated`] and [`Error::HeaderPastEnd`] if
+    /// `bytes` is too short.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        Self::parse_dialect(bytes, Dialect::Linux)
+    pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Self, Error> {
+        let mut payload = bytes;
+        walk(&mut payload, dialect).map_err(|error| match error {
+            WalkError::Prefix {
+                cause: PayloadEnd,
+                if_short,
+            } => if_short,
+            WalkError::Header(error) => error,
+        })
     }
 
-    /// Reads a header whose flags are those of `dialect`. `bytes` may go on behind it.
-    ///
-    /// Bytes between the last field and the header's end, surplus space, are not looked at. Whether a
-    /// remote checksum lies within the payload is not known here: see
-    /// [`RemoteChecksum::payload_needed`].
-    ///
-    /// # Errors
-    ///
-    /// In the order in which they are looked for:
-    ///
-    /// - [`Error::Truncated`]: fewer than four bytes.
-    /// - [`Error::UnknownVariant`]: not variant 0.
-    /// - [`Error::HeaderPastEnd`]: fewer bytes than Hlen says.
-    /// - [`Error::UnknownFlag`]: a flag that `dialect` does not have.
-    /// - [`Error::FieldPastHeader`]: Hlen leaves no room for a field that a flag announces.
-    /// - [`Error::UnknownPrivateFlag`]: an unknown flag in Linux's private word.
-    /// - [`Error::ChecksumBeforeStart`]: as [`RemoteChecksum::new`].
+    /// Returns the header of no bytes in front of a packet of an IP protocol.
     #[inline]
-    pub fn parse_dialect(bytes: &[u8], dialect: Dialect) -> Result<Self, Error> {
-        let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
-        if raw.variant_control_hlen >= VARIANT_1 {
-            return Err(Error::UnknownVariant);
+    pub(crate) const fn direct(protocol: u8) -> Self {
+        Self {
+            len_bytes: 0,
+            control: false,
+            proto_ctype: protocol,
+            fields: Fields::NONE,
         }
-        let len_bytes = raw.len_bytes();
+    }
+
+    /// Reads a header of variant 0, whose length in bytes [`Start`] has told.
+    #[inline]
+    pub(crate) fn parse_variant_0(
+        bytes: &[u8],
+        len_bytes: usize,
+        dialect: Dialect,
+    ) -> Result<Self, Error> {
+        let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
         let fields = bytes
             .get(BASE_LEN_BYTES..len_bytes)
             .ok_or(Error::HeaderPastEnd)?;
@@ -156,111 +146,96 @@ impl Header {
         if flags & !dialect.known_flags() != 0 {
             return Err(Error::UnknownFlag);
         }
-        let remote_checksum = if flags & FLAG_PRIVATE != 0 {
-            parse_private(fields)?
-        } else {
-            None
-        };
         Ok(Self {
+            len_bytes,
             control: raw.variant_control_hlen & CONTROL != 0,
             proto_ctype: raw.proto_ctype,
-            flags,
-            len_bytes,
-            remote_checksum,
+            fields: Fields::parse(flags, fields)?,
         })
     }
 
-    /// Whether this is a control message, for the decapsulator itself.
-    #[inline]
-    pub const fn is_control(&self) -> bool {
-        self.control
-    }
-
-    /// The IP protocol of the payload, or the type of a control message.
-    #[inline]
-    pub const fn proto_ctype(&self) -> u8 {
-        self.proto_ctype
-    }
-
-    /// The flags as they stood in the header, in host order. All of them are understood.
-    #[inline]
-    pub const fn flags(&self) -> u16 {
-        self.flags
-    }
-
-    /// Hlen: length of what follows the first four bytes, in words of four bytes, 0 to 31.
-    #[inline]
-    pub const fn hlen_words(&self) -> usize {
-        // Never below the four: saturating so that no overflow check is compiled in.
-        self.len_bytes.saturating_sub(BASE_LEN_BYTES) / 4
-    }
-
-    /// Length of the header in bytes, 4 to 128; the payload follows.
+    /// Returns the length of the header in bytes: 4 to 128, a multiple of 4, for variant 0, and 0 for
+    /// variant 1. The payload follows.
     #[inline]
     pub const fn len_bytes(&self) -> usize {
         self.len_bytes
     }
 
-    /// The checksum that the sender left to the receiver, if it did.
+    /// Returns `true` for variant 1, which has no header.
     #[inline]
-    pub const fn remote_checksum(&self) -> Option<RemoteChecksum> {
-        self.remote_checksum
+    pub const fn is_direct(&self) -> bool {
+        self.len_bytes == 0
+    }
+
+    /// Returns `true` for a control message, which is for the decapsulator itself.
+    #[inline]
+    pub const fn is_control(&self) -> bool {
+        self.control
+    }
+
+    /// Returns the IP protocol of the payload, or the type of a control message.
+    #[inline]
+    pub const fn proto_ctype(&self) -> u8 {
+        self.proto_ctype
+    }
+
+    /// Returns the fields.
+    #[inline]
+    pub const fn fields(&self) -> Fields {
+        self.fields
+    }
+
+    /// Returns the values of the header without its surplus space; `None` for variant 1.
+    #[inline]
+    pub const fn repr(&self) -> Option<Repr> {
+        if self.is_direct() {
+            return None;
+        }
+        Some(Repr {
+            control: self.control,
+            proto_ctype: self.proto_ctype,
+            fields: self.fields,
+        })
     }
 }
 
-/// Reads the word of private flags and the fields that it announces.
-#[inline]
-fn parse_private(fields: &[u8]) -> Result<Option<RemoteChecksum>, Error> {
-    let (word, fields) = U32::ref_from_prefix(fields).map_err(|_| Error::FieldPastHeader)?;
-    let word = word.get();
-    if word & !PRIVATE_REMCSUM != 0 {
-        return Err(Error::UnknownPrivateFlag);
-    }
-    if word & PRIVATE_REMCSUM == 0 {
-        return Ok(None);
-    }
-    let (raw, _) = remcsum::Raw::ref_from_prefix(fields).map_err(|_| Error::FieldPastHeader)?;
-    RemoteChecksum::from_raw(raw).map(Some)
-}
-
-/// The values of a header of variant 0 without surplus space, to be written.
+/// The values of a header of variant 0 without surplus space, for [`Repr::emit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repr {
-    /// Whether this is a control message.
+    /// `true` for a control message.
     pub control: bool,
     /// The IP protocol of the payload, or the type of the control message.
     pub proto_ctype: u8,
-    /// The checksum that is left to the receiver.
-    pub remote_checksum: Option<RemoteChecksum>,
+    /// The fields.
+    pub fields: Fields,
 }
 
 impl Repr {
-    /// The values of a header; its surplus space is not kept.
-    #[inline]
-    pub const fn of(header: &Header) -> Self {
-        Self {
-            control: header.control,
-            proto_ctype: header.proto_ctype,
-            remote_checksum: header.remote_checksum,
-        }
-    }
-
-    /// Length of the header in bytes.
+    /// Returns the length of the header in bytes.
     #[inline]
     pub const fn len_bytes(&self) -> usize {
-        match self.remote_checksum {
-            Some(_) => REMOTE_CHECKSUM_LEN_BYTES,
-            None => BASE_LEN_BYTES,
-        }
+        BASE_LEN_BYTES + self.fields.len_bytes()
     }
 
     /// Writes the header to the first [`Self::len_bytes`] bytes of `buffer`.
     ///
+    /// ```
+    /// use gue::{protocol, Fields, Header, Repr};
+    ///
+    /// let repr = Repr { control: false, proto_ctype: protocol::GRE, fields: Fields::NONE };
+    /// let mut buffer = [0; 4];
+    /// repr.emit(&mut buffer)?;
+    /// assert_eq!(buffer, [0, 47, 0, 0]);
+    /// assert_eq!(Repr::of(&Header::parse(&buffer)?), repr);
+    /// # Ok::<(), gue::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// - [`Error::BufferTooShort`]: `buffer` is shorter than that; nothing is written.
-    /// - [`Error::HeaderTooLong`]: more fields than Hlen can count. No [`Repr`] of today is.
-    #[inline]
+    /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
+    /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] of today
+    ///   has.
+    #[inline(always)]
     pub fn emit(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let len_bytes = self.len_bytes();
         let header = buffer.get_mut(..len_bytes).ok_or(Error::BufferTooShort)?;
@@ -268,34 +243,12 @@ impl Repr {
             .ok()
             .filter(|words| *words <= HLEN_MASK)
             .ok_or(Error::HeaderTooLong)?;
-        let raw = RawHeader {
+        let mut writer = Writer::new(header);
+        writer.put(&RawHeader {
             variant_control_hlen: if self.control { CONTROL } else { 0 } | hlen_words,
             proto_ctype: self.proto_ctype,
-            flags: if self.remote_checksum.is_some() {
-                FLAG_PRIVATE
-            } else {
-                0
-            }
-            .into(),
-        };
-        let rest = emit_prefix(&raw, header)?;
-        if let Some(remote) = self.remote_checksum {
-            let rest = emit_prefix(&U32::new(PRIVATE_REMCSUM), rest)?;
-            emit_prefix(&remote.to_raw(), rest)?;
-        }
-        Ok(())
+            flags: self.fields.flags().into(),
+        })?;
+        self.fields.emit(&mut writer)
     }
-}
-
-/// Writes a field and returns what is left of the buffer.
-#[inline]
-fn emit_prefix<'a, T: IntoBytes + zerocopy::Immutable>(
-    field: &T,
-    buffer: &'a mut [u8],
-) -> Result<&'a mut [u8], Error> {
-    let (to, rest) = buffer
-        .split_at_mut_checked(size_of::<T>())
-        .ok_or(Error::BufferTooShort)?;
-    field.write_to(to).map_err(|_| Error::BufferTooShort)?;
-    Ok(rest)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers of the protocols that are tunnelled (IANA "Assigned Internet Protocol Numbers").
+//! Numbers of the protocols that tunnels carry (IANA "Assigned Internet Protocol Numbers").
 
 /// IPv4 in IP.
 pub const IPV4: u8 = 4;
@@ -14,7 +14,7 @@ pub const IPV6: u8 = 41;
 pub const GRE: u8 = 47;
 /// Encapsulating Security Payload.
 pub const ESP: u8 = 50;
-/// No next header: the payload is not to be parsed by its number (gue-09 §3.3).
+/// No next header: receivers must not parse the payload by this number (gue-09 §3.3).
 pub const NONE: u8 = 59;
 /// UDP-Lite.
 pub const UDP_LITE: u8 = 136;

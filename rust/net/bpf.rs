@@ -2,33 +2,64 @@
 
 //! Functions for BPF programs (kfuncs).
 //!
+//! A C file of the module defines the functions, because BPF finds them by the module's BTF, which
+//! pahole does not make for Rust. The C file names its set of functions by `RUST_KFUNC_SET()` of
+//! `rust/helpers/kfunc_set.h`.
+//!
 //! C header: [`include/linux/btf.h`](srctree/include/linux/btf.h)
 
 use crate::module::Scope;
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::{error::to_result, prelude::*};
+use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 
-extern "C" {
-    /// In `rust/helpers/kfuncs.c`, which the module links in.
-    fn rfou_register_encap_kfuncs() -> c_int;
+/// A set of kfuncs, which [`kfunc_set!`](crate::kfunc_set!) refers to.
+#[repr(transparent)]
+pub struct KfuncSet(Opaque<bindings::btf_kfunc_id_set>);
+
+// SAFETY: The set is constant.
+unsafe impl Sync for KfuncSet {}
+
+/// Refers to the [`KfuncSet`] that a C file of the module names by `RUST_KFUNC_SET()`. The module does
+/// not link if there is none.
+///
+/// # Examples
+///
+/// ```ignore
+/// // In C: RUST_KFUNC_SET(my_tunnel, my_tunnel_kfunc_ids);
+/// net::bpf::register_tc_kfuncs(scope, net::kfunc_set!(my_tunnel))?;
+/// ```
+#[macro_export]
+macro_rules! kfunc_set {
+    ($name:ident) => {{
+        // SAFETY: The prefix is that of `RUST_KFUNC_SET()` alone, which defines a constant of this type.
+        unsafe extern "C" {
+            #[link_name = concat!("rust_kfunc_set_", stringify!($name))]
+            safe static SET: $crate::bpf::KfuncSet;
+        }
+        &SET
+    }};
 }
 
-/// Offers BPF programs at tc hooks the functions `bpf_skb_set_fou_encap` and `bpf_skb_get_fou_encap`,
-/// by which they choose the encapsulation of a packet on a tunnel device in external mode.
+/// Offers a set of kfuncs to BPF programs at tc hooks until the module is unloaded. May sleep.
 ///
-/// They go with the module; there is nothing to undo. May sleep. A kernel or a module without BTF has
-/// none, which is no error. Fails with `EBUSY` after the module's `init`, or if it was called before.
-// Inlined so that a module that does not call it need not link the functions in.
+/// A kernel or a module without BTF has no kfuncs, which is no error. Fails with `EBUSY` after the
+/// module's `init`, or on a second call: a module has one set for each kind of program.
+// Inlined so that modules without kfuncs do not have it.
 #[inline]
-pub fn register_encap_kfuncs(scope: &'static Scope) -> Result {
+pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Result {
     static CALLED: AtomicBool = AtomicBool::new(false);
     scope.while_loading(|| {
-        // C adds to the module's set without a lock, and a second time only with a warning.
+        // C adds to the module's sets without a lock, and a second time only with a warning.
         if CALLED.swap(true, Ordering::Relaxed) {
             return Err(EBUSY);
         }
-        // SAFETY: The set of functions is static, and C holds the module while a program uses them. The
+        // SAFETY: The set is static, and C holds the module while a program uses its functions. The
         // module is being loaded, so no program can look for them yet.
-        to_result(unsafe { rfou_register_encap_kfuncs() })
+        to_result(unsafe {
+            net_bindings::register_btf_kfunc_id_set(
+                bindings::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS,
+                set.0.get(),
+            )
+        })
     })
 }

@@ -5,42 +5,49 @@
 //! C header: [`include/net/checksum.h`](srctree/include/net/checksum.h)
 
 use kernel::prelude::*;
-use net_bindings as extra;
 
 /// A ones' complement sum of 16-bit words, not yet folded (C's `__wsum`).
 ///
-/// Words are taken as they lie in memory, so a sum's bytes are in network order whatever the machine.
+/// Words are summed as they lie in memory, so a sum's bytes are in network order on any machine.
+///
+/// ```
+/// use net::checksum::Sum;
+///
+/// // The last four bytes are at an odd offset.
+/// let whole = Sum::of(b"payload");
+/// assert_eq!(Sum::of(b"pay").plus(Sum::of(b"load").moved_by(3)).to_field(), whole.to_field());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sum(u32);
 
 impl Sum {
-    /// From C's `__wsum`.
+    /// Converts C's `__wsum`.
     #[inline]
     pub(crate) const fn from_raw(sum: u32) -> Self {
         Self(sum)
     }
 
-    /// To C's `__wsum`.
+    /// Returns C's `__wsum`.
     #[inline]
     pub(crate) const fn as_raw(self) -> u32 {
         self.0
     }
 
-    /// The sum of some bytes, the first of which is at an even offset.
+    /// Sums bytes, the first of which is at an even offset.
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
         let (start, len) = (bytes.as_ptr(), bytes.len());
         // SAFETY: `start` is valid for `len` bytes. A slice of a packet is far shorter than 2 GiB.
-        Self(unsafe { extra::csum_partial(start.cast(), len as i32, 0) })
+        Self(unsafe { net_bindings::csum_partial(start.cast(), len as i32, 0) })
     }
 
-    /// The sum of one word, given as it lies in memory.
+    /// Returns the sum of one word, given as it lies in memory.
     #[inline]
     pub const fn of_word(bytes: [u8; 2]) -> Self {
         Self(u16::from_ne_bytes(bytes) as u32)
     }
 
-    /// The sum of the words of both.
+    /// Returns the sum of the words of both.
     #[inline]
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -48,14 +55,14 @@ impl Sum {
         Self(sum.wrapping_add(carry as u32))
     }
 
-    /// The sum of the words of `self` without those of `other`.
+    /// Returns the sum of the words of `self` without those of `other`.
     #[inline]
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         self.plus(Self(!other.0))
     }
 
-    /// The same bytes' sum, had they been `offset` bytes further on: at an odd one, the bytes of each
+    /// Returns the sum of the same bytes at `offset` bytes further on: if that is odd, the bytes of each
     /// word change places.
     #[inline]
     #[must_use]
@@ -67,8 +74,8 @@ impl Sum {
         }
     }
 
-    /// The inverted 16-bit sum, as it is stored in a checksum's field. A result of 0 is given as
-    /// 0xffff, which is the same number in this arithmetic: UDP takes 0 for "none".
+    /// Returns the inverted 16-bit sum, as a checksum's field stores it. Returns 0xffff for 0, which is the
+    /// same number in this arithmetic: UDP takes 0 for "none".
     #[inline]
     pub const fn to_field(self) -> [u8; 2] {
         let sum = (self.0 & 0xffff) + (self.0 >> 16);

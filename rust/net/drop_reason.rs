@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why packets are dropped, for tracing and dropwatch.
+//! Reasons for dropping packets, for tracing and dropwatch.
 //!
 //! C header: [`include/net/dropreason.h`](srctree/include/net/dropreason.h)
 
@@ -10,29 +10,29 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 use kernel::{bindings, ffi::c_char, prelude::*, sync::rcu};
-use net_bindings as extra;
 
-/// Why a packet was dropped, as tracing and dropwatch show it (`enum skb_drop_reason`).
+/// A reason for dropping a packet, which tracing and dropwatch show (`enum skb_drop_reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DropReason(bindings::skb_drop_reason);
 
 impl DropReason {
-    /// No reason is known.
+    /// The reason is unknown.
     pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
-    /// The packet is shorter than the headers it must have.
+    /// The packet is shorter than its headers.
     pub const PACKET_TOO_SMALL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
-    /// Memory for a private copy could not be had.
+    /// No memory for a private copy.
     pub const NO_MEMORY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
-    /// The protocol of the payload is not one that can be delivered.
+    /// The protocol of the payload cannot be delivered.
     pub const UNHANDLED_PROTOCOL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
-    /// A checksum is wrong, or not where it is said to be.
+    /// A checksum is wrong, or lies outside the packet.
     pub const CHECKSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SKB_CSUM);
-    /// A header is not as its protocol demands.
+    /// A header breaks the rules of its protocol.
     pub const INVALID_PROTOCOL: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
+    /// Returns C's number.
     #[inline]
     pub(crate) const fn as_raw(self) -> bindings::skb_drop_reason {
         self.0
@@ -46,8 +46,8 @@ pub struct Names<const N: usize>([*const c_char; N]);
 unsafe impl<const N: usize> Sync for Names<N> {}
 
 impl<const N: usize> Names<N> {
-    /// A table of these names.
-    // The method that gives unsigned characters at once cannot be called in a constant.
+    /// Makes a table of these names.
+    // `as_char_ptr` returns unsigned characters but cannot be called in a constant.
     #[allow(clippy::disallowed_methods)]
     pub const fn new(names: [&'static CStr; N]) -> Self {
         let mut table = [ptr::null(); N];
@@ -60,20 +60,21 @@ impl<const N: usize> Names<N> {
     }
 }
 
-/// A module's own drop reasons: a `static` of the module's, in use from [`register`] on.
+/// A module's own drop reasons: a `static` of the module, in use from [`register`] on.
 ///
-/// The kernel numbers the subsystems that have reasons of their own in `enum skb_drop_reason_subsys`,
-/// which a module cannot extend. [`register`] borrows the number of a subsystem that is not loaded
-/// (mac80211, Open vSwitch). The drop monitor names the reasons right, because it looks them up in the
-/// core's table. Tools that take names from the kernel's BTF name the number's owner instead, so borrow
-/// one only if the user asks for it. If the owner is loaded later, it overwrites the table's entry, and
-/// [`Self::reason`] returns the core's reasons from then on.
+/// `enum skb_drop_reason_subsys` numbers the subsystems that have reasons of their own. A module cannot
+/// extend it, so [`register`] borrows the number of a subsystem that is not loaded (mac80211, Open
+/// vSwitch). The drop monitor shows the right names, because it looks them up in the core's table. Tools
+/// that take names from the kernel's BTF show the number's owner instead, so borrow a number only if the
+/// user asks for it. An owner that is loaded later overwrites the table's entry, and [`Self::reason`]
+/// returns the core's reasons from then on.
 ///
 /// # Invariants
 ///
-/// `number` is 0, the core's number, or one of [`LENDERS`]; 0 unless the subsystem is acquired.
+/// `number` is 0, which is the core's number, or one of `LENDERS`. It is 0 unless the subsystem is
+/// acquired.
 pub struct Subsystem {
-    list: extra::drop_reason_list,
+    list: net_bindings::drop_reason_list,
     acquired: AtomicBool,
     number: AtomicU32,
 }
@@ -81,24 +82,25 @@ pub struct Subsystem {
 // SAFETY: The list points to static data and is only read.
 unsafe impl Sync for Subsystem {}
 
-/// Whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open vSwitch.
+/// Subsystems whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open
+/// vSwitch.
 const LENDERS: [u32; 2] = [
-    extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
-    extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
+    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
+    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
 ];
 
 // The core's table has an entry for each.
 const _: () = {
-    let len = extra::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
+    let len = net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
     assert!(LENDERS[0] < len && LENDERS[1] < len);
 };
 
 impl Subsystem {
     /// Makes a subsystem with these reasons, without a number.
     pub const fn new<const N: usize>(names: &'static Names<N>) -> Self {
-        // INVARIANT: It is not acquired.
+        // INVARIANT: `number` is 0.
         Self {
-            list: extra::drop_reason_list {
+            list: net_bindings::drop_reason_list {
                 reasons: names.0.as_ptr(),
                 n_reasons: N,
             },
@@ -120,12 +122,13 @@ impl Subsystem {
     /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length; the pointer is compared only.
-        ptr::eq(unsafe { extra::drop_reasons_of_subsys(number) }, &self.list)
+        let listed = unsafe { net_bindings::drop_reasons_of_subsys(number) };
+        ptr::eq(listed, &self.list)
     }
 
     /// Borrows a number that no loaded subsystem uses. Any context.
     ///
-    /// Fails with `EBUSY` if the subsystem is acquired already, with `ENOSPC` if no number is free.
+    /// Fails with `EBUSY` if the subsystem is acquired already, and with `ENOSPC` if no number is free.
     fn acquire(&'static self) -> Result {
         if self.acquired.swap(true, Ordering::Acquire) {
             return Err(EBUSY);
@@ -139,37 +142,39 @@ impl Subsystem {
         Ok(())
     }
 
-    /// Gives the number back, and waits for readers of the names. Called once after [`Self::acquire`].
-    /// May sleep.
+    /// Returns the number to its owner and waits for readers of the names. Called once after
+    /// [`Self::acquire`]. May sleep.
     fn release(&'static self) {
         // INVARIANT: 0.
         self.give_back(self.number.swap(0, Ordering::Relaxed));
-        // Last: who acquired it earlier could take the same entry, and lose it to this call.
+        // Last, because a caller that acquired the subsystem earlier could take the same entry, and this
+        // call would empty it.
         self.acquired.store(false, Ordering::Release);
     }
 
-    /// Writes this subsystem into the table's entry for `number`, one of [`LENDERS`], if that is empty.
+    /// Writes this subsystem into the table's entry for `number`, one of [`LENDERS`], if the entry is
+    /// empty.
     fn take(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length. The list is static, and the caller calls
         // `give_back` before the module that has the list is unloaded.
-        unsafe { extra::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
+        unsafe { net_bindings::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
     }
 
-    /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if that is this subsystem, and
-    /// waits for readers of the list. May sleep.
+    /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if the entry is this subsystem,
+    /// and waits for readers of the list. May sleep.
     fn give_back(&'static self, number: u32) {
         // SAFETY: The number is below the table's length.
-        unsafe { extra::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
-        // Also if the entry was another's: an owner that overwrote ours has not waited for readers that
-        // had loaded our pointer before. From the cmpxchg on, no reader can load it, as nobody else
-        // writes it, so this grace period covers all of them.
+        unsafe { net_bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
+        // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
+        // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
+        // `take` writes it, so this grace period covers all of them.
         rcu::synchronize_rcu();
     }
 }
 
-/// Borrows a number for a subsystem until the module goes. Process context, may sleep.
+/// Borrows a number for a subsystem until the module is unloaded. Process context, may sleep.
 ///
-/// Fails with `EBUSY` if the subsystem has one already, with `ENOSPC` if no number is free, with
+/// Fails with `EBUSY` if the subsystem has a number already, with `ENOSPC` if no number is free, with
 /// `ENOMEM`, or with `ENODEV` when the scope has ended.
 pub fn register(scope: &'static Scope, subsystem: &'static Subsystem) -> Result {
     scope.register(try_init!(Registered {
@@ -183,13 +188,13 @@ pub fn register(scope: &'static Scope, subsystem: &'static Subsystem) -> Result 
 
 /// # Invariants
 ///
-/// The subsystem is acquired, and is released by this alone.
+/// The subsystem is acquired, and only this releases it.
 struct Registered {
     subsystem: &'static Subsystem,
 }
 
 impl Undo for Registered {
-    // After the hooks, whose packets are dropped for these reasons.
+    // After the entry points, which drop packets for these reasons.
     const PHASE: Phase = Phase::State;
 
     fn undo(&self) {
@@ -205,7 +210,7 @@ mod tests {
     static OTHER_NAMES: Names<1> = Names::new([c"OTHER"]);
     const OTHERWISE: DropReason = DropReason::CHECKSUM;
 
-    /// Counts the entries of the table that are this subsystem's.
+    /// Counts the entries of the table that are this subsystem.
     fn entries(subsystem: &'static Subsystem) -> usize {
         let all = LENDERS.into_iter();
         all.filter(|&number| subsystem.is_listed_as(number)).count()
@@ -246,8 +251,8 @@ mod tests {
         static OWNER: Subsystem = Subsystem::new(&OTHER_NAMES);
         SUBSYSTEM.acquire()?;
         let number = SUBSYSTEM.number.load(Ordering::Relaxed);
-        // SAFETY: The entry is ours, so the number's owner is not loaded; the list is static.
-        unsafe { extra::drop_reasons_register_subsys(number, &OWNER.list) };
+        // SAFETY: The entry is `SUBSYSTEM`, so the number's owner is not loaded; the list is static.
+        unsafe { net_bindings::drop_reasons_register_subsys(number, &OWNER.list) };
         assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), OTHERWISE);
         SUBSYSTEM.release();
         let kept = OWNER.is_listed_as(number);

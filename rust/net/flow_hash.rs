@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hash of a packet's flow, for what most packets are.
+//! The hash of a packet's flow, for the most common packets.
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h), "skb_get_hash"
 //!
-//! The kernel's hash is made by a dissector that knows every protocol, and covers all that it has
-//! found. TCP and UDP in plain IP need little of that: here their addresses and ports are read and
-//! hashed directly, for a third of the instructions. All else is left to the dissector, and so is
-//! everything where a BPF program takes the dissector's place.
+//! The kernel's hash is made by a dissector that knows every protocol, and covers all that the dissector
+//! has found. TCP and UDP in plain IP need little of that: this module reads and hashes their addresses
+//! and ports directly, for a third of the instructions. It leaves all other packets to the dissector, and
+//! all packets where a BPF program takes the dissector's place.
 //!
-//! What makes a flow is the same: addresses, protocol and ports, or the IPv6 flow label if there is
-//! one (RFC 6437). Both directions have the same hash, under a secret of this module's own.
+//! A flow is the same as the dissector's: addresses, protocol and ports, or the IPv6 flow label if there
+//! is one (RFC 6437). Both directions have the same hash, under a secret of this module's own.
 
-use crate::Skb;
-use core::ptr::NonNull;
+use crate::SkBuff;
 use kernel::{bindings, prelude::*, sync::SetOnce};
-use net_bindings as extra;
 
 const TCP: u8 = bindings::IPPROTO_TCP as u8;
 const UDP: u8 = bindings::IPPROTO_UDP as u8;
 
-/// Until it is chosen, all is left to the dissector.
+/// The secret of all hashes. Until it is chosen, the dissector makes all hashes.
 static SECRET: SetOnce<bindings::siphash_key_t> = SetOnce::new();
 
 /// Chooses the secret, if there is none yet. Any context.
@@ -28,46 +26,46 @@ pub(crate) fn choose_secret() {
     let mut secret = bindings::siphash_key_t::default();
     // SAFETY: The secret is valid for writes of its size, and may be any bytes.
     unsafe { bindings::get_random_bytes((&raw mut secret).cast(), size_of_val(&secret)) };
-    // Who is second uses the first one's.
+    // If another call was first, its secret stays.
     SECRET.populate(secret);
 }
 
-/// Gives a packet on its way out of a device the hash of its flow, if it has none yet and is one that
-/// we can read. Any context, RCU read side.
+/// Stores the hash of a packet's flow in a packet that a device sends, if the packet has no hash yet and
+/// is one that this module can read. Any context, RCU read side.
 #[inline]
-pub(crate) fn provide(skb: &mut Skb<'_>) {
+pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     // SAFETY: The packet is valid.
-    if !unsafe { extra::skb_has_hash(skb.as_raw()) } {
-        // SAFETY: For as long as the call, the packet is borrowed by us.
-        compute(unsafe { Skb::from_raw(NonNull::new_unchecked(skb.as_raw())) });
+    if !unsafe { net_bindings::skb_has_hash(skb.as_raw()) } {
+        compute(skb);
     }
 }
 
 /// As [`provide`], for a packet that has no hash.
 #[inline(never)]
-fn compute(skb: Skb<'_>) {
+fn compute(skb: Pin<&mut SkBuff>) {
     let raw = skb.as_raw();
     let Some(secret) = SECRET.as_ref() else {
         return;
     };
-    // SAFETY: The packet is valid, and keeps its device and that its namespace alive.
-    if unsafe { extra::skb_vlan_tag_present(raw) || extra::skb_has_bpf_flow_dissector(raw) } {
+    // SAFETY: The packet is valid, and keeps its device alive, and the device its namespace.
+    if unsafe {
+        net_bindings::skb_vlan_tag_present(raw) || net_bindings::skb_has_bpf_flow_dissector(raw)
+    } {
         return;
     }
-    // SAFETY: The packet is valid.
-    let found = match u32::from(u16::from_be(unsafe { extra::skb_protocol(raw) })) {
+    let found = match u32::from(u16::from_be(skb.protocol())) {
         bindings::ETH_P_IP => skb.network_header().and_then(|ip| ipv4(ip, secret)),
         bindings::ETH_P_IPV6 => skb.network_header().and_then(|ip| ipv6(ip, secret)),
         _ => None,
     };
     if let Some((hash, has_ports)) = found {
-        // SAFETY: The packet is valid and ours to change.
-        unsafe { extra::__skb_set_sw_hash(raw, hash, has_ports) };
+        // SAFETY: The packet is valid and exclusively borrowed.
+        unsafe { net_bindings::__skb_set_sw_hash(raw, hash, has_ports) };
     }
 }
 
-/// The hash of TCP or UDP in an IPv4 packet without options that is not a fragment (RFC 791), and
-/// whether it covers ports.
+/// Returns the hash of TCP or UDP in an IPv4 packet without options that is not a fragment (RFC 791), and
+/// `true` because the hash covers ports.
 #[inline]
 fn ipv4(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     let header: &[u8; 24] = ip.first_chunk()?;
@@ -76,7 +74,7 @@ fn ipv4(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     else {
         return None;
     };
-    // All but "don't fragment".
+    // All bits but "don't fragment".
     if [f0 & 0xbf, f1] != [0, 0] {
         return None;
     }
@@ -88,7 +86,8 @@ fn ipv4(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     Some((not_zero(hash), true))
 }
 
-/// The same for IPv6 without extension headers (RFC 8200); a flow label stands for the ports.
+/// Returns the hash of TCP or UDP in an IPv6 packet without extension headers (RFC 8200), and `true` if
+/// the hash covers ports. A flow label takes the place of the ports.
 #[inline]
 fn ipv6(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     let (header, rest) = ip.split_first_chunk::<40>()?;
@@ -118,12 +117,12 @@ fn ipv6(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
         (high >> 64) as u64,
         what,
     ];
-    // SAFETY: Both pointers are valid, the first for as many bytes as are said, and aligned.
-    let hash = unsafe { extra::siphash(words.as_ptr().cast(), size_of_val(&words), secret) };
+    // SAFETY: Both pointers are valid and aligned, the first for `size_of_val(&words)` bytes.
+    let hash = unsafe { net_bindings::siphash(words.as_ptr().cast(), size_of_val(&words), secret) };
     Some((not_zero(hash), !has_label))
 }
 
-/// Ports, the smaller first, and the protocol.
+/// Returns the ports, the smaller first, and the protocol in one word.
 #[inline]
 fn sorted([s0, s1, d0, d1]: [u8; 4], protocol: u8) -> u64 {
     let (source, destination) = (u16::from_ne_bytes([s0, s1]), u16::from_ne_bytes([d0, d1]));
@@ -132,7 +131,7 @@ fn sorted([s0, s1, d0, d1]: [u8; 4], protocol: u8) -> u64 {
         | u64::from(source.max(destination))
 }
 
-/// A hash of 0 means that there is none.
+/// Returns the hash in the 32 bits of a packet's, where 0 would mean "none".
 #[inline]
 fn not_zero(hash: u64) -> u32 {
     (hash as u32).max(1)

@@ -5,15 +5,22 @@
 use core::num::NonZeroU8;
 use kernel::prelude::*;
 
-const IPV4: u8 = 4;
+pub(crate) const IPV4: u8 = 4;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const IPV6: u8 = 41;
-const GRE: u8 = 47;
+pub(crate) const IPV6: u8 = 41;
+pub(crate) const GRE: u8 = 47;
 const UDP_LITE: u8 = 136;
 
-/// The IP protocol of a tunnelled packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",
+/// The IP protocol of an inner packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",
 /// and the packet would leak.
+///
+/// ```
+/// use net::ip_proto::InnerProtocol;
+///
+/// assert_eq!(InnerProtocol::new(47).map(InnerProtocol::number), Some(47));
+/// assert_eq!(InnerProtocol::new(0), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InnerProtocol(NonZeroU8);
 
@@ -33,13 +40,20 @@ impl InnerProtocol {
         self.0.get()
     }
 
-    /// Returns whether this is UDP or UDP-Lite.
+    /// Returns `true` for IPv4, IPv6 and GRE: their packets bring a network header of their own, so GRO
+    /// can look into them directly behind a tunnel's header.
+    #[inline]
+    pub(crate) const fn has_network_header(self) -> bool {
+        matches!(self.number(), IPV4 | IPV6 | GRE)
+    }
+
+    /// Returns `true` for UDP and UDP-Lite.
     #[inline]
     pub(crate) const fn is_udp(self) -> bool {
         matches!(self.number(), UDP | UDP_LITE)
     }
 
-    /// Returns whether this is IPv4 or IPv6.
+    /// Returns `true` for IPv4 and IPv6.
     #[inline]
     pub(crate) const fn is_ip(self) -> bool {
         matches!(self.number(), IPV4 | IPV6)
@@ -57,27 +71,27 @@ pub struct ChecksumPlace {
 }
 
 impl ChecksumPlace {
-    /// Returns how many bytes of the packet end with the field.
+    /// Returns the offset of the field's end, in bytes.
     #[inline]
     pub(crate) const fn end(self) -> usize {
         self.field as usize + size_of::<u16>()
     }
 
-    /// Returns whether this is the checksum of the first transport header of `packet`, which begins
-    /// with a header of `protocol`, and that header is TCP's or UDP's.
+    /// Returns `true` if the first transport header of `packet`, which begins with a header of `protocol`,
+    /// is TCP's or UDP's and has its checksum here.
     ///
-    /// Looks behind IPv4, IPv6, and one GRE header in front of them, but not into fragments, IPv6
-    /// extension headers and further tunnels. `packet` may end behind the checksum.
+    /// Looks past IPv4, IPv6, and one GRE header before them, but not into fragments, IPv6 extension
+    /// headers and further tunnels. `packet` may end after the checksum.
     #[inline]
     pub(crate) fn is_first_transport_headers(self, protocol: InnerProtocol, packet: &[u8]) -> bool {
         match protocol.number() {
-            number @ (IPV4 | IPV6) => self.is_behind_ip(number, packet, 0),
-            GRE => self.is_behind_gre(packet),
+            number @ (IPV4 | IPV6) => self.is_after_ip(number, packet, 0),
+            GRE => self.is_after_gre(packet),
             number => self.is_of_header(number, 0),
         }
     }
 
-    /// Returns whether a header of protocol `number` that begins at `start` has its checksum here.
+    /// Returns `true` if a header of protocol `number` that begins at `start` has its checksum here.
     #[inline]
     fn is_of_header(self, number: u8, start: usize) -> bool {
         let offset = match number {
@@ -88,9 +102,9 @@ impl ChecksumPlace {
         usize::from(self.start) == start && self.field.checked_sub(self.start) == Some(offset)
     }
 
-    /// Returns whether the header behind an IP header, which begins at `ip_at`, has its checksum here.
+    /// Returns `true` if the header after an IP header, which begins at `ip_at`, has its checksum here.
     #[inline]
-    fn is_behind_ip(self, version: u8, ip: &[u8], ip_at: usize) -> bool {
+    fn is_after_ip(self, version: u8, ip: &[u8], ip_at: usize) -> bool {
         let found = if version == IPV4 {
             ipv4_payload(ip)
         } else {
@@ -99,18 +113,18 @@ impl ChecksumPlace {
         found.is_some_and(|(len, number)| self.is_of_header(number, ip_at.saturating_add(len)))
     }
 
-    /// Returns whether the header behind GRE and IP has its checksum here.
+    /// Returns `true` if the header after GRE and IP has its checksum here.
     // Not inlined: packets of other protocols should not save registers for it.
     #[inline(never)]
-    fn is_behind_gre(self, gre: &[u8]) -> bool {
+    fn is_after_gre(self, gre: &[u8]) -> bool {
         gre_payload(gre).is_some_and(|(ip_at, version)| {
             gre.get(ip_at..)
-                .is_some_and(|ip| self.is_behind_ip(version, ip, ip_at))
+                .is_some_and(|ip| self.is_after_ip(version, ip, ip_at))
         })
     }
 }
 
-/// Returns the length of an IPv4 header (RFC 791) and the protocol behind it, `None` for a fragment.
+/// Returns the length of an IPv4 header (RFC 791) and the protocol after it, `None` for a fragment.
 #[inline]
 fn ipv4_payload(ip: &[u8]) -> Option<(usize, u8)> {
     let [first, _, _, _, _, _, fragment @ .., _, number] = ip.first_chunk::<10>()?;
@@ -120,14 +134,14 @@ fn ipv4_payload(ip: &[u8]) -> Option<(usize, u8)> {
     (first >> 4 == 4 && header_len >= 20 && whole).then_some((header_len, *number))
 }
 
-/// Returns the length of an IPv6 header (RFC 8200) and the protocol behind it.
+/// Returns the length of an IPv6 header (RFC 8200) and the protocol after it.
 #[inline]
 fn ipv6_payload(ip: &[u8]) -> Option<(usize, u8)> {
     let [first, _, _, _, _, _, number] = ip.first_chunk::<7>()?;
     (first >> 4 == 6).then_some((40, *number))
 }
 
-/// Returns the length of a GRE header (RFC 2784, RFC 2890), with the Ethernet header behind it if
+/// Returns the length of a GRE header (RFC 2784, RFC 2890), with the Ethernet header after it if
 /// there is one, and the protocol of the IP header that follows.
 #[inline]
 fn gre_payload(gre: &[u8]) -> Option<(usize, u8)> {
@@ -230,7 +244,7 @@ mod tests {
                     assert_eq!(found, *expected == Some((start, field)));
                 }
             }
-            // However little there is of it.
+            // Of any shorter packet.
             for len in 0..packet.len() {
                 let part = packet.get(..len).ok_or(EINVAL)?;
                 let place = ChecksumPlace { start: 0, field: 1 };

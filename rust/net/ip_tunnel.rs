@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Encapsulation hooks of the tunnel devices: what is put between the outer IP header and the
-//! tunnelled packet. Here those of the devices whose outer header is IPv4 (ipip, sit, gre), and what
-//! they share with those of [`ip6_tunnel`](crate::ip6_tunnel).
+//! Encapsulation hooks of the tunnel devices, which push the headers between the outer IP header and the
+//! inner packet. This module has the part that the devices of both IP versions share, and the flows and
+//! the registration of the devices whose outer header is IPv4 (ipip, sit, gre). The devices of IPv6 are in
+//! [`ip6_tunnel`](crate::ip6_tunnel).
 //!
 //! C header: [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
+mod hooks;
+
+pub(crate) use hooks::{build_header, encap_hlen, register_hooks, Hooks};
+
 use crate::{
-    flow_hash,
     icmp::QuotedPacket,
     ip_proto::InnerProtocol,
-    module::{Phase, Scope, Undo},
+    module::Scope,
     segmentation,
-    skb::GsoType,
+    skb::{GsoType, TxSkb},
     udp::{Checksum, PortNumber},
-    Outgoing, Skb,
+    SkBuff,
 };
-use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, prelude::*};
-use net_bindings as extra;
 
-/// A tunnel's encapsulation as its user configured it (`ip link ... encap`).
+/// A tunnel device's encapsulation, as its user configured it (`ip link ... encap`).
 ///
-/// A copy: `ip link change` may rewrite the device's own at any time, and a packet's headers must not be
-/// made of two of its states where that matters, such as a length and what is written there.
+/// A copy: `ip link change` may rewrite the device's own at any time, and some of a packet's headers, such
+/// as a length and the bytes that it counts, must come from one state of the configuration.
 pub struct EncapConfig {
     flags: u16,
-    /// Network byte order, as the next.
+    /// In network byte order.
     source_port: u16,
+    /// In network byte order.
     destination_port: u16,
 }
 
@@ -38,7 +41,7 @@ impl EncapConfig {
     ///
     /// `ptr` must be valid during the call. C may write to it.
     #[inline]
-    pub(crate) unsafe fn read(ptr: *const extra::ip_tunnel_encap) -> Self {
+    unsafe fn read(ptr: *const net_bindings::ip_tunnel_encap) -> Self {
         // SAFETY: Promised by the caller. The reads are volatile, as the kernel's READ_ONCE(), and of
         // words that C writes at once.
         unsafe {
@@ -50,6 +53,7 @@ impl EncapConfig {
         }
     }
 
+    /// Returns [`Checksum::Full`] if the configuration has `flag`.
     #[inline]
     pub(crate) fn checksum_if(&self, flag: u32) -> Checksum {
         if u32::from(self.flags) & flag != 0 {
@@ -59,28 +63,31 @@ impl EncapConfig {
         }
     }
 
-    /// `encap-remcsum`: the inner checksum is to be left to the receiver.
+    /// Returns `encap-remcsum`: `true` if the tunnel leaves the inner checksum to the receiver.
     #[inline]
     pub fn remote_checksum(&self) -> bool {
-        u32::from(self.flags) & extra::TUNNEL_ENCAP_FLAG_REMCSUM != 0
+        u32::from(self.flags) & net_bindings::TUNNEL_ENCAP_FLAG_REMCSUM != 0
     }
 
-    /// `encap-sport`; "any" stands for `auto`.
+    /// Returns `encap-sport`; "any" stands for `auto`.
     #[inline]
     pub fn source_port(&self) -> PortNumber {
         PortNumber::from_be(self.source_port)
     }
 
-    /// `encap-dport`.
+    /// Returns `encap-dport`.
     #[inline]
     pub fn destination_port(&self) -> PortNumber {
         PortNumber::from_be(self.destination_port)
     }
 }
 
-/// The outer flow that a packet is being sent in: what differs between IPv4 and IPv6.
+/// The outer flow that a tunnel device sends a packet in: the differences between IPv4 and IPv6.
+///
+/// A reference to a flow exists only in a hook of a device for flows of this type, together with the
+/// packet that the device sends in the flow.
 pub trait Flow: private::Sealed {
-    /// What the user wants the outer UDP checksum to be: `encap-csum` for IPv4, `encap-csum6` for
+    /// Returns the outer UDP checksum that the user configured: `encap-csum` for IPv4, `encap-csum6` for
     /// IPv6.
     fn udp_checksum(config: &EncapConfig) -> Checksum;
 
@@ -90,260 +97,174 @@ pub trait Flow: private::Sealed {
     /// Takes the arguments of [`IpTunnelEncap::build_header`]. The packet need not be a GSO packet: the
     /// result is the same for all packets of a tunnel to one destination with the same IP version
     /// inside. For IPv4 it may be up to a second old.
-    fn device_segments(&self, skb: &Outgoing<'_>, protocol: u8, gso_type: GsoType) -> bool;
+    fn device_segments(&self, skb: &TxSkb, protocol: u8, gso_type: GsoType) -> bool;
 
     /// Sets the checksum of the UDP header in front of a packet, which is 0 before.
     ///
     /// # Safety
     ///
     /// `skb`'s transport header must be a UDP header in its linear part, `len` bytes before its end. A
-    /// partial checksum must lie behind it, in the linear part, and begin an even number of bytes from
+    /// partial checksum must lie after it, in the linear part, and begin an even number of bytes from
     /// it.
-    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, len: i32);
+    unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32);
 }
 
 pub(crate) mod private {
-    /// A flow is C's; there are no others.
-    pub trait Sealed {}
-}
-
-/// The GSO types of the devices that tunnels' routes lead to.
-static ROUTES: segmentation::Cache = segmentation::Cache::new();
-
-/// The outer IPv4 flow that a packet is being sent in.
-#[repr(transparent)]
-pub struct FlowIpv4(bindings::flowi4);
-
-impl FlowIpv4 {
-    /// Borrows a flow from C.
+    /// Flows are C's; there are no others.
     ///
     /// # Safety
     ///
-    /// `ptr` must be valid for the chosen lifetime.
-    #[inline]
-    unsafe fn from_raw<'a>(ptr: *const bindings::flowi4) -> &'a Self {
-        // SAFETY: Promised by the caller; the type is a transparent wrapper.
-        unsafe { &*ptr.cast() }
+    /// The type must be a transparent wrapper of `Raw`.
+    pub unsafe trait Sealed {
+        /// C's type.
+        type Raw;
     }
 }
-
-impl private::Sealed for FlowIpv4 {}
-
-impl Flow for FlowIpv4 {
-    #[inline]
-    fn udp_checksum(config: &EncapConfig) -> Checksum {
-        config.checksum_if(extra::TUNNEL_ENCAP_FLAG_CSUM)
-    }
-
-    #[inline]
-    fn device_segments(&self, skb: &Outgoing<'_>, protocol: u8, gso_type: GsoType) -> bool {
-        let needed = segmentation::of_tcp(skb, protocol, GsoType::IPXIP4) | gso_type;
-        let key = segmentation::key(skb.device(), &self.0);
-        let types = match ROUTES.get(key) {
-            Some(types) => types,
-            // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-            None => unsafe { look_up_segmentation(skb.as_raw(), &self.0, key) },
-        };
-        types.contains(needed)
-    }
-
-    #[inline]
-    unsafe fn set_udp_checksum(&self, skb: &mut Skb<'_>, len: i32) {
-        let (mut source, destination) = (self.0.saddr, self.0.daddr);
-        let skb = skb.as_raw();
-        if source == 0 {
-            // Devices without a local address have it chosen by routing, later than this; but the
-            // sum needs it now. Where there is no route the packet goes nowhere anyway.
-            // SAFETY: The packet is on its way out of one of the devices that these hooks are for.
-            source = unsafe { source_of_route(skb, &self.0) };
-        }
-        // SAFETY: Promised by the caller; the packet is valid and ours to change.
-        unsafe {
-            if extra::skb_is_checksum_partial(skb) && !extra::skb_is_gso(skb) {
-                extra::udp_set_lco_csum(skb, source, destination, len);
-            } else {
-                extra::udp_set_csum(false, skb, source, destination, len);
-            }
-        };
-    }
-}
-
-// Slow paths are not inlined: they have a flow of their own, which takes room from all.
-
-/// Looks up the route of a flow, and stores the GSO types of its device under `key`.
-///
-/// # Safety
-///
-/// As for [`source_of_route`].
-#[cold]
-unsafe fn look_up_segmentation(
-    skb: *const bindings::sk_buff,
-    flow: &bindings::flowi4,
-    key: u64,
-) -> GsoType {
-    // SAFETY: Promised by the caller.
-    let types = unsafe { extra::ip_tunnel_gso_types(skb, flow) };
-    if types < 0 {
-        // The tunnel device drops a packet without a route.
-        return GsoType::from_raw(0);
-    }
-    let types = GsoType::from_raw(types);
-    ROUTES.set(key, types);
-    types
-}
-
-/// The source address that routing will choose for a packet, or 0.
-///
-/// # Safety
-///
-/// `skb` must be a valid packet on its way out of an `ip_tunnel` device.
-#[cold]
-unsafe fn source_of_route(skb: *const bindings::sk_buff, flow: &bindings::flowi4) -> u32 {
-    // SAFETY: Promised by the caller.
-    unsafe { extra::ip_tunnel_source(skb, flow) }
-}
-
-/// The most that an encapsulation announces to push: C adds that to the headroom as a signed number.
-pub(crate) const MAX_HEADER_LEN_BYTES: usize = 1024;
 
 /// An encapsulation for the tunnel devices whose outer flows are of type `F`.
 pub trait IpTunnelEncap<F: Flow>: 'static {
-    /// The number under which a tunnel's configuration asks for it (`enum tunnel_encap_types`).
+    /// The number of the encapsulation in a device's configuration (`enum tunnel_encap_types`).
     const TYPE: u32;
 
-    /// Bytes that [`Self::build_header`] will push at most under a configuration; more than 1 KiB is
-    /// not announced to the device. RCU read side.
+    /// Returns the number of bytes that [`Self::build_header`] pushes at most under a configuration. The
+    /// device hears of at most 1 KiB. RCU read side.
     fn header_len_bytes(config: &EncapConfig) -> usize;
 
     /// Pushes the encapsulation's headers in front of a packet of IP protocol `protocol`, and
-    /// returns the IP protocol that the result is.
+    /// returns the IP protocol of the result.
     ///
-    /// Transmit path of the device, RCU read side, no sleeping. On an error the device drops the
+    /// Transmit path of the device, RCU read side, must not sleep. On an error the device drops the
     /// packet and counts a transmit error.
     fn build_header(
-        skb: &mut Outgoing<'_>,
+        skb: Pin<&mut TxSkb>,
         config: &EncapConfig,
         protocol: u8,
         flow: &F,
     ) -> Result<u8>;
 
-    /// Finds the tunnelled packet in one of ours that an ICMP error quotes: where it begins, in bytes
-    /// after the quoted UDP header, and its IP protocol, whose own error handler is called then, unless
-    /// it is UDP.
+    /// Finds the inner packet of an encapsulated packet that an ICMP error quotes. Returns the inner
+    /// packet's offset from the end of the quoted UDP header, in bytes, and its IP protocol, whose error
+    /// handler is called then, unless the protocol is UDP.
     ///
-    /// Any packet of UDP from no socket of this host comes here, so most are not ours. Softirq
-    /// context, RCU read side. On an error the packet is offered to others.
+    /// The hook gets all quoted UDP packets that no socket of this host sent, so most of them are not of
+    /// this encapsulation. Softirq context, RCU read side. On an error the packet is offered to other
+    /// encapsulations.
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)>;
 }
 
 /// Registers an [`IpTunnelEncap`] for IPv4, until the module's end. Process context, may sleep.
 ///
-/// Devices that are configured for the encapsulation stay at the module's end; until it is registered
-/// again, they drop what they send and count transmit errors. Fails with `EEXIST` if another module has
-/// its number.
+/// Devices that are configured for the encapsulation stay after the module's end. They drop what they send
+/// and count transmit errors, until the encapsulation is registered again. Fails with `EEXIST` if another
+/// module has its number.
 pub fn register<T: IpTunnelEncap<FlowIpv4>>(scope: &'static Scope) -> Result {
-    flow_hash::choose_secret();
-    let init = |this: *mut Registered<T>| {
-        let registered = Registered {
-            // C compares addresses on removal; a constant may have more than one.
-            ops: Registered::<T>::OPS,
-            _encap: PhantomData,
-        };
-        // SAFETY: The operations are static, and are unregistered before the code goes.
-        match unsafe { extra::ip_tunnel_encap_add_ops(registered.ops, T::TYPE) } {
-            // SAFETY: The caller has this initialized.
-            0 => unsafe { this.write(registered) },
-            // C says -1 for a number that is taken: no errno.
-            -1 => return Err(EEXIST),
-            errno => return Err(Error::from_errno(errno)),
+    register_hooks::<T, FlowIpv4>(scope)
+}
+
+/// The GSO types of the devices that tunnels' routes lead to.
+static ROUTES: segmentation::Cache = segmentation::Cache::new();
+
+/// The outer IPv4 flow that a tunnel device sends a packet in.
+#[repr(transparent)]
+pub struct FlowIpv4(bindings::flowi4);
+
+impl FlowIpv4 {
+    /// Looks up the route of the flow, and stores the GSO types of its device under `key`.
+    // Not inlined: it has a flow of its own, for which all packets would need room on the stack.
+    #[cold]
+    fn look_up_segmentation(&self, skb: &SkBuff, key: u64) -> GsoType {
+        // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
+        let types = unsafe { net_bindings::ip_tunnel_gso_types(skb.as_raw(), &self.0) };
+        if types < 0 {
+            // The tunnel device drops a packet without a route.
+            return GsoType::from_raw(0);
         }
-        Ok(())
-    };
-    // SAFETY: The closure initializes the value or fails and leaves nothing to be dropped.
-    scope.register(unsafe { pin_init::pin_init_from_closure(init) })?;
-    Ok(())
-}
+        let types = GsoType::from_raw(types);
+        ROUTES.set(key, types);
+        types
+    }
 
-/// A registered [`IpTunnelEncap`] for IPv4.
-///
-/// # Invariants
-///
-/// `ops` is registered under `T::TYPE`.
-struct Registered<T: IpTunnelEncap<FlowIpv4>> {
-    ops: &'static extra::ip_tunnel_encap_ops,
-    _encap: PhantomData<fn() -> T>,
-}
-
-impl<T: IpTunnelEncap<FlowIpv4>> Registered<T> {
-    const OPS: &'static extra::ip_tunnel_encap_ops = &extra::ip_tunnel_encap_ops {
-        encap_hlen: Some(encap_hlen::<T>),
-        build_header: Some(build_header::<T>),
-        err_handler: Some(err_handler::<T>),
-    };
-}
-
-impl<T: IpTunnelEncap<FlowIpv4>> Undo for Registered<T> {
-    const PHASE: Phase = Phase::EntryPoint;
-
-    fn undo(&self) {
-        // Waits until no packet is in the hooks.
-        // SAFETY: By the type invariant these operations are registered under this number.
-        unsafe { extra::ip_tunnel_encap_del_ops(self.ops, T::TYPE) };
+    /// Returns the source address that routing will choose for a packet, or 0.
+    // Not inlined, as above.
+    #[cold]
+    fn source_of_route(&self, skb: &SkBuff) -> u32 {
+        // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
+        unsafe { net_bindings::ip_tunnel_source(skb.as_raw(), &self.0) }
     }
 }
 
-/// # Safety
-///
-/// To be called by C alone, with a valid configuration.
-unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<FlowIpv4>>(
-    config: *mut extra::ip_tunnel_encap,
-) -> usize {
-    // SAFETY: C passes a configuration that is valid during the call.
-    T::header_len_bytes(&unsafe { EncapConfig::read(config) }).min(MAX_HEADER_LEN_BYTES)
+// SAFETY: The type is a transparent wrapper.
+unsafe impl private::Sealed for FlowIpv4 {
+    type Raw = bindings::flowi4;
 }
 
-/// # Safety
-///
-/// To be called by C alone, with a packet that is the caller's and is on its way out of a device.
-unsafe extern "C" fn build_header<T: IpTunnelEncap<FlowIpv4>>(
-    skb: *mut bindings::sk_buff,
-    config: *mut extra::ip_tunnel_encap,
-    protocol: *mut u8,
-    flow: *mut bindings::flowi4,
-) -> c_int {
-    // SAFETY: C passes a valid packet.
-    let skb = unsafe { NonNull::new_unchecked(skb) };
-    // SAFETY: The packet is the caller's, who does not touch it during the call, and the rest is
-    // valid during the call.
-    let (mut skb, config, flow) = unsafe {
-        (
-            Outgoing::from_raw(skb),
-            EncapConfig::read(config),
-            FlowIpv4::from_raw(flow),
-        )
-    };
-    // SAFETY: As above.
-    match T::build_header(&mut skb, &config, unsafe { *protocol }, flow) {
-        Ok(outer) => {
-            // SAFETY: As above.
-            unsafe { *protocol = outer };
-            0
+impl Flow for FlowIpv4 {
+    #[inline]
+    fn udp_checksum(config: &EncapConfig) -> Checksum {
+        config.checksum_if(net_bindings::TUNNEL_ENCAP_FLAG_CSUM)
+    }
+
+    #[inline]
+    fn device_segments(&self, skb: &TxSkb, protocol: u8, gso_type: GsoType) -> bool {
+        let needed = segmentation::of_tcp(skb, protocol, GsoType::IPXIP4) | gso_type;
+        let key = segmentation::key(skb.device(), &self.0);
+        let types = match ROUTES.get(key) {
+            Some(types) => types,
+            None => self.look_up_segmentation(skb, key),
+        };
+        types.contains(needed)
+    }
+
+    #[inline]
+    unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32) {
+        let (mut source, destination) = (self.0.saddr, self.0.daddr);
+        if source == 0 {
+            // Routing chooses the address of a device without a local address later than this, but the sum
+            // needs it now. Without a route the device drops the packet anyway.
+            source = self.source_of_route(&skb);
         }
-        Err(error) => error.to_errno(),
+        let raw = skb.as_raw();
+        // SAFETY: Promised by the caller; the packet is valid and exclusively borrowed.
+        unsafe {
+            if net_bindings::skb_is_checksum_partial(raw) && !net_bindings::skb_is_gso(raw) {
+                net_bindings::udp_set_lco_csum(raw, source, destination, len);
+            } else {
+                net_bindings::udp_set_csum(false, raw, source, destination, len);
+            }
+        };
+    }
+}
+
+// SAFETY: These functions register and unregister a table for the devices with flows of IPv4.
+unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
+    type Ops = net_bindings::ip_tunnel_encap_ops;
+
+    const OPS: &'static Self::Ops = &net_bindings::ip_tunnel_encap_ops {
+        encap_hlen: Some(encap_hlen::<T, Self>),
+        build_header: Some(build_header::<T, Self>),
+        err_handler: Some(err_handler::<T>),
+    };
+
+    unsafe fn add(ops: &'static Self::Ops) -> c_int {
+        // SAFETY: Promised by the caller.
+        unsafe { net_bindings::ip_tunnel_encap_add_ops(ops, T::TYPE) }
+    }
+
+    unsafe fn delete(ops: &'static Self::Ops) {
+        // SAFETY: Promised by the caller.
+        unsafe { net_bindings::ip_tunnel_encap_del_ops(ops, T::TYPE) };
     }
 }
 
 /// # Safety
 ///
 /// To be called by C alone, with a packet that begins with the IPv4 header that an ICMP error quotes,
-/// right behind the ICMP header in the linear part, and whose transport header is the quoted UDP
+/// right after the ICMP header in the linear part, and whose transport header is the quoted UDP
 /// header's place.
 unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv4>>(
     skb: *mut bindings::sk_buff,
     info: u32,
 ) -> c_int {
-    // SAFETY: C passes a valid packet.
-    let skb = unsafe { NonNull::new_unchecked(skb) };
     // SAFETY: Promised by the caller, who does not touch the packet during the call.
     let mut quoted = unsafe { QuotedPacket::from_raw(skb) };
     match T::find_inner(&mut quoted)

@@ -2,11 +2,12 @@
 
 //! Kernel modules whose registrations end with them.
 //!
-//! C keeps pointers to a module's functions and data for as long as something is registered, so a
-//! registration that outlives its module is a use after free. A module that is declared by
-//! [`module!`](crate::module!) therefore does not own its registrations: a [`Scope`] does, which no
-//! safe code can end, leak or move. It unregisters everything when the module goes, or when its `init`
-//! fails, in an order that suits all of them. `devres` does the same for drivers.
+//! The kernel keeps pointers to a module's functions and data for as long as something is registered,
+//! so a registration that outlives its module is a use after free. A module that is declared by
+//! [`module!`](crate::module!) therefore does not own its registrations. They belong to a [`Scope`],
+//! which no safe code can end, leak or move. The scope unregisters everything when the module is
+//! unloaded or when its `init` fails, in an order that suits all registrations. `devres` does the same
+//! for drivers.
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
@@ -23,29 +24,68 @@ use kernel::{
     prelude::*,
     time::{delay::fsleep, Delta},
 };
-use net_bindings as extra;
 
 /// A module that registers everything in a [`Scope`].
 pub trait Module: Sized + Send + Sync {
     /// Sets the module up. Process context, may sleep.
     ///
-    /// If this fails, the scope unregisters everything again.
+    /// The scope unregisters everything if this fails.
     fn init(scope: &'static Scope) -> Result<Self>;
 }
 
-/// Declares a kernel module by its [`Module`] type; other fields are those of `kernel::prelude::module!`.
+/// Declares a kernel module by its [`Module`] type.
+///
+/// `version` is optional: a constant `&str`. `modinfo` and `/sys/module/NAME/version` show it without
+/// trailing white space. The other fields are those of `kernel::prelude::module!`.
+///
+/// ```
+/// use kernel::prelude::*;
+/// use net::module::Scope;
+///
+/// net::module! {
+///     type: MyTunnel,
+///     version: "1.0",
+///     name: "my_tunnel",
+///     authors: ["A developer"],
+///     description: "A tunnel",
+///     license: "GPL v2",
+/// }
+///
+/// struct MyTunnel;
+///
+/// impl net::module::Module for MyTunnel {
+///     fn init(_scope: &'static Scope) -> Result<Self> {
+///         // Registers hooks in the scope, which unregisters them.
+///         Ok(Self)
+///     }
+/// }
+/// # fn main() {}
+/// ```
 #[macro_export]
 macro_rules! module {
+    (type: $type:ident, version: $version:expr, $($rest:tt)*) => {
+        const _: () = {
+            const VERSION: &str = $version;
+            // Only bytes, as C's `MODULE_INFO()` puts them there.
+            #[cfg(MODULE)]
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static MODINFO: [u8; $crate::module::version_info_len(VERSION)] =
+                $crate::module::version_info(VERSION);
+        };
+
+        $crate::module! { type: $type, $($rest)* }
+    };
     (type: $type:ident, $($rest:tt)*) => {
-        /// The module as the kernel keeps it.
+        /// The type that the kernel crate drops when the module is unloaded.
         struct ModuleInScope($crate::module::Guard<$type>);
 
         impl ::kernel::Module for ModuleInScope {
             fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
                 static SCOPE: $crate::module::Scope = $crate::module::Scope::new();
-                // SAFETY: The first call is the one of `kernel::prelude::module!`, before which no code of
-                // this module runs. It keeps the result until the module goes, and drops it then.
-                // Other calls fail, because a scope is taken once.
+                // SAFETY: `kernel::prelude::module!` makes the first call, before any other code of this
+                // module runs. It drops the result when the module is unloaded. Other calls fail, because
+                // a scope can be taken once.
                 unsafe { $crate::module::Guard::new(&SCOPE, module) }.map(Self)
             }
         }
@@ -54,28 +94,60 @@ macro_rules! module {
     };
 }
 
-/// When an entry of a [`Scope`] is undone. Within a phase the last one registered comes first.
+/// The tag that the module loader looks for in `.modinfo`.
+const VERSION_TAG: &[u8] = b"version=";
+
+/// Returns the length of [`version_info`] in bytes. For [`module!`](crate::module!).
+#[doc(hidden)]
+pub const fn version_info_len(version: &str) -> usize {
+    VERSION_TAG.len() + version.trim_ascii_end().len() + 1
+}
+
+/// Returns the `.modinfo` entry for a version: C's `MODULE_VERSION()`. For [`module!`](crate::module!).
+///
+/// Does not compile if `LEN` is not [`version_info_len`], or the version has a NUL.
+#[doc(hidden)]
+pub const fn version_info<const LEN: usize>(version: &str) -> [u8; LEN] {
+    assert!(LEN == version_info_len(version));
+    let version = version.trim_ascii_end().as_bytes();
+    let mut entry = [0; LEN];
+    let mut at = 0;
+    while at < VERSION_TAG.len() {
+        entry[at] = VERSION_TAG[at];
+        at += 1;
+    }
+    while at < LEN - 1 {
+        let byte = version[at - VERSION_TAG.len()];
+        assert!(byte != 0);
+        entry[at] = byte;
+        at += 1;
+    }
+    entry
+}
+
+/// The order in which a [`Scope`] undoes its entries. Within a phase the last one registered comes
+/// first.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
-    /// Hooks through which users and tunnel devices reach the module. Calls of them have ended when
-    /// `undo` returns, except netlink dumps, which hold a reference to the module.
+    /// Hooks through which users and tunnel devices reach the module. `undo` waits for calls of a hook,
+    /// except for netlink dumps, which hold a reference to the module.
     EntryPoint,
-    /// State by network namespace, which hooks use and which has hooks of its own: sockets.
+    /// State of network namespaces, which entry points use. Its sockets have hooks of their own.
     State,
 }
 
-/// Something that stays registered until its module goes.
+/// A registration that stays until its module is unloaded.
 pub(crate) trait Undo: Send + Sync + 'static {
-    /// When to undo it.
+    /// The phase in which the scope undoes this registration.
     const PHASE: Phase;
 
-    /// Unregisters it. Called once. Process context, may sleep.
+    /// Unregisters. Called once. Process context, may sleep.
     fn undo(&self);
 }
 
 /// The registrations of a module.
 pub struct Scope {
-    /// Null before the module's `init` and after its end.
+    /// Null before the module's `init` and after the scope has ended.
     module: AtomicPtr<bindings::module>,
     taken: AtomicBool,
     /// `true` while the module's `init` runs.
@@ -87,7 +159,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Returns a scope that nothing can be registered in: [`module!`](crate::module!) opens its own.
+    /// Makes a scope in which every registration fails. Only [`module!`](crate::module!) can open a
+    /// scope.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
@@ -105,26 +178,26 @@ impl Scope {
         NonNull::new(self.module.load(Ordering::SeqCst)).ok_or(ENODEV)
     }
 
-    /// Keeps the scope from ending, and a module that is being loaded from being used, until the
-    /// result is dropped. Fails with `ENODEV` when the scope has ended.
+    /// Keeps the scope open until the result is dropped, and keeps [`Guard::new`] from returning. Fails
+    /// with `ENODEV` when the scope has ended.
     fn call(&self) -> Result<Call<'_>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let call = Call(self);
-        // After the call was counted: who takes the module away looks at the number of calls after
-        // that, so one of both sees the other.
+        // After the call was counted. `end` clears `module` before it reads the number of calls, so
+        // either this sees null or `end` sees the call.
         self.module()?;
         Ok(call)
     }
 
-    /// Waits until there is no call. There is no event to wait for.
+    /// Waits until there is no call. Polls, because a call that ends signals no event.
     fn wait_for_calls(&self) {
         while self.calls.load(Ordering::SeqCst) != 0 {
             fsleep(POLL_INTERVAL);
         }
     }
 
-    /// Calls `work` while the module's `init` runs: before BPF programs, say, can find the module.
-    /// Process context, may sleep. Fails with `EBUSY` at another time.
+    /// Calls `work` while the module's `init` runs. BPF programs, for example, cannot find the module
+    /// yet. Process context, may sleep. Fails with `EBUSY` at another time.
     pub(crate) fn while_loading<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let _call = self.call()?;
         if !self.loading.load(Ordering::SeqCst) {
@@ -133,21 +206,22 @@ impl Scope {
         work()
     }
 
-    /// Keeps what an initializer registers; the initializer registers it last. Process context, may
-    /// sleep. Fails with the initializer's error, `ENOMEM`, or `ENODEV` when the scope has ended.
+    /// Runs an initializer, which registers as its last step, and keeps the value until the module is
+    /// unloaded. Process context, may sleep. Fails with the initializer's error, `ENOMEM`, or `ENODEV`
+    /// when the scope has ended.
     pub(crate) fn register<U: Undo>(&'static self, init: impl PinInit<U, Error>) -> Result {
         self.add(init).map(|_| ())
     }
 
-    /// As [`Self::register`], for state that hooks use: it lives until no hook runs any more.
+    /// Does what [`Self::register`] does, for state that hooks use. The state lives until no hook runs.
     pub(crate) fn register_state<U: Undo>(
         &'static self,
         init: impl PinInit<U, Error>,
     ) -> Result<&'static U> {
         const { assert!(matches!(U::PHASE, Phase::State)) }
         let entry = self.add(init)?;
-        // SAFETY: `end` frees states, when no code of the module can use them any more: its hooks and
-        // RCU callbacks have ended, and destructors of the module's data and of entry points ran before.
+        // SAFETY: `end` frees states after the last use by code of the module: its hooks and RCU
+        // callbacks have ended, and destructors of the module's data and of entry points have run.
         Ok(unsafe { &(*entry.as_ptr()).value })
     }
 
@@ -164,7 +238,7 @@ impl Scope {
             }? Error),
             GFP_KERNEL,
         )?;
-        // SAFETY: The entry is not moved: it is freed in its place.
+        // SAFETY: The entry is not moved; `free` drops it in its place.
         let entry = NonNull::from(KBox::leak(unsafe { Pin::into_inner_unchecked(entry) }));
         match U::PHASE {
             Phase::EntryPoint => self.entry_points.push(entry.cast()),
@@ -177,29 +251,29 @@ impl Scope {
     ///
     /// # Safety
     ///
-    /// To be called once, when the module goes or was not loaded.
+    /// Must be called once, when the module is unloaded or its `init` has failed.
     unsafe fn end(&self) {
         let module = self.module.swap(ptr::null_mut(), Ordering::SeqCst);
-        // A hook may be registering something. What came after the hooks were unregistered would stay.
+        // A hook may be registering something. A registration after `undo_all` would stay.
         self.wait_for_calls();
         let mut hooks = Queue::new();
         self.entry_points.undo_all(&mut hooks);
-        // SAFETY: The module is being unloaded or was not loaded; its memory is there meanwhile.
-        while unsafe { extra::module_is_used(module) } {
-            // A dump of a module whose `init` has failed. There is no event to wait for.
+        // SAFETY: The module is being unloaded or its `init` has failed, so its memory is not freed yet.
+        while unsafe { net_bindings::module_is_used(module) } {
+            // A dump runs in a module whose `init` has failed. Its end signals no event to wait for.
             fsleep(POLL_INTERVAL);
         }
-        // Their destructors may close sockets, which takes the states and RCU.
+        // Before the states, because destructors of hooks may close sockets, which uses states and RCU.
         hooks.free_all();
         let mut states = Queue::new();
         self.states.undo_all(&mut states);
-        // Callbacks that hooks and states have left to RCU are the module's code.
+        // RCU callbacks of hooks and states are code of the module.
         rcu::wait_for_callbacks();
         states.free_all();
     }
 }
 
-/// How often to look whether somebody has ended who does not say so.
+/// The interval at which [`Scope::end`] polls for the end of calls and dumps.
 const POLL_INTERVAL: Delta = Delta::from_millis(10);
 
 /// Work that the scope's end waits for.
@@ -207,26 +281,25 @@ struct Call<'a>(&'a Scope);
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        // What was pushed is to be seen before this.
+        // Release: `end` must see the pushed entry once it sees this number.
         self.0.calls.fetch_sub(1, Ordering::Release);
     }
 }
 
-/// The module's own data and its scope, which the module macro keeps.
-///
-/// Not for use by other code.
+/// The module's own data and its scope. For [`module!`](crate::module!) alone.
 pub struct Guard<M: Module> {
     module: ManuallyDrop<M>,
     scope: &'static Scope,
 }
 
 impl<M: Module> Guard<M> {
-    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before.
+    /// Opens a scope and sets the module up in it. Fails with `EBUSY` if the scope was taken before, and
+    /// with the module's error.
     ///
     /// # Safety
     ///
-    /// `module` is the module whose code this is, and is being loaded. The guard must be dropped when
-    /// the module goes, and not before; the module must not go without that.
+    /// `module` must be the module that this code is part of, and must be being loaded. The guard must be
+    /// dropped when the module is unloaded, and not before.
     pub unsafe fn new(scope: &'static Scope, module: &'static ThisModule) -> Result<Self> {
         if scope.taken.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
@@ -235,7 +308,7 @@ impl<M: Module> Guard<M> {
         scope.module.store(module.as_ptr(), Ordering::SeqCst);
         let result = M::init(scope);
         scope.loading.store(false, Ordering::SeqCst);
-        // A hook may be at work still that is for a module being loaded.
+        // A hook may still run code that is allowed only while the module is being loaded.
         scope.wait_for_calls();
         match result {
             Ok(data) => Ok(Self {
@@ -243,7 +316,7 @@ impl<M: Module> Guard<M> {
                 scope,
             }),
             Err(error) => {
-                // SAFETY: The module is not loaded, and the scope not ended before.
+                // SAFETY: `init` has failed, and the scope has not ended before.
                 unsafe { scope.end() };
                 Err(error)
             }
@@ -253,7 +326,8 @@ impl<M: Module> Guard<M> {
 
 impl<M: Module> Drop for Guard<M> {
     fn drop(&mut self) {
-        // SAFETY: It is not used after this, and the module goes, as promised to `new`.
+        // SAFETY: `module` is not used after this. The caller of `new` has promised that the module is
+        // being unloaded.
         unsafe {
             ManuallyDrop::drop(&mut self.module);
             self.scope.end();
@@ -261,15 +335,16 @@ impl<M: Module> Drop for Guard<M> {
     }
 }
 
-/// The head of an [`Entry`], by which its type is forgotten.
+/// The head of an [`Entry`], without the entry's type.
 struct Node {
-    /// The next one, for the [`Stack`] or [`Queue`] that has this one.
+    /// The next node in the [`Stack`] or [`Queue`] that holds this one.
     next: UnsafeCell<*mut Node>,
     undo: unsafe fn(NonNull<Node>),
     free: unsafe fn(NonNull<Node>),
 }
 
-/// Something registered. `node` comes first, so that a pointer to it is one to the whole.
+/// A registration in a [`Scope`]. `node` comes first, so that a pointer to the node is a pointer to the
+/// entry.
 #[repr(C)]
 #[pin_data]
 struct Entry<U> {
@@ -280,7 +355,7 @@ struct Entry<U> {
 
 /// # Safety
 ///
-/// `node` must be that of a valid `Entry<U>`, which has not been undone.
+/// `node` must be the node of a valid `Entry<U>` that has not been undone.
 unsafe fn undo<U: Undo>(node: NonNull<Node>) {
     // SAFETY: Promised by the caller.
     unsafe { node.cast::<Entry<U>>().as_ref() }.value.undo();
@@ -288,13 +363,13 @@ unsafe fn undo<U: Undo>(node: NonNull<Node>) {
 
 /// # Safety
 ///
-/// `node` must be that of a valid `Entry<U>` that has been undone and is not used after.
+/// `node` must be the node of a valid `Entry<U>` that has been undone and is not used afterwards.
 unsafe fn free<U: Undo>(node: NonNull<Node>) {
-    // SAFETY: Promised by the caller; entries come out of a `KBox`, and are dropped in their place.
+    // SAFETY: Promised by the caller. Entries come from a `KBox` and are dropped in their place.
     drop(unsafe { KBox::from_raw(node.cast::<Entry<U>>().as_ptr()) });
 }
 
-/// Entries, the last one pushed first. Pushing takes no lock, so that it can be a `static`.
+/// Entries, the last one pushed first. Pushing takes no lock, so that a stack can be a `static`.
 struct Stack(AtomicPtr<Node>);
 
 impl Stack {
@@ -305,9 +380,9 @@ impl Stack {
     fn push(&self, node: NonNull<Node>) {
         let mut next = self.0.load(Ordering::Relaxed);
         loop {
-            // SAFETY: The node is not in the stack yet, so it is ours to write to.
+            // SAFETY: The node is not in the stack yet, so no other code has it.
             unsafe { *node.as_ref().next.get() = next };
-            // The entry's content is to be seen before the entry.
+            // Release: `undo_all` must see the entry's content once it sees the entry.
             match self.0.compare_exchange_weak(
                 next,
                 node.as_ptr(),
@@ -324,7 +399,7 @@ impl Stack {
     fn undo_all(&self, to: &mut Queue) {
         let mut next = NonNull::new(self.0.swap(ptr::null_mut(), Ordering::Acquire));
         while let Some(node) = next {
-            // SAFETY: The swap has made all of these ours; they are valid entries.
+            // SAFETY: After the swap no other code has these valid entries.
             unsafe {
                 next = NonNull::new(*node.as_ref().next.get());
                 (node.as_ref().undo)(node);
@@ -334,7 +409,7 @@ impl Stack {
     }
 }
 
-/// Entries that were undone, the first one first.
+/// Entries that have been undone, in the order in which they were.
 struct Queue {
     first: *mut Node,
     last: Option<NonNull<Node>>,
@@ -350,9 +425,9 @@ impl Queue {
 
     /// # Safety
     ///
-    /// `node` must be a valid entry that was undone and is nobody else's.
+    /// `node` must be a valid entry that has been undone and that no other code uses.
     unsafe fn append(&mut self, node: NonNull<Node>) {
-        // SAFETY: Promised by the caller, now and for the last one when that was appended.
+        // SAFETY: Promised by the caller, for this node and for the last one when it was appended.
         unsafe {
             *node.as_ref().next.get() = ptr::null_mut();
             match self.last.replace(node) {
@@ -364,7 +439,7 @@ impl Queue {
 
     fn free_all(mut self) {
         while let Some(node) = NonNull::new(self.first) {
-            // SAFETY: What was appended is valid, undone and ours.
+            // SAFETY: An appended entry is valid and undone, and no other code uses it.
             unsafe {
                 self.first = *node.as_ref().next.get();
                 (node.as_ref().free)(node);

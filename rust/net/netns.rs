@@ -18,9 +18,14 @@ use core::{
     sync::atomic::{AtomicU8, Ordering},
 };
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
-use net_bindings as extra;
 
 /// A network namespace (`struct net`).
+///
+/// A reference is borrowed from a hook of the module, and cannot be stored. The type is not
+/// [`AlwaysRefCounted`](kernel::sync::aref::AlwaysRefCounted): the destructor of a state or of a tunnel could
+/// hold a counted reference, and reach by it the states of a namespace while they are being unregistered.
+/// A module that stores something for a namespace uses [`PerNetns`], which does not keep the namespace from
+/// ending.
 ///
 /// # Invariants
 ///
@@ -28,7 +33,7 @@ use net_bindings as extra;
 #[repr(transparent)]
 pub struct Netns(Opaque<bindings::net>);
 
-// SAFETY: What can be done through a shared reference is thread-safe.
+// SAFETY: A shared reference gives no access to the namespace's fields.
 unsafe impl Sync for Netns {}
 
 impl Netns {
@@ -43,13 +48,14 @@ impl Netns {
         unsafe { &*ptr.cast() }
     }
 
+    /// Returns C's pointer.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
     }
 }
 
-/// A namespace to open sockets in. Its state need not be complete.
+/// A namespace to open sockets in, which may not have all of its states yet.
 #[derive(Clone, Copy)]
 pub struct Place<'a>(&'a Netns);
 
@@ -60,17 +66,17 @@ impl<'a> From<&'a Netns> for Place<'a> {
     }
 }
 
-/// State that each network namespace has one of.
+/// State that exists once in each network namespace.
 pub trait PerNetns: Send + Sync + Sized + 'static {
-    /// Where C notes under which number it keeps the state: a `static` of the implementer's.
+    /// The slot for the number under which C keeps the state: a `static` of the implementer's.
     const SLOT: SlotRef<Self>;
 
-    /// Makes the state of a namespace. Called for each that exists when the state is registered,
-    /// and for each that is created later. May sleep.
+    /// Makes the state of a namespace. Called for each namespace that exists when the state is
+    /// registered, and for each one that is created later. May sleep.
     ///
-    /// The state is dropped, in process context, when the namespace goes away or the module goes:
+    /// The state is dropped, in process context, at the end of the module or of the namespace, which comes
     /// after all processes have left the namespace.
-    // No `&Netns`: the namespace may not have the state of other types yet, or no longer.
+    // Not `&Netns`: the namespace may not have the states of other types yet, or no longer.
     fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
 }
 
@@ -87,7 +93,7 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 const READY: u8 = 2;
 
-// SAFETY: `id` is written by the one who took the slot, while registering, and otherwise only read.
+// SAFETY: Only the call that took the slot writes `id`, while registering. All others read it.
 unsafe impl<T> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -102,7 +108,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// A reference to a static [`Slot`] that can stand in a constant.
+/// A reference to a static [`Slot`], for use in a constant.
 ///
 /// # Invariants
 ///
@@ -112,7 +118,7 @@ pub struct SlotRef<T: 'static>(*const Slot<T>);
 impl<T> SlotRef<T> {
     /// Refers to `slot`.
     pub const fn new(slot: &'static Slot<T>) -> Self {
-        // INVARIANT: As the signature says.
+        // INVARIANT: By the argument's type.
         Self(slot)
     }
 
@@ -125,12 +131,11 @@ impl<T> SlotRef<T> {
 
 /// Registers a [`PerNetns`] state and makes it in every namespace. Process context, may sleep.
 ///
-/// The module's end drops the state in every namespace. Fails with `EBUSY` if it is registered
+/// The module's end drops the state in every namespace. Fails with `EBUSY` if the state is registered
 /// already. If the state cannot be made in one namespace, it is dropped in all others, and the error
 /// is returned.
 pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registration<T>> {
-    // Before any other, so that the state's sockets have their table in each namespace when the state
-    // is made there.
+    // Before any other state, so that each namespace has the table of sockets when the state is made.
     let sockets = Sockets::SLOT.get();
     match sockets.state.load(Ordering::Acquire) {
         READY => {}
@@ -145,7 +150,7 @@ pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registrat
 ///
 /// # Invariants
 ///
-/// `ops` is registered with C, for `T` and its slot, which we have taken.
+/// `ops` is registered with C, for `T` and its slot, which this has taken.
 #[repr(transparent)]
 pub struct Registration<T: PerNetns> {
     ops: Opaque<bindings::pernet_operations>,
@@ -158,7 +163,7 @@ unsafe impl<T: PerNetns> Send for Registration<T> {}
 // SAFETY: As above.
 unsafe impl<T: PerNetns> Sync for Registration<T> {}
 
-/// A slot that was taken, and is given back unless it becomes ready.
+/// A slot that was taken. Dropping this gives the slot back, unless it is ready.
 struct Taken(&'static AtomicU8);
 
 impl Drop for Taken {
@@ -186,25 +191,25 @@ impl<T: PerNetns> Registration<T> {
             // SAFETY: `this` is to be initialized.
             let ops = unsafe { Opaque::cast_into(&raw const (*this).ops) };
             // SAFETY: As above. The operations stay where they are until `undo` has unregistered
-            // them, and so does the slot, being static. The callbacks are for the `T` whose size is
-            // given. The other field has no size.
+            // them. The slot is static. The callbacks are for the `T` whose size is given. The other
+            // field has no size.
             unsafe {
                 ops.write(bindings::pernet_operations {
                     init: Some(init::<T>),
                     exit: Some(exit::<T>),
                     id: slot.id.get(),
-                    // Without a size, C would make no place for the state.
+                    // C allocates no state of size 0.
                     size: size_of::<T>().max(1),
                     ..Default::default()
                 });
-                to_result(extra::register_pernet_device(ops))?;
+                to_result(net_bindings::register_pernet_device(ops))?;
             }
             slot.state.store(READY, Ordering::Release);
             drop(taken);
             Ok(())
         };
-        // SAFETY: The closure initializes all that has a size, or fails and leaves nothing to be
-        // dropped.
+        // SAFETY: The closure initializes all fields that have a size, or fails and leaves nothing to
+        // drop.
         unsafe { pin_init::pin_init_from_closure(init) }
     }
 
@@ -212,8 +217,8 @@ impl<T: PerNetns> Registration<T> {
     #[inline]
     pub fn get<'a>(&'a self, netns: &'a Netns) -> &'a T {
         // SAFETY: By the type invariant `T` is registered, until none of the module's hooks runs.
-        // Its state was made by `init` before the namespace could be seen as a whole, which a `Netns`
-        // says that it is, and lives until the namespace's end, which comes after the last reference.
+        // `init` made the namespace's state before a hook could get a `Netns` for it, and the state lives
+        // until the namespace's end, which comes after the last reference.
         unsafe { &*state::<T>(netns.as_raw()) }
     }
 }
@@ -223,15 +228,15 @@ impl<T: PerNetns> Undo for Registration<T> {
 
     fn undo(&self) {
         let slot = T::SLOT.get();
-        // Before: once C has given the number back, another module may get it.
+        // First, because another module may get the number once C has it back.
         slot.state.store(TAKEN, Ordering::Release);
         // SAFETY: By the type invariant the operations are registered.
-        unsafe { extra::unregister_pernet_device(self.ops.get()) };
+        unsafe { net_bindings::unregister_pernet_device(self.ops.get()) };
         slot.state.store(FREE, Ordering::Release);
     }
 }
 
-/// Where a namespace keeps its `T`.
+/// Returns the pointer to a namespace's `T`.
 ///
 /// # Safety
 ///
@@ -242,7 +247,7 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
     // change until `T` is unregistered.
     let id = unsafe { *T::SLOT.get().id.get() };
     // SAFETY: For a registered id, C keeps `size_of::<T>()` bytes in each namespace.
-    unsafe { extra::net_generic(net, id).cast() }
+    unsafe { net_bindings::net_generic(net, id).cast() }
 }
 
 /// # Safety
@@ -251,7 +256,7 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
 unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
     // SAFETY: C passes a valid namespace, and has registered `T`'s operations with this callback.
     let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
-    // SAFETY: C has allocated the slot, nobody else has it yet, and it does not move.
+    // SAFETY: C has allocated the state, nobody else has a pointer to it yet, and it does not move.
     match unsafe { T::new(Place(netns)).__init(slot) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
@@ -262,7 +267,7 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
 ///
 /// To be called by C alone, once for each namespace that `init` succeeded for.
 unsafe extern "C" fn exit<T: PerNetns>(net: *mut bindings::net) {
-    // SAFETY: `init` made the state, and nobody can reach it any more: the namespace is at its end,
-    // or the module, whose hooks alone have a `Netns` to get it by.
+    // SAFETY: `init` made the state, and nobody can reach it any more: the namespace is at its end, or
+    // the module is, whose hooks alone get a `Netns`.
     unsafe { ptr::drop_in_place(state::<T>(net)) };
 }

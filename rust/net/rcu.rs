@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that are dropped after a grace period.
+//! Values that are dropped after an RCU grace period.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
@@ -10,19 +10,19 @@ use core::{
 };
 use kernel::{bindings, prelude::*, types::Opaque};
 
-/// A value that RCU readers may find.
+/// A value that RCU readers may have a reference to.
 #[repr(C)]
 pub(crate) struct RcuBox<T> {
-    // RCU writes to it while readers have a reference to the whole.
+    // Opaque, because RCU writes to the head while readers have a reference to the box.
     head: Opaque<bindings::callback_head>,
     value: T,
 }
 
-/// How many values wait for their grace period.
+/// The number of values that wait for their grace period.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
 
 impl<T> RcuBox<T> {
-    /// Allocates a value. It lives until [`Self::drop_after_readers`]. May sleep.
+    /// Allocates a value, which lives until [`Self::drop_after_readers`] or [`Self::drop_now`]. May sleep.
     pub(crate) fn new(value: T) -> Result<NonNull<Self>> {
         let head = Opaque::new(Default::default());
         let value = KBox::new(Self { head, value }, GFP_KERNEL)?;
@@ -34,13 +34,13 @@ impl<T> RcuBox<T> {
         &self.value
     }
 
-    /// Drops the value, which no reader has found.
+    /// Drops a value that no reader has found.
     ///
     /// # Safety
     ///
-    /// `this` must have come from [`Self::new`]. It must not be used after this.
+    /// `this` must come from [`Self::new`] and must not be used afterwards.
     pub(crate) unsafe fn drop_now(this: NonNull<Self>) {
-        // SAFETY: It came out of a `KBox`.
+        // SAFETY: `new` has taken it from a `KBox`.
         drop(unsafe { KBox::from_raw(this.as_ptr()) });
     }
 
@@ -48,35 +48,35 @@ impl<T> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// `this` must have come from [`Self::new`], and no reader finds it any more. It must not be used
-    /// after this, except in RCU read sides that have begun.
+    /// `this` must come from [`Self::new`], and no new reader may find it. It must not be used
+    /// afterwards, except in RCU read sides that have begun before.
     pub(crate) unsafe fn drop_after_readers(this: NonNull<Self>)
     where
         T: Send,
     {
         PENDING.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: By `new` and the caller's promise the value is freed by this callback alone. `head`
-        // is the first field, so the callback can find the value from it.
+        // SAFETY: By `new` and the caller's promise only this callback frees the value. `head` is the
+        // first field, so the callback finds the value from it.
         unsafe { bindings::call_rcu(this.as_ptr().cast(), Some(drop_in_callback::<T>)) };
     }
 }
 
 /// # Safety
 ///
-/// To be called by RCU alone, with the head of an [`RcuBox<T>`] that is nobody's any more.
+/// Only RCU may call this, with the head of an [`RcuBox<T>`] that no other code uses.
 unsafe extern "C" fn drop_in_callback<T>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the first field of an `RcuBox<T>` that came out of a `KBox`.
+    // SAFETY: `head` is the first field of an `RcuBox<T>` that `new` has taken from a `KBox`.
     drop(unsafe { KBox::from_raw(head.cast::<RcuBox<T>>()) });
     PENDING.fetch_sub(1, Ordering::Release);
 }
 
-/// Waits until all callbacks that this module has left to RCU have run. May sleep.
+/// Waits until all RCU callbacks of this module have run. May sleep.
 pub(crate) fn wait_for_callbacks() {
     loop {
         kernel::sync::rcu::rcu_barrier();
-        // What a callback drops may leave another one, of the same kind.
+        // A callback may drop a value whose destructor calls `drop_after_readers`.
         if PENDING.load(Ordering::Acquire) == 0 {
-            // The last one may still be on its way out of its code.
+            // The last callback may not have returned yet.
             kernel::sync::rcu::rcu_barrier();
             return;
         }

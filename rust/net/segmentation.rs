@@ -5,47 +5,35 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h), "net_gso_ok"
 
-use crate::{skb::GsoType, Outgoing, Skb};
-use core::{
-    ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+use crate::{
+    skb::{GsoType, TxSkb},
+    SkBuff,
 };
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{bindings, prelude::*};
-use net_bindings as extra;
 
 /// Returns the GSO type that a TCP packet of a tunnel would have before the encapsulation adds its own:
 /// that of TCP, and `ip_in_ip` or one for GRE, which the tunnel device adds.
 ///
 /// `skb` may be any packet of the tunnel, with or without GSO; `protocol` is its IP protocol.
 #[inline]
-pub(crate) fn of_tcp(skb: &Outgoing<'_>, protocol: u8, ip_in_ip: GsoType) -> GsoType {
+pub(crate) fn of_tcp(skb: &TxSkb, protocol: u8, ip_in_ip: GsoType) -> GsoType {
     match u32::from(protocol) {
         bindings::IPPROTO_IPIP => ip_in_ip | GsoType::TCPV4,
         bindings::IPPROTO_IPV6 => ip_in_ip | GsoType::TCPV6,
-        // SAFETY: The packet is valid.
-        _ => unsafe { of_tcp_in_other(skb.as_raw(), protocol, ip_in_ip) },
+        _ => of_tcp_in_other(skb, protocol, ip_in_ip),
     }
 }
 
-/// [`of_tcp`] for GRE (RFC 2784), at whose header the packet starts, and for what has no TCP inside.
+/// Returns [`of_tcp`] for GRE (RFC 2784), at whose header the packet starts, and for protocols that
+/// carry no TCP.
 ///
 /// Assumes IPv4 inside a VLAN tag.
-///
-/// # Safety
-///
-/// `skb` must be a valid packet that nobody else changes.
 #[inline(never)]
-unsafe fn of_tcp_in_other(skb: *mut bindings::sk_buff, protocol: u8, ip_in_ip: GsoType) -> GsoType {
+fn of_tcp_in_other(skb: &SkBuff, protocol: u8, ip_in_ip: GsoType) -> GsoType {
     const ETH_P_IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
     const CHECKSUM_PRESENT: u8 = 0x80;
 
-    // SAFETY: Promised by the caller.
-    let (skb, protocol_of_inner) = unsafe {
-        (
-            Skb::from_raw(NonNull::new_unchecked(skb)),
-            extra::skb_protocol(skb),
-        )
-    };
     let carrier = if u32::from(protocol) != bindings::IPPROTO_GRE {
         ip_in_ip
     } else if matches!(skb.linear_header(1), Some([flags]) if flags & CHECKSUM_PRESENT != 0) {
@@ -54,7 +42,7 @@ unsafe fn of_tcp_in_other(skb: *mut bindings::sk_buff, protocol: u8, ip_in_ip: G
         GsoType::GRE
     };
     carrier
-        | if protocol_of_inner == ETH_P_IPV6 {
+        | if skb.protocol() == ETH_P_IPV6 {
             GsoType::TCPV6
         } else {
             GsoType::TCPV4
@@ -119,7 +107,7 @@ const _: () = {
 #[inline]
 pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) -> u64 {
     // SAFETY: No requirements.
-    let time = unsafe { extra::coarse_time() };
+    let time = unsafe { net_bindings::coarse_time() };
     let addresses = u64::from(flow.saddr) | u64::from(flow.daddr) << 32;
     mix(
         device as u64,
@@ -156,7 +144,7 @@ mod tests {
             cache.set(key, GsoType::from_raw(types));
             assert_eq!(cache.get(key), Some(GsoType::from_raw(types)));
         }
-        // What is not asked for is not kept, and makes the entry nobody else's.
+        // Bits that the cache has no room for are not kept, and do not change the entry's key.
         cache.set(key, GsoType::from_raw(-1));
         assert_eq!(cache.get(key), Some(GsoType::from_raw(ALL)));
         for other in [
@@ -176,7 +164,7 @@ mod tests {
         let cache = Cache::new();
         for number in 0..1000 {
             let key = mix(DEVICE + number % 10 * 4096, ADDRESSES + number / 10, 1 << 8);
-            // Its entry holds another key's answer, or nobody's.
+            // The entry is empty or holds another key's value.
             assert!(cache.get(key).is_none());
             cache.set(key, GsoType::from_raw(ALL));
             used[(key >> 58) as usize] += 1;

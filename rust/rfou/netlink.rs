@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The generic netlink family `fou`, by which `ip fou` and others configure ports.
+//! The generic netlink family `fou`: `ip fou` and other programs configure ports with it.
 //!
-//! Attribute and command numbers, errors and the order of checks are those of Linux's `fou`
-//! (`include/uapi/linux/fou.h`), which users' programs rely on.
+//! Attribute and command numbers, errors and the order of checks are the same as in Linux's `fou`
+//! (`include/uapi/linux/fou.h`), because users' programs rely on them.
 
 use crate::{
     port::{Port, Ports, Settings},
@@ -11,29 +11,31 @@ use crate::{
 };
 use kernel::prelude::*;
 use net::{
-    genetlink::{Attr, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Message, Request},
     ip_proto::InnerProtocol,
     module::Scope,
+    netlink::{
+        Buffer, Doit, DumpSkBuff, Dumpit, GenlInfo, GenlMsg, NetlinkSkBuff, NlAttr, NlaPolicy, Op,
+        Operations, GENLMSG_DEFAULT_SIZE,
+    },
     netns,
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, UdpSocket},
-    Netns,
 };
 
 /// Attribute numbers (`FOU_ATTR_*`).
 mod attr {
-    pub(super) const PORT: u16 = 1;
-    pub(super) const AF: u16 = 2;
-    pub(super) const IPPROTO: u16 = 3;
-    pub(super) const TYPE: u16 = 4;
-    pub(super) const REMCSUM_NOPARTIAL: u16 = 5;
-    pub(super) const LOCAL_V4: u16 = 6;
-    pub(super) const LOCAL_V6: u16 = 7;
-    pub(super) const PEER_V4: u16 = 8;
-    pub(super) const PEER_V6: u16 = 9;
-    pub(super) const PEER_PORT: u16 = 10;
-    pub(super) const IFINDEX: u16 = 11;
+    pub(super) const PORT: i32 = 1;
+    pub(super) const AF: i32 = 2;
+    pub(super) const IPPROTO: i32 = 3;
+    pub(super) const TYPE: i32 = 4;
+    pub(super) const REMCSUM_NOPARTIAL: i32 = 5;
+    pub(super) const LOCAL_V4: i32 = 6;
+    pub(super) const LOCAL_V6: i32 = 7;
+    pub(super) const PEER_V4: i32 = 8;
+    pub(super) const PEER_V6: i32 = 9;
+    pub(super) const PEER_PORT: i32 = 10;
+    pub(super) const IFINDEX: i32 = 11;
 }
 
 /// Command numbers (`FOU_CMD_*`).
@@ -54,13 +56,13 @@ mod encap {
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// The family, with the ports of all namespaces.
+/// The family's state: the ports of all network namespaces.
 pub(crate) struct Fou {
     ports: &'static netns::Registration<Ports>,
 }
 
 impl Fou {
-    /// Makes the port table of each namespace. May sleep.
+    /// Makes the port table of each network namespace. May sleep.
     pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
         Ok(Self {
             ports: netns::register(scope)?,
@@ -68,46 +70,55 @@ impl Fou {
     }
 }
 
-impl Family for Fou {
+impl Operations for Fou {
     const NAME: &'static CStr = c"fou";
     const VERSION: u8 = 1;
-    const POLICY: &'static [AttrPolicy] = &[
-        AttrPolicy::UNUSED,
-        AttrPolicy::BE16,          // PORT
-        AttrPolicy::U8,            // AF
-        AttrPolicy::U8,            // IPPROTO
-        AttrPolicy::U8,            // TYPE
-        AttrPolicy::FLAG,          // REMCSUM_NOPARTIAL
-        AttrPolicy::U32,           // LOCAL_V4
-        AttrPolicy::exact_len(16), // LOCAL_V6
-        AttrPolicy::U32,           // PEER_V4
-        AttrPolicy::exact_len(16), // PEER_V6
-        AttrPolicy::BE16,          // PEER_PORT
-        AttrPolicy::S32,           // IFINDEX
+    const POLICY: &'static [NlaPolicy] = &[
+        NlaPolicy::UNSPEC,
+        NlaPolicy::BE16,          // PORT
+        NlaPolicy::U8,            // AF
+        NlaPolicy::U8,            // IPPROTO
+        NlaPolicy::U8,            // TYPE
+        NlaPolicy::FLAG,          // REMCSUM_NOPARTIAL
+        NlaPolicy::U32,           // LOCAL_V4
+        NlaPolicy::exact_len(16), // LOCAL_V6
+        NlaPolicy::U32,           // PEER_V4
+        NlaPolicy::exact_len(16), // PEER_V6
+        NlaPolicy::BE16,          // PEER_PORT
+        NlaPolicy::S32,           // IFINDEX
     ];
-    const COMMANDS: &'static [Command<Self>] = &[
-        Command::new::<Add>(command::ADD).admin().liberal(),
-        Command::new::<Del>(command::DEL).admin().liberal(),
-        Command::new::<Get>(command::GET).dump::<Get>().liberal(),
+    const OPS: &'static [Op<Self>] = &[
+        Op::new::<Add>(command::ADD)
+            .admin_perm()
+            .dont_validate_strict()
+            .dont_validate_dump(),
+        Op::new::<Del>(command::DEL)
+            .admin_perm()
+            .dont_validate_strict()
+            .dont_validate_dump(),
+        Op::new::<Get>(command::GET)
+            .dumpit::<Get>()
+            .dont_validate_strict()
+            .dont_validate_dump(),
     ];
-    const STRICT_FROM: u8 = command::GET + 1;
+    const RESV_START_OP: u8 = command::GET + 1;
 }
 
 /// Refuses IP protocol 0 with `ERANGE`, except in a request about a GUE port.
 ///
 /// A GUE port has no protocol of its own. systemd-networkd 257 and common netlink libraries send
-/// `IPPROTO` 0 along with `TYPE` GUE, so an attribute policy would refuse their ports, as Linux's does
-/// since 6.19.
-fn check_protocol(request: &Request<'_>) -> Result {
-    let Some(protocol) = request.attr(attr::IPPROTO) else {
+/// `IPPROTO` 0 along with `TYPE` GUE. An attribute policy would refuse their ports, as the policy of
+/// Linux's `fou` does since 6.19.
+fn check_protocol(info: &GenlInfo) -> Result {
+    let Some(protocol) = info.attr(attr::IPPROTO) else {
         return Ok(());
     };
-    let kind = match request.attr(attr::TYPE) {
-        Some(at) => at.read::<u8>()?,
+    let kind = match info.attr(attr::TYPE) {
+        Some(at) => at.get::<u8>()?,
         None => encap::UNSPEC,
     };
-    if kind != encap::GUE && protocol.read::<u8>()? == 0 {
-        return Err(request.refuse(
+    if kind != encap::GUE && protocol.get::<u8>()? == 0 {
+        return Err(info.refuse(
             ERANGE,
             c"IP protocol must be 1 to 255 unless the type is GUE",
             Some(protocol),
@@ -116,18 +127,18 @@ fn check_protocol(request: &Request<'_>) -> Result {
     Ok(())
 }
 
-/// What a request says about which port is meant.
-fn parse_binding(request: &Request<'_>) -> Result<Binding> {
-    // First, where the attribute policy of Linux refuses the protocol.
-    check_protocol(request)?;
-    let family = match request.attr(attr::AF) {
-        Some(at) => at.read::<u8>()?,
+/// Reads which port a request is about.
+fn parse_binding(info: &GenlInfo) -> Result<Binding> {
+    // First, because Linux refuses the protocol by its attribute policy, before everything else.
+    check_protocol(info)?;
+    let family = match info.attr(attr::AF) {
+        Some(at) => at.get::<u8>()?,
         None => AF_INET,
     };
     let (local, peer, addresses) = match family {
         AF_INET => {
-            let (local, peer) = (request.attr(attr::LOCAL_V4), request.attr(attr::PEER_V4));
-            let read = |at: Option<Attr<'_>>| at.map_or(Ok([0; 4]), |at| at.read());
+            let (local, peer) = (info.attr(attr::LOCAL_V4), info.attr(attr::PEER_V4));
+            let read = |at: Option<NlAttr<'_>>| at.map_or(Ok([0; 4]), |at| at.get());
             (
                 local,
                 peer,
@@ -138,8 +149,8 @@ fn parse_binding(request: &Request<'_>) -> Result<Binding> {
             )
         }
         AF_INET6 => {
-            let (local, peer) = (request.attr(attr::LOCAL_V6), request.attr(attr::PEER_V6));
-            let read = |at: Option<Attr<'_>>| at.map_or(Ok([0; 16]), |at| at.read());
+            let (local, peer) = (info.attr(attr::LOCAL_V6), info.attr(attr::PEER_V6));
+            let read = |at: Option<NlAttr<'_>>| at.map_or(Ok([0; 16]), |at| at.get());
             (
                 local,
                 peer,
@@ -150,34 +161,34 @@ fn parse_binding(request: &Request<'_>) -> Result<Binding> {
             )
         }
         _ => {
-            return Err(request.refuse(
+            return Err(info.refuse(
                 EAFNOSUPPORT,
                 c"address family must be 2 (IPv4) or 10 (IPv6)",
-                request.attr(attr::AF),
+                info.attr(attr::AF),
             ))
         }
     };
 
     let mut peer_port = PortNumber::ANY;
     if peer.is_some() {
-        let at = request
+        let at = info
             .attr(attr::PEER_PORT)
-            .ok_or_else(|| request.refuse(EINVAL, c"a peer address needs a peer port", peer))?;
-        peer_port = PortNumber::from_be_bytes(at.read()?);
+            .ok_or_else(|| info.refuse(EINVAL, c"peer address needs a peer port", peer))?;
+        peer_port = PortNumber::from_be_bytes(at.get()?);
     }
 
     let mut ifindex = 0;
-    if let Some(at) = request.attr(attr::IFINDEX) {
+    if let Some(at) = info.attr(attr::IFINDEX) {
         if local.is_none() {
-            return Err(request.refuse(EINVAL, c"a device needs a local address", Some(at)));
+            return Err(info.refuse(EINVAL, c"device needs a local address", Some(at)));
         }
-        ifindex = at.read()?;
+        ifindex = at.get()?;
     }
 
     Ok(Binding {
         addresses,
-        local_port: match request.attr(attr::PORT) {
-            Some(at) => PortNumber::from_be_bytes(at.read()?),
+        local_port: match info.attr(attr::PORT) {
+            Some(at) => PortNumber::from_be_bytes(at.get()?),
             None => PortNumber::ANY,
         },
         peer_port,
@@ -185,25 +196,25 @@ fn parse_binding(request: &Request<'_>) -> Result<Binding> {
     })
 }
 
-/// What a request says about what the port receives.
-fn parse_encapsulation(request: &Request<'_>) -> Result<Encapsulation> {
-    let at = request
+/// Reads what a port of a request receives.
+fn parse_encapsulation(info: &GenlInfo) -> Result<Encapsulation> {
+    let at = info
         .attr(attr::TYPE)
-        .ok_or_else(|| request.refuse(EINVAL, c"the type of encapsulation is missing", None))?;
-    match at.read::<u8>()? {
+        .ok_or_else(|| info.refuse(EINVAL, c"encapsulation type is missing", None))?;
+    match at.get::<u8>()? {
         encap::DIRECT => {
-            let at = request.attr(attr::IPPROTO);
-            let number = at.map_or(Ok(0), |at| at.read::<u8>())?;
+            let at = info.attr(attr::IPPROTO);
+            let number = at.map_or(Ok(0), |at| at.get::<u8>())?;
             InnerProtocol::new(number)
                 .map(Encapsulation::Direct)
                 .ok_or_else(|| {
-                    request.refuse(EINVAL, c"direct encapsulation needs an IP protocol", at)
+                    info.refuse(EINVAL, c"direct encapsulation needs an IP protocol", at)
                 })
         }
         encap::GUE => Ok(Encapsulation::Gue),
-        _ => Err(request.refuse(
+        _ => Err(info.refuse(
             EINVAL,
-            c"the type of encapsulation must be 1 (direct) or 2 (GUE)",
+            c"encapsulation type must be 1 (direct) or 2 (GUE)",
             Some(at),
         )),
     }
@@ -212,90 +223,94 @@ fn parse_encapsulation(request: &Request<'_>) -> Result<Encapsulation> {
 /// `FOU_CMD_ADD`: opens a port.
 struct Add;
 
-impl Do<Fou> for Add {
-    fn run(fou: &Fou, request: &Request<'_>) -> Result {
-        let netns = request.netns();
-        let binding = parse_binding(request)?;
-        // Errors of the socket come before those of what it is for: users rely on the order.
+impl Doit<Fou> for Add {
+    fn doit(fou: &Fou, info: &GenlInfo) -> Result {
+        let netns = info.netns();
+        let binding = parse_binding(info)?;
+        // Before `parse_encapsulation`, because users rely on the order of errors.
         let socket = UdpSocket::open(netns, &binding)
-            .map_err(|error| request.refuse(error, why_not_bound(error), None))?;
+            .map_err(|error| info.refuse(error, why_not_bound(error), None))?;
         let settings = Settings {
-            encapsulation: parse_encapsulation(request)?,
-            remote_checksum: match request.attr(attr::REMCSUM_NOPARTIAL) {
-                Some(_) => RemoteChecksum::Compute,
-                None => RemoteChecksum::Partial,
+            encapsulation: parse_encapsulation(info)?,
+            remote_checksum: match info.attr(attr::REMCSUM_NOPARTIAL) {
+                Some(_) => RemcsumMode::Compute,
+                None => RemcsumMode::Partial,
             },
         };
         fou.ports
             .get(netns)
             .add(&binding, socket, settings)
             .map_err(|error| match error {
-                EALREADY => request.refuse(error, c"there is such a port already", None),
+                EALREADY => info.refuse(error, c"port exists already", None),
                 _ => error,
             })
     }
 }
 
+/// Returns the text for an error of [`UdpSocket::open`].
 fn why_not_bound(error: Error) -> &'static CStr {
     match error {
-        EADDRINUSE => c"the UDP port is in use",
-        EADDRNOTAVAIL => c"the local address is none of this network namespace's",
-        EACCES => c"the UDP port is a privileged one",
-        ENODEV => c"no such device",
-        EPFNOSUPPORT | EAFNOSUPPORT => c"this kernel has no IPv6",
-        // That a socket's inode could not be had is told as ENFILE.
-        ENOMEM | ENFILE => c"there is not enough memory for a UDP socket",
-        _ => c"the UDP socket could not be bound",
+        EADDRINUSE => c"UDP port is in use",
+        EADDRNOTAVAIL => c"local address is not configured in this network namespace",
+        EACCES => c"UDP port is privileged",
+        ENODEV => c"device does not exist",
+        EPFNOSUPPORT | EAFNOSUPPORT => c"IPv6 is not available",
+        // Without memory for a socket's inode the error is ENFILE.
+        ENOMEM | ENFILE => c"not enough memory for a UDP socket",
+        _ => c"UDP socket could not be bound",
     }
 }
 
 /// `FOU_CMD_DEL`: closes a port.
 struct Del;
 
-impl Do<Fou> for Del {
-    fn run(fou: &Fou, request: &Request<'_>) -> Result {
-        let binding = parse_binding(request)?;
+impl Doit<Fou> for Del {
+    fn doit(fou: &Fou, info: &GenlInfo) -> Result {
+        let binding = parse_binding(info)?;
         fou.ports
-            .get(request.netns())
+            .get(info.netns())
             .remove(&binding)
-            .map_err(|error| request.refuse(error, c"there is no such port", None))
+            .map_err(|error| info.refuse(error, c"port does not exist", None))
     }
 }
 
 /// `FOU_CMD_GET`: shows one port, or all.
 struct Get;
 
-impl Do<Fou> for Get {
-    fn run(fou: &Fou, request: &Request<'_>) -> Result {
-        let binding = parse_binding(request)?;
+impl Doit<Fou> for Get {
+    fn doit(fou: &Fou, info: &GenlInfo) -> Result {
+        let binding = parse_binding(info)?;
         if binding.local_port.specific().is_none() {
-            return Err(request.refuse(EINVAL, c"the port is missing", request.attr(attr::PORT)));
+            return Err(info.refuse(EINVAL, c"port is missing", info.attr(attr::PORT)));
         }
-        request.reply(|message| {
-            fou.ports
-                .get(request.netns())
-                .find(&binding, |port| describe(port, message))
-                .map_err(|error| match error {
-                    ESRCH => request.refuse(error, c"there is no such port", None),
-                    _ => error,
-                })
-        })
+        let mut message = NetlinkSkBuff::new(GENLMSG_DEFAULT_SIZE)?.genlmsg_iput(info)?;
+        fou.ports
+            .get(info.netns())
+            .find(&binding, |port| describe(port, &mut message))
+            .map_err(|error| match error {
+                ESRCH => info.refuse(error, c"port does not exist", None),
+                _ => error,
+            })?;
+        message.reply(info)
     }
 }
 
-impl Dump<Fou> for Get {
-    fn run(fou: &Fou, netns: &Netns, cursor: &mut u64, out: &mut DumpWriter<'_>) -> Result {
-        // A port that does not fit any more must come again, so the cursor follows what was written.
-        fou.ports.get(netns).for_each_before(*cursor, |port| {
-            out.entry(command::GET, |message| describe(port, message))?;
+impl Dumpit<Fou> for Get {
+    fn dumpit(fou: &Fou, cursor: &mut u64, skb: &mut DumpSkBuff<'_>) -> Result {
+        let ports = fou.ports.get(skb.netns());
+        ports.for_each_before(*cursor, |port| {
+            let mut message = skb.genlmsg_iput()?;
+            describe(port, &mut message)?;
+            message.end();
+            // Last, because a port that did not fit must come first in the next buffer.
             *cursor = port.serial();
             Ok(())
         })
     }
 }
 
-/// Writes the attributes of a port, in the order that Linux's `fou` has.
-fn describe(port: &Port, message: &mut Message<'_>) -> Result {
+/// Appends the attributes of a port, in the order of Linux's `fou`.
+fn describe(port: &Port, message: &mut GenlMsg<impl Buffer>) -> Result {
     let binding = port.binding();
     let family = if binding.addresses.is_ipv6() {
         AF_INET6
@@ -306,23 +321,23 @@ fn describe(port: &Port, message: &mut Message<'_>) -> Result {
         Encapsulation::Direct(protocol) => (encap::DIRECT, protocol.number()),
         Encapsulation::Gue => (encap::GUE, 0),
     };
-    message.put(attr::AF, &family)?;
-    message.put(attr::PORT, &binding.local_port.to_be_bytes())?;
-    message.put(attr::PEER_PORT, &binding.peer_port.to_be_bytes())?;
-    message.put(attr::IPPROTO, &protocol)?;
-    message.put(attr::TYPE, &kind)?;
-    message.put(attr::IFINDEX, &binding.ifindex)?;
-    if port.settings().remote_checksum == RemoteChecksum::Compute {
+    message.put_u8(attr::AF, family)?;
+    message.put_be16(attr::PORT, binding.local_port.to_be_bytes())?;
+    message.put_be16(attr::PEER_PORT, binding.peer_port.to_be_bytes())?;
+    message.put_u8(attr::IPPROTO, protocol)?;
+    message.put_u8(attr::TYPE, kind)?;
+    message.put_s32(attr::IFINDEX, binding.ifindex)?;
+    if port.settings().remote_checksum == RemcsumMode::Compute {
         message.put_flag(attr::REMCSUM_NOPARTIAL)?;
     }
     match binding.addresses {
         Addresses::V4 { local, peer } => {
-            message.put(attr::LOCAL_V4, &local)?;
-            message.put(attr::PEER_V4, &peer)
+            message.put_in_addr(attr::LOCAL_V4, &local)?;
+            message.put_in_addr(attr::PEER_V4, &peer)
         }
         Addresses::V6 { local, peer } => {
-            message.put(attr::LOCAL_V6, &local)?;
-            message.put(attr::PEER_V6, &peer)
+            message.put_in6_addr(attr::LOCAL_V6, &local)?;
+            message.put_in6_addr(attr::PEER_V6, &peer)
         }
     }
 }

@@ -12,31 +12,31 @@ use kernel::{
 };
 use net::{
     netns::{PerNetns, Place, Slot, SlotRef},
-    skb::RemoteChecksum,
+    skb::RemcsumMode,
     udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
 };
 
-/// A UDP port that tunnels are received on.
+/// A UDP port that receives tunnelled packets.
 pub(crate) struct Port {
-    /// Ports are numbered in the order they were added in, from 1; a number is not used again.
+    /// Numbers ports in the order of their addition, from 1. A number is not used again.
     serial: u64,
-    /// The port number that was asked for, which "any" stays.
+    /// The port number in the request. Stays "any" if the socket has chosen one.
     number: PortNumber,
     settings: Settings,
     socket: Socket,
 }
 
-/// What a port is for.
+/// What a port does with packets.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) encapsulation: Encapsulation,
-    /// What to do about a checksum that the sender has left to us. Means nothing to FOU, but is kept
-    /// for any port and shown again.
-    pub(crate) remote_checksum: RemoteChecksum,
+    /// The way to complete remote checksums. Has no effect on FOU ports, but every port keeps and shows
+    /// it.
+    pub(crate) remote_checksum: RemcsumMode,
 }
 
-/// The socket of a port: what is the same for all of its packets is not asked of each.
+/// The socket of a port. A type for each encapsulation, so that receive does not ask for it per packet.
 enum Socket {
     Fou(UdpTunnelSocket<FouDecapsulator>),
     Gue(UdpTunnelSocket<GueDecapsulator>),
@@ -75,7 +75,7 @@ impl Port {
         &self.settings
     }
 
-    /// What the port is bound to, under the number that it was asked for by.
+    /// Returns the socket's binding with the port number of the request.
     pub(crate) fn binding(&self) -> Binding {
         let socket = self.socket.udp();
         Binding {
@@ -95,27 +95,27 @@ pub(crate) struct Ports {
 }
 
 struct List {
-    /// By serial number, newest first.
+    /// Ports by serial number, newest first.
     ports: RBTree<Reverse<u64>, Port>,
-    /// Their serial numbers, by what they are bound to.
+    /// Serial numbers of ports by binding.
     serials: RBTree<Key, ()>,
     last_serial: u64,
 }
 
-/// What a port is found by: its binding. Several may have the same, as connecting chooses a local
-/// address; the newest of them comes first.
+/// The key of a port: its binding, then its serial number, newest first. Several ports may have the same
+/// binding, because connecting to a peer chooses a local address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(Binding, Reverse<u64>);
 
 impl Key {
-    /// Not after any port's with this binding.
+    /// Returns a key that sorts before every port with this binding.
     fn first_of(binding: &Binding) -> Self {
         Self(*binding, Reverse(u64::MAX))
     }
 }
 
 impl List {
-    /// The newest port with a binding.
+    /// Returns the key of the newest port with a binding.
     fn find(&self, binding: &Binding) -> Option<Key> {
         let cursor = self.serials.cursor_lower_bound(&Key::first_of(binding))?;
         let (key, ()) = cursor.current();
@@ -139,10 +139,10 @@ impl PerNetns for Ports {
 }
 
 impl Ports {
-    /// Puts a bound socket to use as a port.
+    /// Adds a port with a bound socket.
     ///
-    /// Fails with `EALREADY` if there is a port with that binding, with `ENOMEM`; the socket is
-    /// closed then. May sleep.
+    /// Fails with `EALREADY` if there is a port with that binding, or with `ENOMEM`, and then closes the
+    /// socket. May sleep.
     pub(crate) fn add(&self, binding: &Binding, socket: UdpSocket, settings: Settings) -> Result {
         let socket = Socket::new(socket, settings)?;
         let mut list = self.list.lock();
@@ -157,7 +157,7 @@ impl Ports {
             socket,
         };
         let key = Key(port.binding(), Reverse(serial));
-        // Both, before the list has either.
+        // Both before the first insert, so that a failure leaves no port in one tree alone.
         let serial_node = RBTreeNode::new(key, (), GFP_KERNEL)?;
         let port_node = RBTreeNode::new(Reverse(serial), port, GFP_KERNEL)?;
         list.serials.insert(serial_node);
@@ -166,8 +166,7 @@ impl Ports {
         Ok(())
     }
 
-    /// Closes the port with a binding; of several, the newest. Fails with `EINVAL` if there is none.
-    /// May sleep.
+    /// Closes the newest port with a binding. Fails with `EINVAL` if there is none. May sleep.
     pub(crate) fn remove(&self, binding: &Binding) -> Result {
         let mut list = self.list.lock();
         let key = list.find(binding).ok_or(EINVAL)?;
@@ -176,16 +175,15 @@ impl Ports {
         Ok(())
     }
 
-    /// Shows the port with a binding to `show`; of several, the newest. Fails with `ESRCH` if there
-    /// is none. May sleep.
+    /// Calls `show` with the newest port with a binding. Fails with `ESRCH` if there is none. May sleep.
     pub(crate) fn find(&self, binding: &Binding, show: impl FnOnce(&Port) -> Result) -> Result {
         let list = self.list.lock();
         let key = list.find(binding).ok_or(ESRCH)?;
         show(list.ports.get(&key.1).ok_or(ESRCH)?)
     }
 
-    /// Shows all ports to `show`, newest first, until it fails; `before` is the serial number to go
-    /// on below, or 0 to start. May sleep.
+    /// Calls `show` with each port whose serial number is less than `before`, newest first, until `show`
+    /// fails. 0 stands for all ports. May sleep.
     pub(crate) fn for_each_before(
         &self,
         before: u64,

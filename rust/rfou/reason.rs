@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Why a packet is dropped.
+//! Reasons for dropping a packet.
 //!
-//! By default a drop has the nearest of the core's reasons, which every tool can name. The names here
-//! are for the module parameter `own_drop_reasons`.
+//! By default a drop shows the nearest of the core's reasons, which every tool can name. With the module
+//! parameter `own_drop_reasons` it shows the names here.
 
+use gue::WalkError;
 use kernel::prelude::*;
 use net::{
     drop_reason::{self, Names, Subsystem},
@@ -12,11 +13,11 @@ use net::{
     DropReason,
 };
 
-/// Declares the reasons, the names that they have in the kernel's traces, and, for when there is no
-/// number for them, which of the core's reasons is nearest.
+/// Declares the reasons, their names in the kernel's traces, and the nearest of the core's reasons for
+/// each, which a drop shows while the reasons have no numbers.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal, else $core:ident;)*) => {
-        /// Why a packet is dropped.
+        /// A reason for dropping a packet.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Reason {
             $($(#[$doc])* $reason,)*
@@ -35,48 +36,50 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The packet is shorter than UDP's header, or than a GUE packet must be.
+    /// The packet is shorter than a UDP header, or than the shortest GUE packet.
     Truncated = c"RFOU_TRUNCATED", else PACKET_TOO_SMALL;
-    /// The outer IP header says a length that is less than that of the headers behind it.
+    /// The length in the outer IP header is less than the length of the headers after it.
     BadOuterLength = c"RFOU_BAD_OUTER_LENGTH", else INVALID_PROTOCOL;
-    /// More outer headers than [`receive`](crate::receive) takes off one packet.
+    /// The packet has more outer headers than [`receive`](crate::receive) pulls from one packet.
     NestedTooDeep = c"RFOU_NESTED_TOO_DEEP", else INVALID_PROTOCOL;
     /// No memory.
     NoMemory = c"RFOU_NO_MEMORY", else NO_MEMORY;
-    /// The checksum that is still to be computed is not in the packet.
-    StrayChecksum = c"RFOU_STRAY_CHECKSUM", else CHECKSUM;
+    /// The partial checksum starts or lies outside the packet.
+    BadCsumStart = c"RFOU_BAD_CSUM_START", else CHECKSUM;
     /// GUE of variant 2 or 3.
     GueBadVariant = c"RFOU_GUE_BAD_VARIANT", else INVALID_PROTOCOL;
-    /// GUE of variant 1 that is neither IPv4 nor IPv6.
+    /// GUE of variant 1 with an inner packet that is neither IPv4 nor IPv6.
     GueBadIpVersion = c"RFOU_GUE_BAD_IP_VERSION", else INVALID_PROTOCOL;
-    /// GUE's Hlen is more than there is.
+    /// GUE's Hlen is greater than the packet's length.
     GueBadHlen = c"RFOU_GUE_BAD_HLEN", else PACKET_TOO_SMALL;
-    /// A GUE flag that is not known.
+    /// An unknown GUE flag.
     GueUnknownFlag = c"RFOU_GUE_UNKNOWN_FLAG", else INVALID_PROTOCOL;
-    /// A flag in Linux's private word that is not known.
+    /// An unknown flag in Linux's private flags field.
     GueUnknownPrivateFlag = c"RFOU_GUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTOCOL;
-    /// GUE's Hlen is less than the fields need that its flags announce.
+    /// GUE's Hlen is less than the length of the fields that the flags announce.
     GueFieldPastHeader = c"RFOU_GUE_FIELD_PAST_HEADER", else INVALID_PROTOCOL;
-    /// Remote checksum offload: the checksum is not in what it covers, or not in the packet.
+    /// Remote checksum offload: the checksum field lies before the checksum's start or outside the packet.
     GueBadRemcsum = c"RFOU_GUE_BAD_REMCSUM", else INVALID_PROTOCOL;
-    /// A GUE control message: none is known.
+    /// A GUE control message. All types are unknown.
     GueControl = c"RFOU_GUE_CONTROL", else UNHANDLED_PROTOCOL;
-    /// GUE of protocol 0.
+    /// GUE with protocol 0.
     GueProtocolZero = c"RFOU_GUE_PROTOCOL_ZERO", else UNHANDLED_PROTOCOL;
 }
 
-/// The reasons' place among the kernel's.
+/// The reasons as a subsystem of the kernel's drop reasons.
 static SUBSYSTEM: Subsystem = Subsystem::new(&NAMES);
 
-/// Gives the reasons numbers and names of their own, if `own` says so; otherwise each is the core's
-/// nearest. Process context, may sleep.
+/// Registers the reasons with numbers and names of their own if `own` is `true`. Otherwise each shows
+/// the nearest of the core's reasons. Process context, may sleep.
 pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
     if !own {
         return Ok(());
     }
     match drop_reason::register(scope, &SUBSYSTEM) {
         Err(error) if error == ENOSPC => {
-            pr_notice!("no number is free for own_drop_reasons: drops have the core's reasons\n");
+            pr_notice!(
+                "own_drop_reasons: no subsystem number is free; drops show the core's reasons\n"
+            );
             Ok(())
         }
         result => result,
@@ -84,6 +87,19 @@ pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
 }
 
 impl Reason {
+    /// Returns the reason for an error of receive. `ENOMEM`, `EBADMSG` and `E2BIG` have one meaning
+    /// each; `otherwise` is the meaning of every other error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of(error: Error, otherwise: Self) -> Self {
+        match error {
+            ENOMEM => Self::NoMemory,
+            EBADMSG => Self::BadCsumStart,
+            E2BIG => Self::NestedTooDeep,
+            _ => otherwise,
+        }
+    }
+
     /// Returns the kernel's number. Any context.
     #[cold]
     pub(crate) fn number(self) -> DropReason {
@@ -102,8 +118,18 @@ impl From<gue::Error> for Reason {
             gue::Error::UnknownPrivateFlag => Self::GueUnknownPrivateFlag,
             gue::Error::FieldPastHeader => Self::GueFieldPastHeader,
             gue::Error::ChecksumBeforeStart => Self::GueBadRemcsum,
-            // These are of building a header, which receiving never does.
+            // Errors of writing a header, which receive never does.
             gue::Error::BufferTooShort | gue::Error::HeaderTooLong => Self::Truncated,
+        }
+    }
+}
+
+impl From<WalkError<Error>> for Reason {
+    #[cold]
+    fn from(error: WalkError<Error>) -> Self {
+        match error {
+            WalkError::Prefix { cause, if_short } => Self::of(cause, if_short.into()),
+            WalkError::Header(error) => error.into(),
         }
     }
 }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets on their way out: what a tunnel device has made of them gets its UDP header, and for GUE
-//! the one behind it. And what comes back of them: ICMP errors.
+//! Packets on their way out: a tunnel device's packet gets UDP's header, and for GUE a GUE header
+//! before that. ICMP errors about such packets come back here.
 //!
-//! Part of both modules: `rfou` has it for devices whose outer header is IPv4, `rfou6` for IPv6.
+//! Both modules compile this file: `rfou` for devices whose outer header is IPv4, `rfou6` for IPv6.
 
-use gue::{header, protocol, Header, Repr, Start};
+use gue::{header, protocol, walk, Dialect, Fields, Prefix, Repr, WalkError};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
     ip_proto::InnerProtocol,
     ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},
-    skb::GsoType,
+    skb::{GsoType, TxSkb},
     udp::{self, Checksum, Ports},
-    Outgoing,
+    udp_xmit,
 };
 
-/// The numbers by which tunnels ask for an encapsulation (`enum tunnel_encap_types`).
+/// The numbers of the encapsulations in a tunnel's configuration (`enum tunnel_encap_types`).
 const TUNNEL_ENCAP_FOU: u32 = 1;
 const TUNNEL_ENCAP_GUE: u32 = 2;
 
@@ -35,22 +35,23 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
 
     #[inline]
     fn build_header(
-        skb: &mut Outgoing<'_>,
+        mut skb: Pin<&mut TxSkb>,
         config: &EncapConfig,
         _protocol: u8,
         flow: &F,
     ) -> Result<u8> {
         let (checksum, gso_type) = outer_checksum::<F>(config);
-        skb.handle_offloads(gso_type)?;
-        let ports = ports(skb, config)?;
-        udp::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
+        skb.as_mut().handle_offloads(gso_type)?;
+        let ports = ports(skb.as_mut(), config)?;
+        udp_xmit::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
         Ok(protocol::UDP)
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
-        // Nothing on the wire says what a FOU packet carries. An IP packet shows by its version. What
-        // else tunnel devices send is GRE (RFC 2784, RFC 2890), whose first two bytes are zero but
-        // for the bits that say that there is a checksum, a key and a sequence number.
+        // Nothing on the wire names the protocol of a FOU packet. An IP packet shows by its version.
+        // The only other protocol that tunnel devices send is GRE (RFC 2784, RFC 2890). The first two
+        // bytes of GRE are zero, except for the bits that announce a checksum, a key and a sequence
+        // number.
         let inner = match quoted.payload(2)? {
             [first, _] if first >> 4 == 4 => protocol::IPV4,
             [first, _] if first >> 4 == 6 => protocol::IPV6,
@@ -75,7 +76,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
 
     #[inline]
     fn build_header(
-        skb: &mut Outgoing<'_>,
+        skb: Pin<&mut TxSkb>,
         config: &EncapConfig,
         protocol: u8,
         flow: &F,
@@ -84,63 +85,86 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
         let mut header = Repr {
             control: false,
             proto_ctype: protocol,
-            remote_checksum: None,
+            fields: Fields::NONE,
         };
         // No device segments packets with remote checksums: the core would segment each GSO packet in
         // software. A device that segments UDP tunnels computes the inner checksums, too. The route
         // decides, not the packet, because the receiver's GRO keeps packets with different GUE headers
         // apart: GSO packets could overtake a packet without GSO that GRO holds.
-        if config.remote_checksum() && !flow.device_segments(skb, protocol, gso_type) {
-            // A packet whose checksum is done has nothing to leave to the receiver.
+        if config.remote_checksum() && !flow.device_segments(&skb, protocol, gso_type) {
+            // A packet whose checksum is computed has nothing to leave to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
                 let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);
-                header.remote_checksum = Some(remote.map_err(|_| EINVAL)?);
-                return push_gue(skb, config, header, flow);
+                header.fields = Fields::with_remote_checksum(remote.map_err(|_| EINVAL)?);
+                return push_gue::<F, { header::REMOTE_CHECKSUM_LEN_BYTES }>(
+                    skb, config, header, flow,
+                );
             }
         }
-        push_gue(skb, config, header, flow)
+        push_gue::<F, { header::BASE_LEN_BYTES }>(skb, config, header, flow)
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
-        let start = quoted.payload(header::BASE_LEN_BYTES)?;
-        let (at, number) = match Start::parse(start).map_err(|_| EOPNOTSUPP)? {
-            Start::Direct { protocol } => (0, protocol),
-            Start::Header { len_bytes } => {
-                let header = Header::parse(quoted.payload(len_bytes)?).map_err(|_| EINVAL)?;
-                if header.is_control() {
-                    return Err(ENOENT);
-                }
-                (len_bytes, header.proto_ctype())
+        let header = walk(&mut Payload(quoted), Dialect::Linux).map_err(|error| match error {
+            WalkError::Prefix { cause, .. } => cause,
+            WalkError::Header(gue::Error::UnknownVariant | gue::Error::UnknownIpVersion) => {
+                EOPNOTSUPP
             }
-        };
-        Ok((at, InnerProtocol::new(number).ok_or(EINVAL)?))
+            WalkError::Header(_) => EINVAL,
+        })?;
+        if header.is_control() {
+            return Err(ENOENT);
+        }
+        let inner = InnerProtocol::new(header.proto_ctype()).ok_or(EINVAL)?;
+        Ok((header.len_bytes(), inner))
     }
 }
 
-/// Pushes a GUE header and a UDP header. Compiled once for each form of the header, by its inlining.
+/// The payload of a quoted packet.
+struct Payload<'a, 'b>(&'a mut QuotedPacket<'b>);
+
+impl Prefix for Payload<'_, '_> {
+    type Error = Error;
+
+    #[inline]
+    fn prefix(&mut self, len_bytes: usize) -> Result<&[u8]> {
+        self.0.payload(len_bytes)
+    }
+}
+
+/// Pushes a GUE header of `LEN` bytes and a UDP header.
+// Each form of the header has code of its own, in which nearly all of its bytes are constants.
 #[inline(always)]
-fn push_gue<F: Flow>(
-    skb: &mut Outgoing<'_>,
+fn push_gue<F: Flow, const LEN: usize>(
+    mut skb: Pin<&mut TxSkb>,
     config: &EncapConfig,
     header: Repr,
     flow: &F,
 ) -> Result<u8> {
     let (checksum, mut gso_type) = outer_checksum::<F>(config);
-    if header.remote_checksum.is_some() {
+    let remcsum = header.fields.remote_checksum().is_some();
+    if remcsum {
         gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
     }
-    skb.handle_offloads(gso_type)?;
-    let ports = ports(skb, config)?;
-    if header.remote_checksum.is_some() {
-        skb.leave_checksum_to_receiver();
+    skb.as_mut().handle_offloads(gso_type)?;
+    let ports = ports(skb.as_mut(), config)?;
+    if remcsum {
+        skb.as_mut().leave_checksum_to_receiver();
     }
-    udp::push_headers(skb, ports, checksum, flow, header.len_bytes(), |to| {
-        header.emit(to).map_err(|_| EINVAL)
+    let mut bytes = [0; LEN];
+    if header.len_bytes() != LEN {
+        return Err(EINVAL);
+    }
+    header.emit(&mut bytes).map_err(|_| EINVAL)?;
+    udp_xmit::push_headers(skb, ports, checksum, flow, LEN, |to| {
+        *to.first_chunk_mut().ok_or(EINVAL)? = bytes;
+        Ok(())
     })?;
     Ok(protocol::UDP)
 }
 
-/// What the user wants of the outer UDP checksum, and what segmentation must do about it.
+/// Returns the outer UDP checksum that the tunnel is configured for, and the flag by which
+/// segmentation knows it.
 #[inline]
 fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
     match F::udp_checksum(config) {
@@ -149,12 +173,12 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
     }
 }
 
-/// The ports that the user wants; the source port may be the inner flow's.
+/// Returns the tunnel's ports. A source port that is not configured follows from the inner flow.
 #[inline(always)]
-fn ports(skb: &mut Outgoing<'_>, config: &EncapConfig) -> Result<Ports> {
+fn ports(skb: Pin<&mut TxSkb>, config: &EncapConfig) -> Result<Ports> {
     let source = match config.source_port().specific() {
         Some(_) => config.source_port(),
-        None => udp::flow_source_port(skb)?,
+        None => udp_xmit::flow_source_port(skb)?,
     };
     Ok(Ports {
         source,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! FOU and GUE for the tunnel devices whose outer header is IPv6: takes the place of Linux's `fou6`.
+//! FOU and GUE for tunnel devices whose outer header is IPv6: replaces Linux's `fou6`.
 //!
-//! A module of its own, as Linux has it: it needs `ip6_tunnel`, which makes a device `ip6tnl0` in
-//! every network namespace, and who uses FOU over IPv4 alone does not want that. (That module's
-//! symbols cannot be asked for at run time either: they are not exported for that.) Receiving is
-//! `rfou`'s for both versions of IP.
+//! A module of its own, as in Linux, because it needs `ip6_tunnel`, which makes a device `ip6tnl0` in
+//! every network namespace. Users of FOU over IPv4 alone do not want that device. (`symbol_get()` cannot
+//! find `ip6_tnl_encap_add_ops()` at run time, because the symbol is not exported as GPL-only.) `rfou`
+//! receives over both versions of IP.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ use net::{ip6_tunnel, module::Scope};
 
 net::module! {
     type: Rfou6,
+    version: include_str!("../../VERSION"),
     name: "rfou6",
     authors: ["The rfou developers"],
     description: "Foo over UDP and Generic UDP Encapsulation over IPv6",
@@ -29,9 +30,7 @@ impl net::module::Module for Rfou6 {
     fn init(scope: &'static Scope) -> Result<Self> {
         Self::register(scope).inspect_err(|error| {
             if *error == EEXIST {
-                pr_err!(
-                    "another module does FOU over IPv6 already: unload it first (rmmod fou6)\n"
-                );
+                pr_err!("another module provides FOU over IPv6; unload it first (rmmod fou6)\n");
             }
         })
     }

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A UDP port that swallows what it receives, in every network namespace: the smallest user of the
-//! crate `net`, to start a tunnel of one's own from.
+//! A UDP port in every network namespace that swallows packets: the smallest user of the crate `net`,
+//! from which a tunnel can be started.
 //!
-//! A real tunnel would take its header off the packet with [`net::Skb::decapsulate`] and return
-//! [`Verdict::Deliver`]; what has no business here is dropped, with a reason.
+//! A real tunnel would pull its header with [`RxSkb::decapsulate`] and return [`Verdict::Deliver`].
+//! The sample drops packets that are not meant for it, with a reason.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::RxSkb,
     udp::{self, PortNumber},
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
-    DropReason, SkBuff,
+    DropReason,
 };
 
 net::module! {
@@ -24,10 +25,10 @@ net::module! {
     license: "GPL v2",
 }
 
-/// The port it listens on.
+/// The UDP port.
 const PORT: u16 = 5009;
 
-/// What a packet must have behind its UDP header to be swallowed; others are dropped.
+/// The payload of a packet that the sink swallows. The sink drops other packets.
 const GREETING: &[u8] = b"sink";
 
 #[derive(Default)]
@@ -36,7 +37,7 @@ struct Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
             Ok(bytes) if bytes.ends_with(GREETING) => {
                 self.swallowed.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +88,7 @@ impl Drop for Here {
     }
 }
 
-/// The sinks of all namespaces, which the module's scope has.
+/// The module. Its registrations belong to the scope.
 struct UdpSink;
 
 impl net::module::Module for UdpSink {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # Sourced by the other programs: messages, progress, and the cache of what is made once.
 # An entry is a folder NAME-KEY, KEY a hash of everything that the entry is made from. An

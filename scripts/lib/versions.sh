@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh disable=SC2034
 # Versions of everything that rfou is built with and tested on.
 

@@ -1,4 +1,5 @@
-"""Make the packets of all paths: packets.py FOLDER
+# SPDX-License-Identifier: GPL-2.0
+"""Make the packets of all paths: packets FOLDER
 
 A file for each kind, as the generator takes them.
 """
@@ -7,22 +8,42 @@ import pathlib
 import struct
 import sys
 
-from paths import COUNTS, FULL, SUPER_PACKET, TRAIN, all_paths, all_references
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
-TUNNEL_MAC, INNER_MAC = "02:00:00:00:01:01", "02:00:00:00:01:02"
-PORTS = {"fou": 5555, "vxlan": 4789, "geneve": 6081}
-GUE_PORT = 6080
+from tools.bench.paths import (
+    COUNTS,
+    FULL,
+    GSO_BYTES,
+    SPREAD_FLOWS,
+    TRAIN,
+    all_paths,
+    all_references,
+)
+from tools.bench.wire import (
+    FOU_PORT,
+    GENEVE_PORT,
+    GUE_PORT,
+    INNER_LOCAL,
+    INNER_MAC,
+    INNER_REMOTE,
+    LOCAL,
+    LOWEST_SOURCE_PORT,
+    MAC,
+    PEER_MAC,
+    REMOTE,
+    TUNNEL_MAC,
+    VXLAN_PORT,
+)
+
+PORTS = {"fou": FOU_PORT, "vxlan": VXLAN_PORT, "geneve": GENEVE_PORT}
 VXLAN = bytes.fromhex("0800000000000100")
 GENEVE = bytes.fromhex("0000655800000100")
 GUE = bytes.fromhex("00040000")
 
 NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_TCPV4 = 1
-SPREAD_FLOWS = 10000
 # Headers of Ethernet, IPv6, UDP, Geneve, Ethernet, IPv4 and TCP, and some.
 MOST_HEADERS = 160
 
@@ -47,7 +68,7 @@ def sum_of(data):
 
 
 def left_to_compute(packet, number, field):
-    """The packet with its transport checksum left: the sum of the pseudo header."""
+    """The packet with its transport checksum left to the device: the pseudo header's sum."""
     data = bytearray(packet)
     pseudo = bytes(data[12:20]) + struct.pack("!HH", number, len(data) - 20)
     struct.pack_into("!H", data, 20 + field, sum_of(pseudo))
@@ -56,13 +77,13 @@ def left_to_compute(packet, number, field):
 
 def inner_udp(flow, size):
     """An IPv4 packet of this length."""
-    head = IP(src="10.0.0.2", dst="10.0.0.1", flags="DF", id=0)
+    head = IP(src=INNER_REMOTE, dst=INNER_LOCAL, flags="DF", id=0)
     return bytes(head / UDP(**address(flow)) / bytes(size - 28))
 
 
 def inner_tcp(flow, size, number=0, push=False):
     """An IPv4 packet of this length, with the segment of this number."""
-    head = IP(src="10.0.0.2", dst="10.0.0.1", flags="DF", id=0)
+    head = IP(src=INNER_REMOTE, dst=INNER_LOCAL, flags="DF", id=0)
     payload = size - 40
     flags = "PA" if push else "A"
     segment = TCP(**address(flow), seq=1 + number * payload, ack=1, flags=flags)
@@ -73,16 +94,16 @@ def outer(encap, version, flow, inner, checksum, transport):
     """The frame on the wire around an inner packet."""
     link = Ether(src=PEER_MAC, dst=MAC)
     if version == 4:
-        head = IP(src="192.0.2.2", dst="192.0.2.1")
+        head = IP(src=REMOTE[4], dst=LOCAL[4])
     else:
-        head = IPv6(src="2001:db8::2", dst="2001:db8::1")
+        head = IPv6(src=REMOTE[6], dst=LOCAL[6])
         checksum = True
     if encap == "plain":
         head = link / head
         head.payload.overload_fields = {}
         head.lastlayer().fields["proto" if version == 4 else "nh"] = 4
         return bytes(head / inner)
-    udp = UDP(sport=32768 + flow % 28000, dport=PORTS.get(encap, GUE_PORT))
+    udp = UDP(sport=LOWEST_SOURCE_PORT + flow % 28000, dport=PORTS.get(encap, GUE_PORT))
     if not checksum:
         udp.chksum = 0
     if encap in ("vxlan", "geneve"):
@@ -133,7 +154,7 @@ def transmit(path):
 
 
 def gso(path):
-    """A super-packet for a tunnel device."""
+    """A GSO packet for a tunnel device."""
     options = {"gso": GSO_TCPV4, "header_len": 40, "gso_size": FULL - 40}
     yield to_tunnel(path, inner_tcp(0, path.size), 6, 16, **options)
 
@@ -157,7 +178,7 @@ MAKERS = {
 
 def main():
     """Write them."""
-    assert SUPER_PACKET < 1 << 16 and set(MAKERS) == set(COUNTS)
+    assert GSO_BYTES < 1 << 16 and TRAIN > 1 and set(MAKERS) == set(COUNTS)
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     done = set()

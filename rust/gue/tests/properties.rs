@@ -1,20 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What holds for all headers.
+//! Properties of all headers.
 
-use gue::{header, Dialect, Error, Header, RemoteChecksum, Repr, Start};
+use gue::{
+    header, walk, Dialect, Error, Fields, Header, Prefix, Private, RemoteChecksum, Repr, WalkError,
+};
 use proptest::prelude::*;
 
 fn repr() -> impl Strategy<Value = Repr> {
     let remote = (any::<u16>(), any::<u16>())
         .prop_map(|(a, b)| RemoteChecksum::new(a.min(b), a.max(b)).unwrap());
-    (any::<bool>(), any::<u8>(), proptest::option::of(remote)).prop_map(
-        |(control, proto_ctype, remote_checksum)| Repr {
-            control,
-            proto_ctype,
-            remote_checksum,
-        },
-    )
+    let private =
+        proptest::option::of(remote).prop_map(|remote_checksum| Private { remote_checksum });
+    let fields = proptest::option::of(private).prop_map(|private| Fields { private });
+    (any::<bool>(), any::<u8>(), fields).prop_map(|(control, proto_ctype, fields)| Repr {
+        control,
+        proto_ctype,
+        fields,
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<Header, Error> {
+    Header::parse(bytes, Dialect::Linux)
+}
+
+/// A payload that notes how many bytes the walk asks for.
+struct Recorder<'a> {
+    bytes: &'a [u8],
+    asked: Vec<usize>,
+}
+
+impl Prefix for Recorder<'_> {
+    type Error = usize;
+
+    fn prefix(&mut self, len_bytes: usize) -> Result<&[u8], usize> {
+        self.asked.push(len_bytes);
+        self.bytes.get(..len_bytes).ok_or(len_bytes)
+    }
 }
 
 proptest! {
@@ -25,44 +47,75 @@ proptest! {
         let mut bytes = vec![0; repr.len_bytes()];
         repr.emit(&mut bytes).unwrap();
         bytes.extend(payload);
-        prop_assert_eq!(Start::parse(&bytes), Ok(Start::Header { len_bytes: repr.len_bytes() }));
-        let header = Header::parse(&bytes).unwrap();
-        prop_assert_eq!(Repr::of(&header), repr);
+        let header = parse(&bytes).unwrap();
+        prop_assert_eq!(header.repr(), Some(repr));
         prop_assert_eq!(header.len_bytes(), repr.len_bytes());
+        prop_assert!(!header.is_direct());
     }
 
     #[test]
     fn what_is_read_is_written_back(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
-        if let Ok(header) = Header::parse(&bytes) {
-            let repr = Repr::of(&header);
+        if let Some(repr) = parse(&bytes).ok().and_then(|header| header.repr()) {
             let mut again = vec![0; repr.len_bytes()];
             repr.emit(&mut again).unwrap();
-            // All but Hlen, which counts the surplus space too, and the private word of no flags.
+            // All but Hlen, which counts the surplus space too.
             prop_assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
-            prop_assert_eq!(again[1], bytes[1]);
-            if repr.remote_checksum.is_some() {
-                prop_assert_eq!(&again[2..], &bytes[2..repr.len_bytes()]);
-            }
+            prop_assert_eq!(&again[1..], &bytes[1..repr.len_bytes()]);
         }
     }
 
     #[test]
-    fn both_steps_agree_on_the_length(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
-        match (Start::parse(&bytes), Header::parse(&bytes)) {
-            (Ok(Start::Header { len_bytes }), Ok(header)) => {
-                prop_assert_eq!(header.len_bytes(), len_bytes);
-                prop_assert_eq!(header.hlen_words(), usize::from(bytes[0] & 0x1f));
-                prop_assert_eq!(header.flags(), u16::from_be_bytes([bytes[2], bytes[3]]));
-                prop_assert_eq!(header.flags() & !Dialect::Linux.known_flags(), 0);
+    fn the_walk_asks_for_four_bytes_and_then_for_the_header(
+        bytes in proptest::collection::vec(any::<u8>(), 0..140),
+        // Random flags and variants are seldom known.
+        known in any::<bool>(),
+    ) {
+        let mut bytes = bytes;
+        if known && bytes.len() >= 4 {
+            bytes[0] &= 0x3f;
+            bytes[2] = 0;
+            bytes[3] &= 1;
+        }
+        let mut payload = Recorder { bytes: &bytes, asked: vec![] };
+        let walked = walk(&mut payload, Dialect::Linux);
+        let asked = payload.asked;
+        prop_assert_eq!(asked[0], header::BASE_LEN_BYTES);
+        prop_assert!(asked.len() <= 2);
+        if let Some(len_bytes) = asked.get(1) {
+            prop_assert_eq!(bytes[0] >> 6, 0, "more than four bytes are for variant 0 alone");
+            prop_assert_eq!(*len_bytes, 4 + 4 * usize::from(bytes[0] & 0x1f));
+        }
+        match walked {
+            Ok(header) if header.is_direct() => {
+                prop_assert_eq!(asked.len(), 1);
+                prop_assert_eq!(header.len_bytes(), 0);
+                prop_assert_eq!(header.repr(), None);
+                prop_assert_eq!(header.proto_ctype(), if bytes[0] >> 4 == 4 { 4 } else { 41 });
+            }
+            Ok(header) => {
+                let len_bytes = header.len_bytes();
+                prop_assert_eq!(asked.get(1), Some(&len_bytes));
+                prop_assert_eq!(header.is_control(), bytes[0] & 0x20 != 0);
+                prop_assert_eq!(header.proto_ctype(), bytes[1]);
+                prop_assert_eq!(header.fields().flags(), u16::from_be_bytes([bytes[2], bytes[3]]));
+                prop_assert_eq!(header.fields().flags() & !Dialect::Linux.known_flags(), 0);
+                prop_assert!(header.fields().len_bytes() <= len_bytes - header::BASE_LEN_BYTES);
                 prop_assert!(len_bytes <= bytes.len());
                 prop_assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&len_bytes));
                 prop_assert_eq!(len_bytes % 4, 0);
             }
-            (Ok(Start::Header { len_bytes }), Err(error)) => {
-                prop_assert_ne!(error, Error::Truncated, "the first step has read four bytes");
-                prop_assert_eq!(error == Error::HeaderPastEnd, bytes.len() < len_bytes);
+            Err(WalkError::Prefix { cause, if_short }) => {
+                prop_assert!(bytes.len() < cause);
+                prop_assert_eq!(asked.last(), Some(&cause));
+                prop_assert_eq!(if_short, [Error::Truncated, Error::HeaderPastEnd][asked.len() - 1]);
+                prop_assert_eq!(parse(&bytes), Err(if_short));
             }
-            (_, header) => prop_assert!(header.is_err(), "a header of no variant"),
+            Err(WalkError::Header(error)) => {
+                let of_the_variant = matches!(error, Error::UnknownVariant | Error::UnknownIpVersion);
+                prop_assert_eq!(of_the_variant, asked.len() == 1);
+                prop_assert!(!matches!(error, Error::Truncated | Error::HeaderPastEnd));
+                prop_assert_eq!(parse(&bytes), Err(error));
+            }
         }
     }
 
@@ -73,7 +126,7 @@ proptest! {
         bytes.truncate(cut);
         if cut < repr.len_bytes() {
             let reason = if cut < header::BASE_LEN_BYTES { Error::Truncated } else { Error::HeaderPastEnd };
-            prop_assert_eq!(Header::parse(&bytes), Err(reason));
+            prop_assert_eq!(parse(&bytes), Err(reason));
         }
     }
 

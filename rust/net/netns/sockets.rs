@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! UDP sockets of a module's own, which are closed when their network namespace ends.
+//! Kernel UDP sockets, which are closed when their network namespace ends.
 //!
-//! Sockets of the kernel's own do not keep their namespace alive, or no namespace with one would ever
-//! end. C's users close theirs in time; here a table of the namespace does, whatever its users do
-//! with the handles.
+//! Kernel sockets do not keep their namespace alive, because no namespace with one would ever end then.
+//! C's users close theirs in time. Here a table of the namespace closes them, also if their handles were
+//! forgotten or live on.
 
 use super::{PerNetns, Place, Slot, SlotRef, READY};
 use core::{ptr::NonNull, sync::atomic::Ordering};
@@ -14,7 +14,6 @@ use kernel::{
     rbtree::{RBTree, RBTreeNodeReservation},
     sync::{Arc, Mutex},
 };
-use net_bindings as extra;
 
 /// The sockets of one network namespace.
 pub(crate) struct Sockets {
@@ -40,7 +39,7 @@ impl PerNetns for Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        // One that was forgotten, or is kept by a state that ends later.
+        // Sockets whose handles were forgotten, or belong to a state that ends later.
         let mut open = self.table.open.lock();
         open.ended = true;
         while let Some(socket) = open.pop() {
@@ -58,9 +57,9 @@ struct Table {
 
 struct Open {
     sockets: RBTree<u64, Raw>,
-    /// The last number that was given to one.
+    /// The number of the socket that was opened last.
     last: u64,
-    /// The namespace has ended.
+    /// `true` if the namespace has ended.
     ended: bool,
 }
 
@@ -71,7 +70,7 @@ impl Open {
     }
 }
 
-/// A UDP socket of the kernel's own, which is open.
+/// An open kernel UDP socket.
 #[derive(Clone, Copy)]
 struct Raw(NonNull<bindings::sock>);
 
@@ -82,34 +81,33 @@ unsafe impl Send for Raw {}
 ///
 /// # Safety
 ///
-/// The socket must be open, and nobody else's to close.
+/// The socket must be open, and nobody else may close it.
 unsafe fn close(Raw(sock): Raw) {
     // SAFETY: Promised by the caller. C itself waits for RCU readers that have found the socket before
     // it frees it.
     unsafe {
-        // A packet may refer to the socket for as long as it likes: early demux has found the socket,
-        // and the packet waits in netfilter's queue. When it goes on, the module may be gone. UDP
-        // reads the hook once and copes with none. A call that has begun is an RCU reader, for which
-        // the tunnel's data waits and, before a module's memory is freed, C.
-        extra::udp_sk_clear_encap_rcv(sock.as_ptr());
-        extra::udp_tunnel_sock_release(sock.as_ptr());
+        // A packet may refer to the socket for any time: early demux has found the socket, and the
+        // packet waits in netfilter's queue. When it goes on, the module may be gone. UDP reads the hook
+        // once and copes with none. A call that has begun is an RCU reader: the tunnel's data waits for
+        // it and, before a module's memory is freed, C does.
+        net_bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
+        net_bindings::udp_tunnel_sock_release(sock.as_ptr());
     }
 }
 
-/// A handle of a socket. Dropping it closes the socket, if its namespace has not ended.
+/// A handle of a socket. Dropping it closes the socket, unless the namespace's end has.
 pub(crate) struct Socket {
     table: Arc<Table>,
     number: u64,
 }
 
 impl Socket {
-    /// Has a socket opened in a namespace. May sleep. Fails with `EINVAL` where no state is
+    /// Opens a socket in a namespace, by calling `open`. May sleep. Fails with `EINVAL` if no state is
     /// [registered](super::register), with `ENOMEM`, and with the errors of `open`.
     ///
     /// # Safety
     ///
-    /// `open` must return a UDP socket of the kernel's own in the namespace that it is given, which
-    /// nobody else closes.
+    /// `open` must return a kernel UDP socket in the namespace that it is given, which nobody else closes.
     pub(crate) unsafe fn open(
         place: Place<'_>,
         open: impl FnOnce(*mut bindings::net) -> Result<NonNull<bindings::sock>>,
@@ -117,10 +115,10 @@ impl Socket {
         if SLOT.state.load(Ordering::Acquire) != READY {
             return Err(EINVAL);
         }
-        // SAFETY: A `Place` comes from a hook of the module or is one where C has a state made, which
-        // holds the lock that unregistering takes. So the sockets, which are registered, are not
-        // unregistered before this returns. They were registered before the other states and by C's
-        // lock, so a namespace has them when it can be seen, or has another state made.
+        // SAFETY: A `Place` comes from a hook of the module, or from C's making a state, under the lock that
+        // unregistering takes. So the sockets, which are registered, are not unregistered before this
+        // returns. They were registered before the other states and under C's lock, so a namespace has
+        // them before a hook can see it and before another state is made in it.
         let sockets = unsafe { &*super::state::<Sockets>(place.0.as_raw()) };
         let table = sockets.table.clone();
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
@@ -128,7 +126,7 @@ impl Socket {
         let mut list = table.open.lock();
         let number = list.last.wrapping_add(1);
         if list.ended {
-            // SAFETY: It was just opened, and is nobody else's.
+            // SAFETY: The socket was just opened, and nobody else closes it.
             unsafe { close(socket) };
             return Err(ENODEV);
         }
@@ -138,8 +136,8 @@ impl Socket {
         Ok(Self { table, number })
     }
 
-    /// Calls a function with the socket, which is open meanwhile; `None` if its namespace has ended.
-    /// May sleep.
+    /// Calls a function with the socket, which is open during the call. Returns `None` if the socket has
+    /// been closed. May sleep.
     pub(crate) fn with<R>(&self, work: impl FnOnce(*mut bindings::sock) -> R) -> Option<R> {
         let list = self.table.open.lock();
         let Raw(sock) = list.sockets.get(&self.number)?;
@@ -148,7 +146,7 @@ impl Socket {
 
     /// Closes the socket, if it is open still. May sleep.
     pub(crate) fn close(&self) {
-        // Within the lock: when this returns, the socket is closed, whoever does it.
+        // Within the lock, so that the socket is closed when this returns, by this call or another.
         let mut list = self.table.open.lock();
         if let Some(socket) = list.sockets.remove(&self.number) {
             // SAFETY: It is an open socket, which was just taken out of the table.

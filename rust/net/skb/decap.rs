@@ -1,75 +1,243 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pulling a tunnel's headers, and checksums that the sender leaves to the tunnel's receiver.
+//! Received packets: pulling a tunnel's headers, and checksums that the sender leaves to the tunnel's
+//! receiver.
 
-use super::{to_result, SkBuff, Skb};
+use super::{to_result, OwnedSkb, SkBuff};
 use crate::{
-    checksum::Sum,
     ip_proto::{ChecksumPlace, InnerProtocol},
     DropReason,
 };
-use core::ptr::NonNull;
+use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::{bindings, prelude::*};
-use net_bindings as extra;
 
 /// How the receiver of a tunnel treats a checksum that the sender left to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RemoteChecksum {
-    /// Leave it to be computed when, and if, it is needed.
+pub enum RemcsumMode {
+    /// Make it a partial checksum, which the stack computes if and when it needs it.
     Partial,
     /// Compute it now.
     Compute,
 }
 
-/// A received packet whose tunnel headers have been pulled, and the IP protocol of its first header.
+/// A packet that a tunnel's socket received, to be decapsulated.
+///
+/// Dropping the value frees the packet as dropped for `NOT_SPECIFIED`.
+///
+/// A tunnel cannot keep a packet to return it in the place of another one. The packet is not `Send`, so
+/// neither the tunnel nor a `static` can hold it, and safe code has no other way to get a packet.
+pub struct RxSkb(OwnedSkb);
+
+impl RxSkb {
+    /// Takes a packet over from C.
+    ///
+    /// # Safety
+    ///
+    /// As for [`OwnedSkb::from_raw`].
+    #[inline]
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
+        // SAFETY: Promised by the caller.
+        Self(unsafe { OwnedSkb::from_raw(ptr) })
+    }
+
+    /// Gives the packet to C.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut bindings::sk_buff {
+        self.0.into_raw()
+    }
+
+    /// Borrows the packet exclusively.
+    #[inline]
+    pub fn as_pin_mut(&mut self) -> Pin<&mut SkBuff> {
+        self.0.as_pin_mut()
+    }
+
+    /// Pulls the first `len` bytes into the linear part and returns them: see [`SkBuff::header`].
+    #[inline]
+    pub fn header(&mut self, len: usize) -> Result<&[u8]> {
+        self.as_pin_mut().header(len)
+    }
+
+    /// Frees the packet as one that was used: see [`OwnedSkb::consume`].
+    #[inline]
+    pub fn consume(self) {
+        self.0.consume();
+    }
+
+    /// Frees the packet as one that is dropped for a reason.
+    #[inline]
+    pub fn free(self, reason: DropReason) {
+        self.0.free(reason);
+    }
+
+    /// Pulls `len` bytes of outer headers.
+    ///
+    /// Sets the transport header to the new data, adapts a checksum over the whole packet
+    /// (`CHECKSUM_COMPLETE`), and clears the GSO types of the outer headers. Softirq context. Fails with
+    /// `EINVAL` if the packet is shorter, with `EBADMSG` if its partial checksum does not lie in the rest
+    /// ([`SkBuff::partial_checksum`]), with `ENOMEM` if the shared information of a GSO packet could not be
+    /// made private.
+    #[inline(always)]
+    pub fn decapsulate(&mut self, len: usize) -> Result {
+        self.as_pin_mut().decapsulate(len)
+    }
+
+    /// Pulls `len` bytes of outer headers, and handles the checksum that the sender left to the receiver:
+    /// the sum from `place.start` on, to be stored inverted at `place.field`, both counted from the inner
+    /// packet's first byte. The field holds the sum of the pseudo header.
+    ///
+    /// [`RemcsumMode::Partial`] computes nothing: the checksum becomes a partial one, which the packet's
+    /// receiver takes as good. That holds for the checksum of the first TCP or UDP header after IP or GRE.
+    /// Any other checksum is computed and written, as with [`RemcsumMode::Compute`], because the stack loses
+    /// a checksum's place when it pulls a header that contains it. A GSO packet keeps the partial checksum
+    /// that GRO or a sender on this machine gave it. A checksum over the whole packet (`CHECKSUM_COMPLETE`)
+    /// is adapted.
+    ///
+    /// Softirq context. Fails with the packet, which must not be delivered then, and `EBADMSG` as
+    /// [`Self::decapsulate`] does, `EINVAL` if the packet is too short or `place.field` lies before
+    /// `place.start`, `ENOMEM`.
+    #[inline(always)]
+    pub fn decapsulate_with_remote_checksum(
+        self,
+        len: usize,
+        protocol: InnerProtocol,
+        place: ChecksumPlace,
+        mode: RemcsumMode,
+    ) -> Result<InnerSkb, (Self, Error)> {
+        let skb = match mode {
+            RemcsumMode::Partial => match self.decapsulate_leaving_checksum(len, protocol, place) {
+                Ok(inner) => return Ok(inner),
+                Err(skb) => skb,
+            },
+            RemcsumMode::Compute => self,
+        };
+        skb.decapsulate_with_any_remote_checksum(len, protocol, place, mode)
+    }
+
+    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemcsumMode::Partial`].
+    ///
+    /// Returns the packet unchanged if it is a GSO packet, or if `place` is not that of the TCP or UDP
+    /// checksum after an IP header in the linear part.
+    #[inline(always)]
+    fn decapsulate_leaving_checksum(
+        mut self,
+        len: usize,
+        protocol: InnerProtocol,
+        place: ChecksumPlace,
+    ) -> Result<InnerSkb, Self> {
+        let is_transport_headers = protocol.is_ip()
+            && self
+                .linear_header(len.saturating_add(place.end()))
+                .and_then(|bytes| bytes.get(len..))
+                .is_some_and(|packet| place.is_first_transport_headers(protocol, packet));
+        if !is_transport_headers || self.is_gso() {
+            return Err(self);
+        }
+        let mut skb = self.as_pin_mut();
+        // SAFETY: The place was just checked. The packet becomes an `InnerSkb` of this protocol, whose
+        // bytes do not change, and which goes to this protocol or is freed.
+        if unsafe { skb.as_mut().leave_checksum(place, len) }.is_err() {
+            return Err(self);
+        }
+        // SAFETY: The field, after `len` bytes, is linear. The packet is valid and exclusively borrowed.
+        unsafe {
+            skb.as_mut().pull(len);
+            net_bindings::skb_clear_encapsulation(skb.as_raw());
+        }
+        // INVARIANT: As said above.
+        Ok(InnerSkb {
+            skb: self.0,
+            protocol,
+        })
+    }
+
+    /// The slow path of [`Self::decapsulate_with_remote_checksum`], for every packet.
+    #[inline(never)]
+    fn decapsulate_with_any_remote_checksum(
+        mut self,
+        len: usize,
+        protocol: InnerProtocol,
+        place: ChecksumPlace,
+        mode: RemcsumMode,
+    ) -> Result<InnerSkb, (Self, Error)> {
+        let mut skb = self.as_pin_mut();
+        match skb
+            .as_mut()
+            .decapsulate(len)
+            .and_then(|()| skb.process_remote_checksum(protocol, place, mode))
+        {
+            // INVARIANT: `process_remote_checksum` leaves no other checksum.
+            Ok(()) => Ok(InnerSkb {
+                skb: self.0,
+                protocol,
+            }),
+            Err(error) => Err((self, error)),
+        }
+    }
+}
+
+impl Deref for RxSkb {
+    type Target = SkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SkBuff {
+        &self.0
+    }
+}
+
+/// A received packet whose tunnel headers were pulled, to be delivered to the IP protocol of its first
+/// header.
 ///
 /// # Invariants
 ///
-/// If a function of this module left the packet's checksum to be computed, that checksum is the one
-/// of its first transport header, found from a header of `protocol` at the packet's data. The stack
-/// verifies or completes it there before it pulls past it.
+/// If a function of this module made the packet's checksum a partial one, that checksum is the one of the
+/// first transport header, found from a header of `protocol` at the packet's data. The stack verifies or
+/// completes it there before it pulls past it.
 // The packet's bytes and its data pointer cannot be changed through this type.
-pub struct Inner {
-    skb: SkBuff,
+pub struct InnerSkb {
+    skb: OwnedSkb,
     protocol: InnerProtocol,
 }
 
-impl Inner {
-    /// Returns the packet as one of `protocol`.
+impl InnerSkb {
+    /// Makes a received packet one of `protocol`.
     #[inline]
-    pub fn new(skb: SkBuff, protocol: InnerProtocol) -> Self {
-        // INVARIANT: A `SkBuff` has no checksum that this module left to be computed: what leaves one
-        // takes the packet and returns an `Inner`.
-        Self { skb, protocol }
+    pub fn new(skb: RxSkb, protocol: InnerProtocol) -> Self {
+        // INVARIANT: An `RxSkb` has no checksum that this module made a partial one: the functions that
+        // make one take the packet and return an `InnerSkb`.
+        Self {
+            skb: skb.0,
+            protocol,
+        }
     }
 
-    /// Returns the length of the packet in bytes.
+    /// Returns the packet's length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
         self.skb.len()
     }
 
-    /// Returns whether the packet is empty.
+    /// Returns `true` if the packet has no byte left.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.skb.is_empty()
     }
 
-    /// Makes the length in the outer IP header `by` bytes less, so that it fits what is left behind
-    /// it. The header is IPv6's or IPv4's.
+    /// Subtracts `by`, the length of the pulled headers, from the length in the outer IP header, of IPv6 or
+    /// of IPv4.
     ///
-    /// A length of 0 is that of a GSO packet of 64 KiB or more, and stays. Other packets that share the
-    /// header do not see the change. Where the length was not that of all that was received, because UDP's
-    /// is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's length,
-    /// and UDP has made of it the sum of what is left by its own.
+    /// A length of 0 stays: it is that of a GSO packet of 64 KiB or more. Other packets that share the
+    /// header do not see the change. If the length was not that of the whole received packet, because UDP's
+    /// length is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's
+    /// length, and UDP has cut the sum to its own.
     ///
-    /// Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet,
-    /// `EINVAL` if the IP header does not, or its length is less than `by`, `ENOMEM`.
-    // No more of the header than that: the stack goes by its other fields and has verified them.
+    /// Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet, with
+    /// `EINVAL` if the IP header does not or its length is less than `by`, with `ENOMEM`.
+    // Changes the length alone: the stack has verified the header's other fields, and still uses them.
     #[inline(always)]
     pub fn shorten_outer<const IPV6: bool>(&mut self, by: usize, most: usize) -> Result {
         let left = self.len();
-        let headers = self.skb.outer_headers_mut(most)?;
+        let headers = self.skb.as_pin_mut().outer_headers_mut(most)?;
         // IPv4's total length (RFC 791), or IPv6's payload length (RFC 8200).
         let (field, uncounted_len) = if IPV6 { (4..6, 40) } else { (2..4, 0) };
         let Some([high, low]) = headers.get_mut(field) else {
@@ -84,241 +252,135 @@ impl Inner {
                 .to_be_bytes();
             let counted = usize::from(length).saturating_add(uncounted_len);
             if counted != headers.len().saturating_add(left) {
-                self.skb.forget_complete_checksum();
+                self.skb.as_pin_mut().forget_complete_checksum();
             }
         }
         Ok(())
     }
 
-    /// Frees the packet and says why.
+    /// Frees the packet as one that is dropped for a reason.
     #[inline]
     pub fn free(self, reason: DropReason) {
         self.skb.free(reason);
     }
 
-    /// Returns the packet and its protocol.
+    /// Readies the packet for its receiver, and returns it and its protocol.
     #[inline]
-    pub(crate) fn into_parts(self) -> (SkBuff, InnerProtocol) {
+    pub(crate) fn into_parts(mut self) -> (OwnedSkb, InnerProtocol) {
+        self.skb.as_pin_mut().prepare_for_pull();
         (self.skb, self.protocol)
     }
 }
 
-impl Skb<'_> {
-    /// Pulls `len` bytes of outer headers from a received packet.
-    ///
-    /// The transport header is where the data begins then. A checksum over the whole packet
-    /// (`CHECKSUM_COMPLETE`) is kept in step, and what the outer headers meant for segmentation is
-    /// cleared. Softirq context. Fails with `EINVAL` if the packet is shorter, with `EBADMSG` if its
-    /// partial checksum is not in what is left ([`Self::partial_checksum`]), with `ENOMEM` if no
-    /// private copy of a segmented packet's shared information could be made.
+impl SkBuff {
+    /// Pulls `len` bytes of outer headers: see [`RxSkb::decapsulate`].
     #[inline(always)]
-    pub fn decapsulate(&mut self, len: usize) -> Result {
-        let start = self.header(len)?.as_ptr();
-        // SAFETY: `header` has found as many bytes.
-        let len = unsafe { self.pull(len) };
-        let skb = self.as_raw();
-        // SAFETY: The packet is valid and ours to change, and begins behind the `len` bytes at `start`.
+    pub(super) fn decapsulate(mut self: Pin<&mut Self>, len: usize) -> Result {
+        let start = self.as_mut().header(len)?.as_ptr();
+        // SAFETY: `header` has found `len` linear bytes, at `start`. The packet is valid and exclusively
+        // borrowed.
         unsafe {
-            if extra::skb_has_checksum(skb) {
-                if extra::skb_is_checksum_partial(skb) {
-                    keep_partial_checksum(skb, start, len)?;
-                } else {
-                    extra::skb_sub_csum(skb, start.cast(), len);
-                }
-            }
-            to_result(extra::iptunnel_pull_offloads(skb))
+            let len = self.as_mut().pull(len);
+            self.as_mut().postpull_checksum(start, len)?;
+            to_result(net_bindings::iptunnel_pull_offloads(self.as_raw()))
         }
     }
 
-    /// Pulls `len` bytes and sets the transport header to the new data. Returns the length as C has
-    /// it.
+    /// Pulls `len` bytes and sets the transport header to the new data. Returns the length in C's type.
     ///
     /// # Safety
     ///
-    /// The linear part must hold at least `len` bytes.
+    /// The packet must have at least `len` linear bytes.
     #[inline(always)]
-    unsafe fn pull(&mut self, len: usize) -> u32 {
-        // No more than the packet's own length, which has 32 bits.
+    unsafe fn pull(self: Pin<&mut Self>, len: usize) -> u32 {
+        // At most the packet's own length, which has 32 bits.
         let len = len as u32;
         let skb = self.as_raw();
-        // SAFETY: We may change the packet. `len` bytes are linear, so `data + len` is at most `tail`,
-        // and no less is left than the fragments hold.
+        // SAFETY: The packet is exclusively borrowed. `len` bytes are linear, so `data + len` is at most
+        // `tail`, and no less is left than the fragments hold.
         unsafe {
             (*skb).len = (*skb).len.wrapping_sub(len);
             (*skb).data = (*skb).data.add(len as usize);
-            extra::skb_reset_transport_header(skb);
+            net_bindings::skb_reset_transport_header(skb);
         }
         len
     }
 
-    /// Makes the checksum at `place`, counted from the packet's data, one that is still to be computed
-    /// (`CHECKSUM_PARTIAL`); its field holds the sum of the pseudo header.
-    ///
-    /// For a packet that is not to be segmented. Fails with `EINVAL` if the field does not lie in the
-    /// linear part, or further back than the packet's fields can say.
-    ///
-    /// # Safety
-    ///
-    /// Until the packet is freed, it must go to the protocol from whose header the place is that of
-    /// the first transport header's checksum. The stack would write elsewhere otherwise: it keeps the
-    /// place through pulls, and as an offset from the head.
-    #[inline(always)]
-    unsafe fn leave_checksum(&mut self, place: ChecksumPlace, behind: usize) -> Result {
-        let offset = place.field.checked_sub(place.start).ok_or(EINVAL)?;
-        let start = usize::from(place.start).saturating_add(behind);
-        // The place is kept in 16 bits, counted from the head.
-        // SAFETY: The packet is valid.
-        let headroom = unsafe { extra::skb_headroom(self.as_raw()) } as usize;
-        if start.saturating_add(headroom) > usize::from(u16::MAX)
-            || place.end().saturating_add(behind) > self.linear_len()
-        {
-            return Err(EINVAL);
-        }
-        // SAFETY: The packet is valid and ours to change; the field lies in its linear part. `start`
-        // has 16 bits.
-        unsafe { extra::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
-        Ok(())
-    }
-
-    /// Computes the checksum at `place` and writes it.
-    fn compute_remote_checksum(&mut self, place: ChecksumPlace) -> Result {
-        let (start, field) = (usize::from(place.start), usize::from(place.field));
-        self.unshare()?;
-        self.header(place.end())?;
-        let skb = self.as_raw();
-        // SAFETY: The packet is valid and ours to change. If nothing is known about its sum, C sums
-        // it up and notes that.
-        let total = Sum::from_raw(unsafe { extra::skb_complete_checksum(skb) });
-        let bytes = self.header(place.end())?;
-        let new = bytes
-            .get(..start)
-            .map(|before| total.minus(Sum::of(before)).moved_by(start).to_field())
-            .ok_or(EINVAL)?;
-        let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
-        let change = Sum::of_word(new).minus(Sum::of_word(old));
-        // SAFETY: The linear part holds the field, and is private since `unshare`.
-        unsafe {
-            (*skb).data.add(field).cast::<[u8; 2]>().write(new);
-            extra::skb_set_csum(skb, total.plus(change.moved_by(field)).as_raw());
-        }
-        Ok(())
-    }
-}
-
-impl SkBuff {
-    /// Pulls `len` bytes of outer headers and leaves the checksum at `place`, counted from the inner
-    /// packet's first byte, to be computed when, and if, it is needed; its field holds the sum of the
-    /// pseudo header.
-    ///
-    /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemoteChecksum::Partial`]:
-    /// returns the packet as it was if it is to be segmented, or the place is not that of the TCP or
-    /// UDP checksum behind an IP header in the linear part. Softirq context.
-    #[inline(always)]
-    pub fn decapsulate_leaving_checksum(
-        mut self,
-        len: usize,
-        protocol: InnerProtocol,
-        place: ChecksumPlace,
-    ) -> Result<Inner, Self> {
-        let is_transport_headers = protocol.is_ip()
-            && self
-                .linear_header(len.saturating_add(place.end()))
-                .and_then(|bytes| bytes.get(len..))
-                .is_some_and(|packet| place.is_first_transport_headers(protocol, packet));
-        if !is_transport_headers || self.is_gso() {
-            return Err(self);
-        }
-        // SAFETY: The place was just checked. The packet becomes an `Inner` of this protocol, whose
-        // bytes do not change, and which goes to this protocol or is freed.
-        if unsafe { self.leave_checksum(place, len) }.is_err() {
-            return Err(self);
-        }
-        // SAFETY: The packet is valid and ours to change. The field, behind `len` bytes, lies in its
-        // linear part.
-        unsafe {
-            self.pull(len);
-            extra::skb_clear_encapsulation(self.as_raw());
-        }
-        // INVARIANT: As said above.
-        Ok(Inner {
-            skb: self,
-            protocol,
-        })
-    }
-
-    /// Pulls `len` bytes of outer headers and handles the checksum that the sender left to the
-    /// receiver: the sum from `place.start` on, to be stored inverted at `place.field`, both counted
-    /// from the inner packet's first byte. The sender has put the sum of the pseudo header there.
-    ///
-    /// With [`RemoteChecksum::Partial`] nothing is computed: the packet becomes one whose checksum is
-    /// still to be computed, which its receiver takes as good. That holds for the checksum of the
-    /// first TCP or UDP header behind IP or GRE; any other one is computed and written, as with
-    /// [`RemoteChecksum::Compute`], because the stack loses its place when it pulls a header that
-    /// contains it. What GRO or a sender on this machine left to segmentation keeps its checksum. A
-    /// checksum over the whole packet (`CHECKSUM_COMPLETE`) is kept in step.
-    ///
-    /// Softirq context. Fails with the packet and `EBADMSG` as [`Skb::decapsulate`] does, `EINVAL` if
-    /// it is too short or `place.field` lies before `place.start`, `ENOMEM`; it is not to be delivered
-    /// then.
-    #[inline]
-    pub fn decapsulate_with_remote_checksum(
-        mut self,
-        len: usize,
-        protocol: InnerProtocol,
-        place: ChecksumPlace,
-        how: RemoteChecksum,
-    ) -> Result<Inner, (Self, Error)> {
-        match self
-            .decapsulate(len)
-            .and_then(|()| self.process_remote_checksum(protocol, place, how))
-        {
-            // INVARIANT: `process_remote_checksum` leaves no other checksum.
-            Ok(()) => Ok(Inner {
-                skb: self,
-                protocol,
-            }),
-            Err(error) => Err((self, error)),
-        }
-    }
-
     fn process_remote_checksum(
-        &mut self,
+        mut self: Pin<&mut Self>,
         protocol: InnerProtocol,
         place: ChecksumPlace,
-        how: RemoteChecksum,
+        mode: RemcsumMode,
     ) -> Result {
         if place.field < place.start {
             return Err(EINVAL);
         }
-        let packet = self.header(place.end())?;
+        let packet = self.as_mut().header(place.end())?;
         let is_transport_headers = place.is_first_transport_headers(protocol, packet);
         if self.is_gso() && self.partial_checksum()?.is_some() {
             return Ok(());
         }
-        if is_transport_headers && how == RemoteChecksum::Partial {
-            // SAFETY: The place was just checked, and the caller makes the packet an `Inner` of this
+        if is_transport_headers && mode == RemcsumMode::Partial {
+            // SAFETY: The place was just checked, and the caller makes the packet an `InnerSkb` of this
             // protocol.
             return unsafe { self.leave_checksum(place, 0) };
         }
         self.compute_remote_checksum(place)
     }
+
+    /// Returns the headers that were pulled from a received packet, to be changed; clones of the packet do
+    /// not see the change.
+    ///
+    /// They are the bytes from the network header, the outer IP header, to the packet's data. Any context.
+    /// Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header does not lie
+    /// before the data, with `ENOMEM` if a clone shares the headers and they could not be copied.
+    #[inline]
+    pub(super) fn outer_headers_mut(self: Pin<&mut Self>, most: usize) -> Result<&mut [u8]> {
+        let skb = self.as_raw();
+        // A sender on this machine that keeps the packet, as TCP does, shares the payload alone and has
+        // said so; that must not cost a copy of each packet.
+        // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
+        to_result(unsafe { net_bindings::skb_header_unclone(skb, bindings::GFP_ATOMIC) })?;
+        // SAFETY: The packet is valid.
+        let start = unsafe { net_bindings::skb_network_header(skb) };
+        let (data, start_at) = (self.fields().data as usize, start as usize);
+        // One comparison: a header that is not before the data is further than there is memory.
+        let len = data.wrapping_sub(start_at);
+        if len > most.min(isize::MAX as usize) {
+            return Err(if start_at > data { EINVAL } else { E2BIG });
+        }
+        // SAFETY: The header's place is kept as an offset from `head` that is not negative, and
+        // `start + len` is `data`, so these are initialized bytes of the linear part, whose headers
+        // nobody shares; they are borrowed with `self`. A place within an allocation is not null.
+        Ok(unsafe {
+            hint::assert_unchecked(!start.is_null());
+            slice::from_raw_parts_mut(start, len)
+        })
+    }
+
+    /// Reallocates the head now, with tailroom, if a later pull would move it. Best effort.
+    ///
+    /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
+    /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
+    /// shares it, such as that of a packet socket. Skips packets with 48 or more linear bytes: IPv6 and UDP
+    /// need no more, and only a sender that wants to harm puts so few bytes of a longer TCP header there.
+    #[inline]
+    fn prepare_for_pull(self: Pin<&mut Self>) {
+        // SAFETY: The packet is valid.
+        if unsafe { net_bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
+            self.make_tailroom(INNER_HEADERS_LEN_BYTES);
+        }
+    }
+
+    /// Reallocates the head as a private one with `len` bytes of tailroom, if memory allows.
+    #[cold]
+    fn make_tailroom(self: Pin<&mut Self>, len: u32) {
+        // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
+        unsafe {
+            net_bindings::pskb_expand_head(self.as_raw(), 0, len as i32, bindings::GFP_ATOMIC)
+        };
+    }
 }
 
-// Slow paths take C's pointer: one to ours would keep it in memory on the fast ones.
-
-/// What [`Skb::decapsulate`] does for packets that have a partial checksum. Not inlined: the others
-/// should not save registers for it.
-///
-/// # Safety
-///
-/// `skb` must be valid, ours to change, and nothing may point into it; the `len` bytes at `start` have
-/// just been pulled.
-#[inline(never)]
-unsafe fn keep_partial_checksum(skb: *mut bindings::sk_buff, start: *const u8, len: u32) -> Result {
-    // SAFETY: Promised by the caller.
-    let skb = unsafe {
-        extra::skb_postpull_rcsum(skb, start.cast(), len);
-        Skb::from_raw(NonNull::new_unchecked(skb))
-    };
-    skb.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
-}
+/// Length of the longest IP and TCP headers together, in bytes.
+const INNER_HEADERS_LEN_BYTES: u32 = 128;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets in a pcapng file, which any analyser opens. What such a file has no place for (the virtio
-//! header, and where a packet is cut into fragments) is in each packet's comment.
+//! Packets in a pcapng file, which any analyser opens. Each packet's comment has the virtio header and
+//! the offsets at which the packet is cut, because pcapng has no place for them.
 
 use crate::grammar::{Flavour, Shot, VIRTIO_LEN};
 use anyhow::{bail, Context, Result};
@@ -15,7 +15,7 @@ use std::io::{BufReader, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
-/// Writes packets; how many.
+/// Writes packets, and returns their number.
 pub fn write(path: &Path, flavour: Flavour, shots: impl Iterator<Item = Shot>) -> Result<usize> {
     let file = File::create(path).with_context(|| path.display().to_string())?;
     let mut writer = PcapNgWriter::new(BufWriter::new(file))?;
@@ -45,7 +45,7 @@ pub fn write(path: &Path, flavour: Flavour, shots: impl Iterator<Item = Shot>) -
     Ok(usize::try_from(number)?)
 }
 
-/// Reads what [`write`] has written, or what is left of it.
+/// Reads a file that [`write`] has written. Packets may have been removed since.
 pub fn read(path: &Path) -> Result<(Flavour, Vec<Shot>)> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let mut reader = PcapNgReader::new(BufReader::new(file))?;

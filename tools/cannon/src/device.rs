@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What packets are written to: a tap device that does not block, or a packet socket.
+//! The target of packets: a non-blocking tap device, or a packet socket.
 
 use crate::grammar::Shot;
 use anyhow::{Context, Result};
@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Errors by which the kernel refuses a packet: it is malformed, too long or looped, or the queue of
-/// the device is full.
+/// Errors by which the kernel refuses a packet: the packet is malformed, too long or looped, or the
+/// device's queue is full.
 const REFUSALS: [Errno; 10] = [
     Errno::INVAL,
     Errno::MSGSIZE,
@@ -25,14 +25,14 @@ const REFUSALS: [Errno; 10] = [
     Errno::NETUNREACH,
 ];
 
-/// The device or socket, and how packets to it fared.
+/// A device or socket, with counts of the packets sent to it.
 pub struct Device {
     file: File,
     /// Packets that the kernel took.
     pub sent: u64,
     /// Packets that the kernel refused.
     pub refused: u64,
-    /// How often a packet had to wait until the kernel had room for it.
+    /// Waits for room in the send buffer.
     pub waits: u64,
 }
 
@@ -48,7 +48,7 @@ impl From<OwnedFd> for Device {
 }
 
 impl Device {
-    /// The device that is standard input.
+    /// Returns standard input as a device.
     pub fn standard_input() -> Result<Self> {
         let fd = io::stdin().as_fd().try_clone_to_owned();
         Ok(fd.context("standard input is not there")?.into())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fires structured random packets at whatever its standard input is: a tap device, or a packet socket
-//! on a tunnel. Nothing but the seed decides what is sent, so that a volley which broke something can
-//! be written down afterwards, on another machine, and be fired again.
+//! Fires structured random packets at its standard input: a tap device, or a packet socket on a tunnel.
+//! The seed alone decides the packets. A volley that broke something can be written to a file
+//! afterwards, on another machine, and fired again.
 
 #![forbid(unsafe_code)]
 
@@ -29,10 +29,10 @@ struct Cli {
 
 #[derive(clap::Args, Clone, Copy)]
 struct Volleys {
-    /// What all randomness comes from.
+    /// The source of all randomness.
     #[arg(long)]
     seed: u64,
-    /// What the packets are for.
+    /// The way by which packets enter the kernel.
     #[arg(long)]
     flavour: Flavour,
     /// The first volley.
@@ -41,7 +41,7 @@ struct Volleys {
 }
 
 impl Volleys {
-    /// The line that says a volley comes next.
+    /// Returns the line that announces a volley.
     fn mark(&self, volley: u64) -> String {
         let Volleys { seed, flavour, .. } = self;
         format!("cannon: {}, seed {seed}, volley {volley}", flavour.name())
@@ -54,14 +54,14 @@ enum Command {
     Fire {
         #[command(flatten)]
         volleys: Volleys,
-        /// How many packets to send at least, without those that are refused; the last volley is
+        /// The least number of packets to send. Refused packets do not count; the last volley is
         /// sent whole.
         #[arg(long)]
         packets: u64,
-        /// Where to say now and then which volley comes next, such as /dev/kmsg.
+        /// A file for a line before every hundredth volley, such as /dev/kmsg.
         #[arg(long)]
         log: Option<PathBuf>,
-        /// A file whose first line is to say which volley comes next, for a watchdog.
+        /// A file whose first line names the volley in progress, for a watchdog.
         #[arg(long)]
         progress: Option<PathBuf>,
     },
@@ -69,28 +69,28 @@ enum Command {
     Write {
         #[command(flatten)]
         volleys: Volleys,
-        /// How many volleys.
+        /// The number of volleys.
         #[arg(long)]
         count: u64,
         /// The file.
         file: PathBuf,
     },
-    /// Send the packets of such a file.
+    /// Send the packets of a file that `write` has written.
     Replay {
         /// The file.
         file: PathBuf,
-        /// A file whose first line is to say which packet comes next, for a watchdog.
+        /// A file whose first line names the packet in progress, for a watchdog.
         #[arg(long)]
         progress: Option<PathBuf>,
     },
-    /// Say which flavour the packets of such a file are of.
+    /// Print the flavour of the packets in such a file.
     Flavour {
         /// The file.
         file: PathBuf,
     },
 }
 
-/// How often the log hears of the progress, in volleys.
+/// Volleys from one line of the log to the next.
 const MARK_EVERY: u64 = 100;
 
 /// A file whose first line changes while packets are being sent.
@@ -127,14 +127,14 @@ fn fire(
     let progress = Progress::open(progress)?;
     let mut volley = volleys.first;
     while device.sent < packets {
-        // A device that refuses that many is not under fire.
+        // A device that refuses so many packets is not under fire.
         if device.refused > packets / 4 + MARK_EVERY {
             let Device { sent, refused, .. } = device;
             bail!("{refused} packets were refused, and {sent} sent");
         }
         let mark = volleys.mark(volley);
         if let Some(log) = log.as_mut().filter(|_| volley % MARK_EVERY == 0) {
-            // In one write: it becomes one line.
+            // One write makes one line of the kernel's log.
             log.write_all(format!("{mark}\n").as_bytes())
                 .context("the log")?;
         }

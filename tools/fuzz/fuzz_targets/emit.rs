@@ -1,38 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Any values, any buffer: what is built parses to the same values, and what does not fit is refused
-//! with the buffer as it was.
+//! Writes any values to any buffer: the header parses to the same values, and a header that does not
+//! fit leaves the buffer unchanged.
 
 #![no_main]
 
 use arbitrary::Arbitrary;
-use gue::{Error, Header, RemoteChecksum, Repr, Start};
+use gue::{Dialect, Error, Fields, Header, Private, RemoteChecksum, Repr};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     control: bool,
     proto_ctype: u8,
-    remote_checksum: Option<(u16, u16)>,
+    /// The private word, and the start and offset of its remote checksum.
+    private: Option<Option<(u16, u16)>>,
     buffer: Vec<u8>,
 }
 
-fuzz_target!(|input: Input| {
-    let remote_checksum = match input.remote_checksum {
+fn private(remote: Option<(u16, u16)>) -> Result<Private, Error> {
+    let remote_checksum = match remote {
         None => None,
-        Some((start, offset)) => match RemoteChecksum::new(start, offset) {
-            Ok(remote) => Some(remote),
-            Err(error) => {
-                assert_eq!(error, Error::ChecksumBeforeStart);
-                assert!(offset < start);
-                return;
-            }
-        },
+        Some((start, offset)) => {
+            let remote = RemoteChecksum::new(start, offset);
+            assert_eq!(remote.is_err(), offset < start);
+            Some(remote?)
+        }
+    };
+    Ok(Private { remote_checksum })
+}
+
+fuzz_target!(|input: Input| {
+    let private = match input.private.map(private).transpose() {
+        Ok(private) => private,
+        Err(error) => {
+            assert_eq!(error, Error::ChecksumBeforeStart);
+            return;
+        }
     };
     let repr = Repr {
         control: input.control,
         proto_ctype: input.proto_ctype,
-        remote_checksum,
+        fields: Fields { private },
     };
     let len_bytes = repr.len_bytes();
     let mut buffer = input.buffer.clone();
@@ -48,10 +57,9 @@ fuzz_target!(|input: Input| {
     assert_eq!(
         buffer[len_bytes..],
         input.buffer[len_bytes..],
-        "nothing is written behind it"
+        "nothing is written after the header"
     );
-    assert_eq!(Start::parse(&buffer), Ok(Start::Header { len_bytes }));
-    let header = Header::parse(&buffer).expect("what was written can be read");
-    assert_eq!(Repr::of(&header), repr);
+    let header = Header::parse(&buffer, Dialect::Linux).expect("the written header can be read");
+    assert_eq!(header.repr(), Some(repr));
     assert_eq!(header.len_bytes(), len_bytes);
 });

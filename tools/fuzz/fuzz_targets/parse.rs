@@ -1,61 +1,83 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Any bytes: what is accepted stays within them, and is rebuilt to the same bytes.
+//! Reads any bytes: an accepted header stays within them, and is written again as the same bytes.
 
 #![no_main]
 
-use gue::{header, Dialect, Error, Header, Repr, Start};
+use gue::{header, walk, Dialect, Error, Header, Prefix, WalkError};
 use libfuzzer_sys::fuzz_target;
 
+/// A payload that notes how many bytes the walk has asked for last.
+struct Payload<'a> {
+    bytes: &'a [u8],
+    asked: usize,
+}
+
+impl Prefix for Payload<'_> {
+    type Error = ();
+
+    fn prefix(&mut self, len_bytes: usize) -> Result<&[u8], ()> {
+        assert!(self.asked < len_bytes || self.asked == header::BASE_LEN_BYTES);
+        self.asked = len_bytes;
+        self.bytes.get(..len_bytes).ok_or(())
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let start = Start::parse(bytes);
-    let header = match (start, Header::parse(bytes)) {
-        (Ok(Start::Header { len_bytes }), Ok(header)) => {
-            assert_eq!(header.len_bytes(), len_bytes, "both steps agree");
-            header
-        }
-        (Ok(Start::Header { len_bytes }), Err(error)) => {
-            assert_ne!(
-                error,
-                Error::Truncated,
-                "the first step has read four bytes"
-            );
-            assert_eq!(error == Error::HeaderPastEnd, bytes.len() < len_bytes);
-            return;
-        }
-        (Ok(Start::Direct { protocol }), parsed) => {
-            assert_eq!(parsed, Err(Error::UnknownVariant));
-            assert_eq!(protocol, if bytes[0] >> 4 == 4 { 4 } else { 41 });
-            return;
-        }
-        (Err(error), parsed) => {
+    let mut payload = Payload { bytes, asked: 0 };
+    let walked = walk(&mut payload, Dialect::Linux);
+    let asked = payload.asked;
+    let parsed = Header::parse(bytes, Dialect::Linux);
+    let header = match walked {
+        Ok(header) => header,
+        Err(WalkError::Prefix { if_short, .. }) => {
+            assert!(bytes.len() < asked);
+            assert_eq!(parsed, Err(if_short));
             assert_eq!(
-                error == Error::Truncated,
+                if_short == Error::Truncated,
                 bytes.len() < header::BASE_LEN_BYTES
             );
-            assert!(parsed.is_err());
+            return;
+        }
+        Err(WalkError::Header(error)) => {
+            assert!(bytes.len() >= asked);
+            assert_eq!(parsed, Err(error));
+            assert!(!matches!(error, Error::Truncated | Error::HeaderPastEnd));
             return;
         }
     };
-    assert!(header.len_bytes() <= bytes.len());
-    assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&header.len_bytes()));
-    assert_eq!(header.flags() & !Dialect::Linux.known_flags(), 0);
-    // Nothing behind the header has a say.
-    assert_eq!(Header::parse(&bytes[..header.len_bytes()]), Ok(header));
-    if let Some(remote) = header.remote_checksum() {
+    assert_eq!(parsed, Ok(header));
+    assert!(asked <= bytes.len());
+    // Bytes after the header have no say.
+    assert_eq!(Header::parse(&bytes[..asked], Dialect::Linux), Ok(header));
+    let Some(repr) = header.repr() else {
+        assert!(header.is_direct());
+        assert_eq!((header.len_bytes(), asked), (0, header::BASE_LEN_BYTES));
+        assert_eq!(
+            header.proto_ctype(),
+            if bytes[0] >> 4 == 4 { 4 } else { 41 }
+        );
+        return;
+    };
+    assert_eq!(header.len_bytes(), asked);
+    assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&asked));
+    assert_eq!(
+        header.fields().flags() & !Dialect::Linux.known_flags(),
+        0,
+        "a flag is accepted that the dialect does not have"
+    );
+    if let Some(remote) = header.fields().remote_checksum() {
         assert!(remote.start() <= remote.offset());
         assert_eq!(remote.payload_needed(), usize::from(remote.offset()) + 2);
     }
 
-    let repr = Repr::of(&header);
     let mut again = vec![0; repr.len_bytes()];
-    repr.emit(&mut again).expect("what was read can be written");
-    let parsed = Header::parse(&again).expect("what was written can be read");
-    assert_eq!(Repr::of(&parsed), repr);
-    // Surplus space, and a private word without a flag, are not written again.
-    if parsed.flags() == header.flags() {
-        assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
-        assert_eq!(again[1..], bytes[1..again.len()]);
-        assert_eq!(again.len() == header.len_bytes(), again[0] == bytes[0]);
-    }
+    repr.emit(&mut again)
+        .expect("the accepted header can be written");
+    let read_again = Header::parse(&again, Dialect::Linux).expect("the written header can be read");
+    assert_eq!(read_again.repr(), Some(repr));
+    // Surplus space is not written again, and Hlen counts it.
+    assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
+    assert_eq!(again[1..], bytes[1..again.len()]);
+    assert_eq!(again.len() == header.len_bytes(), again[0] == bytes[0]);
 });

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Compare the observations of two modules: compare FOU RFOU REPORT
 
 FOU and RFOU are files of observe.py. Writes REPORT in Markdown: the number of inputs of each kind,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Intended differences from Linux's fou: see Documentation/differences.rst."""
 
 import re
@@ -23,7 +24,7 @@ PROTOCOL_REFUSED = (
     b"Attribute failed policy validation",
     b"binary attribute size out of range",
 )
-PROTOCOL_ACCEPTED = (b"there is no such port", b"the UDP port is in use")
+PROTOCOL_ACCEPTED = (b"port does not exist", b"UDP port is in use")
 # rfou's answers to GET, ADD, GET, dump, DEL and dump: without the port, and with the port in use.
 PROTOCOL_ANSWERS = ("ESRCH done done done done as before", "ESRCH EADDRINUSE as before EINVAL")
 PROTOCOL_EMPTY = re.compile("ipproto(=| again, | before, )( |$)")

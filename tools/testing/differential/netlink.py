@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Answers of the netlink interface to every combination of attributes.
 
 Answers are written down whole, but for the numbers that the kernel or this program has chosen: the

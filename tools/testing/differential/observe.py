@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Record what a module does: observe OUTPUT [--packets FILE] [--transmit] [--netlink]
 
 In a guest. OUTPUT is a line of JSON for each input: [part, name, what was seen]. FILE is what

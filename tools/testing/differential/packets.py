@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Generate packets for receive.py: packets OUTPUT [--seed N] [--count N]
 
 First always the same: one of each format, cut at each byte, with an outer UDP length or checksum

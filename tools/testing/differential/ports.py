@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The receiving host's ports."""
 
 # By number: IP version, and options of `ip fou add`.

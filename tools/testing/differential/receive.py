@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The fate of packets that arrive at a port: delivered, answered or dropped.
 
 The packets are those that packets.py generated.

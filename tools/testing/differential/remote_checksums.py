@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Predicates for intended differences in remote checksums: see Documentation/differences.rst.
 
 Each predicate takes an input's name and the observations of Linux's fou and rfou by receive.py, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Frames that a tunnel device sends, for every configuration.
 
 Observed by itself for one module; compare.py sets two observations side by side. Input packets

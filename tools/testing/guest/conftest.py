@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Fixtures: two fresh hosts for each test, and checks that the last test left nothing."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Fire the cannon at a host in this guest: fire CANNON SEED PACKETS [FLAVOUR ...]
 
 Fires PACKETS of each flavour. Prints a line for each: "ok", or "not ok" with the volleys in

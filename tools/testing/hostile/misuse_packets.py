@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Packets with orders for the tunnel of the module `misuse`, right and wrong ones."""
 
 import dataclasses

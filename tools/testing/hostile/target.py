@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The host under fire: a tap device to write packets to, ports and tunnels of every kind."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """One of two guests on one wire, with rfou or Linux's fou: peer leader|follower [few]
 
 The leader goes through all kinds of tunnels: has the follower make its end, makes its own, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Drop reasons as dropwatch sees them: the netlink family NET_DM."""
 
 import contextlib

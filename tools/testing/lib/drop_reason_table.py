@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The core's table of drop reasons, by subsystem number, read from /proc/kcore."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Failing allocations: the n-th of a piece of work for each n in turn, or a share of them."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Hosts on one wire: network namespaces joined by veth; commands, sockets, captures in them."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Marks for parametrized cases."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The `fou` family as bytes, because pyroute2 and `ip` send only valid messages."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """An NFQUEUE, in which packets wait for a verdict from this process."""
 
 import socket

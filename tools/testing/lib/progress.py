@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Reports to the watchdog of `scripts/vm --stall`, which ends a guest without progress."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The module rfou under test: its file, and how to load it again."""
 
 import os

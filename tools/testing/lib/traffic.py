@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """TCP through a tunnel."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Tunnels of every kind over FOU and GUE between two hosts, and traffic through them."""
 
 from testing.lib.hosts import is_udp_to

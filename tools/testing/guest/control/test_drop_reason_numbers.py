@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Numbers of drop reasons: the core's by default, borrowed ones by the module parameter."""
 
 import struct
@@ -117,7 +118,7 @@ def test_unloaded_owner_leaves_its_number_free(seen, default_afterwards):
 def test_without_a_free_number_rfou_loads(seen, default_afterwards):
     run("modprobe", "-a", *OWNERS)
     reload_rfou(OWN)
-    assert "no number is free" in run("dmesg").stdout.splitlines()[-1]
+    assert "no subsystem number is free" in run("dmesg").stdout.splitlines()[-1]
     assert table() == [name for _, name in OWNERS.values()]
     assert seen() == "INVALID_PROTO"
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The module in the place of Linux's fou: load, unload, install, and the way back."""
 
 import os
@@ -166,6 +167,14 @@ def test_modinfo():
     assert "license:        GPL" in shown
     assert "alias:          net-pf-16-proto-16-family-fou" in shown
     assert f"vermagic:       {os.uname().release} " in shown
+
+
+@pytest.mark.parametrize("name", ["rfou", "rfou6"])
+def test_module_shows_the_version_of_the_source(name):
+    version = (pathlib.Path(__file__).parents[3] / "VERSION").read_text()
+    file = os.environ[f"{name.upper()}_MODULE_FILE"]
+    assert run("modinfo", "-F", "version", file).stdout == version, "in the file"
+    assert pathlib.Path(f"/sys/module/{name}/version").read_text() == version, "when it is loaded"
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Ports and network namespaces."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The netlink interface: accepted and refused requests, reasons, answers."""
 
 import errno
@@ -129,13 +130,13 @@ REFUSALS = {
         nl.ADD,
         [PORT, IPIP],
         errno.EINVAL,
-        "the type of encapsulation is missing",
+        "encapsulation type is missing",
     ),
     "an unknown type": (
         nl.ADD,
         [PORT, IPIP, (nl.TYPE, nl.u8(3))],
         errno.EINVAL,
-        "the type of encapsulation must be 1 (direct) or 2 (GUE)",
+        "encapsulation type must be 1 (direct) or 2 (GUE)",
     ),
     "direct without a protocol": (
         nl.ADD,
@@ -165,25 +166,25 @@ REFUSALS = {
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.PEER_V4, nl.v4("192.0.2.2"))],
         errno.EINVAL,
-        "a peer address needs a peer port",
+        "peer address needs a peer port",
     ),
     "a device without a local address": (
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.IFINDEX, nl.s32(1))],
         errno.EINVAL,
-        "a device needs a local address",
+        "device needs a local address",
     ),
     "a local address of somebody else": (
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.77"))],
         errno.EADDRNOTAVAIL,
-        "the local address is none of this network namespace's",
+        "local address is not configured in this network namespace",
     ),
     "a device that cannot be": (
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.IFINDEX, nl.s32(-1))],
         errno.EINVAL,
-        "the UDP socket could not be bound",
+        "UDP socket could not be bound",
     ),
     "an IPv6 device that is not there": (
         nl.ADD,
@@ -196,12 +197,12 @@ REFUSALS = {
             (nl.IFINDEX, nl.s32(12345)),
         ],
         errno.ENODEV,
-        "no such device",
+        "device does not exist",
     ),
-    "deleting what is not there": (nl.DEL, [PORT], errno.EINVAL, "there is no such port"),
-    "getting what is not there": (nl.GET, [PORT], errno.ESRCH, "there is no such port"),
-    "getting no port": (nl.GET, [], errno.EINVAL, "the port is missing"),
-    "getting port 0": (nl.GET, [(nl.PORT, nl.be16(0))], errno.EINVAL, "the port is missing"),
+    "deleting what is not there": (nl.DEL, [PORT], errno.EINVAL, "port does not exist"),
+    "getting what is not there": (nl.GET, [PORT], errno.ESRCH, "port does not exist"),
+    "getting no port": (nl.GET, [], errno.EINVAL, "port is missing"),
+    "getting port 0": (nl.GET, [(nl.PORT, nl.be16(0))], errno.EINVAL, "port is missing"),
     "a port of one byte": (nl.ADD, [(nl.PORT, b"\x15"), IPIP, DIRECT], errno.ERANGE, None),
     "a type of no bytes": (nl.ADD, [PORT, IPIP, (nl.TYPE, b"")], errno.ERANGE, None),
     "an IPv6 address of 15 bytes": (
@@ -289,7 +290,7 @@ def test_port_in_use_by_a_program_is_refused(hosts, fou, module):
     error = refused(fou.add, PORT, IPIP, DIRECT)
     assert error.errno == errno.EADDRINUSE
     if module == "rfou":
-        assert error.reason == "the UDP port is in use"
+        assert error.reason == "UDP port is in use"
     program.close()
     fou.add(PORT, IPIP, DIRECT)
 
@@ -306,7 +307,7 @@ def test_port_zero_is_one_ephemeral_port_and_a_second_is_refused(hosts, fou, mod
     error = refused(fou.add, IPIP, DIRECT)
     assert error.errno == errno.EALREADY
     if module == "rfou":
-        assert error.reason == "there is such a port already"
+        assert error.reason == "port exists already"
     assert len(udp_ports(hosts[0])) == 1, "the refused port's socket is closed"
     fou.delete()
     assert udp_ports(hosts[0]) == []

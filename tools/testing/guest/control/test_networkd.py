@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Debian's systemd-networkd opens ports and makes tunnels that use them."""
 
 import contextlib

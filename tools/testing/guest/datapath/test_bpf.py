@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """BPF programs at tc hooks set and read the encapsulation of an ipip device in external mode.
 
 sit has no such mode.

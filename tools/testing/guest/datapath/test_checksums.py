@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Checksums left to compute: bounds, starts within headers, and sums over too many bytes."""
 
 import contextlib

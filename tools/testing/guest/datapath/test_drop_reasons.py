@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """rfou's own drop reasons other than those of GUE headers."""
 
 import socket
@@ -59,7 +60,7 @@ def test_overwritten_checksum_start(hosts, drop_monitor, encap):
     what, payload = PORTS[encap]
     add_port(hosts[1], 4, what)
     lost = struct.pack("<BBHHHH", 1, 0, 0, 0, 24, 8)
-    assert reason(hosts, drop_monitor, datagram(4, payload), lost) == "RFOU_STRAY_CHECKSUM"
+    assert reason(hosts, drop_monitor, datagram(4, payload), lost) == "RFOU_BAD_CSUM_START"
 
 
 @pytest.mark.parametrize("encap", PORTS)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """FOU tunnels as a user makes them: bytes on the wire, and packets that arrive."""
 
 import socket

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """GRO: packets that the host forwards, ports that change or close, packets that stay single."""
 
 import contextlib

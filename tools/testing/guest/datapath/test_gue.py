@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """GUE receive: accepted and dropped headers, reasons, remote checksums."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Packets of one flow have one form of GUE header, so that GRO keeps their order."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """ICMP errors from routers and peers: to the tunnel, and from the tunnel to its sender."""
 
 import select

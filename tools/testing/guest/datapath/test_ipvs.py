@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """IPVS sends connections to a real server by GUE."""
 
 import hashlib

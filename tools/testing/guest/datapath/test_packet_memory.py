@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """A packet's memory: heads that move, pages, pointers that others keep, and leaks."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Packet sizes: BIG TCP below a tunnel, and the MTU of tunnel devices."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Tunnels of every kind over FOU and GUE: traffic, checksums, segmentation and GRO."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Selftests and tools from the kernel's source, with rfou in fou's place."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Whole datagrams, byte for byte from the wire reference, and their inner packets."""
 
 import socket

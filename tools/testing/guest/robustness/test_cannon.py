@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The cannon, briefly, with kmemleak; scripts/test/cannon fires many more packets."""
 
 import pytest
@@ -28,10 +29,10 @@ def test_hostile_packets_leave_nothing_behind(flavour):
 def test_writer_to_a_full_tap_is_woken():
     """The tun driver wakes a writer that waits in poll(), but none that waits in write().
 
-    GRO holds packets for 100 ms, and the send buffer has room for a few.
+    GRO holds packets for 500 ms, and the send buffer has room for a few.
     """
-    with target("gro", flush_ms=100) as (_, tap):
+    with target("gro", flush_ms=500) as (_, tap):
         set_send_buffer(tap, 4096)
-        command = [CANNON, "fire", "--seed", SEED, "--flavour", "gro", "--packets", 200]
+        command = [CANNON, "fire", "--seed", SEED, "--flavour", "gro", "--packets", 2000]
         words = fire.run_cannon(command, tap)
     assert " 0 waits" not in words, f"the send buffer was never full: {words}"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Failing allocations: at each in turn, the work is done or refused, and nothing leaks."""
 
 import contextlib

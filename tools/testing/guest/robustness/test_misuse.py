@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """The module `misuse`, safe code that misuses rust/net, does the kernel no harm.
 
 The debug kernel's checkers must report nothing. The module leaks on purpose, so kmemleak runs in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Headers in headers: GRO, receive, ICMP errors and transmit do not recurse without bound."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Random messages to the netlink family: from root, nobody, and root of a user namespace."""
 
 import errno

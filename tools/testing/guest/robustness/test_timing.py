@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0
 """Races: ports, namespaces, tunnels and modules come and go under traffic."""
 
 import contextlib

@@ -9,10 +9,10 @@ use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
-    skb::{Inner, RemoteChecksum},
+    skb::{InnerSkb, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, UdpTunnelSocket, Verdict},
-    DropReason, SkBuff,
+    DropReason,
 };
 
 const PORT: u16 = 7010;
@@ -25,7 +25,7 @@ const _: () = {
     }
     impl<T> AmbiguousIfSend<u8> for T {}
     impl<T: Send> AmbiguousIfSend<u16> for T {}
-    <SkBuff as AmbiguousIfSend<_>>::OK
+    <RxSkb as AmbiguousIfSend<_>>::OK
 };
 
 /// An order in a packet, as test_misuse.py writes it.
@@ -40,7 +40,7 @@ struct Order {
     len: usize,
     gro_len: usize,
     place: ChecksumPlace,
-    how: RemoteChecksum,
+    how: RemcsumMode,
 }
 
 impl Order {
@@ -61,8 +61,8 @@ impl Order {
                 field: u16::from_be_bytes([f0, f1]),
             },
             how: match how {
-                0 => RemoteChecksum::Partial,
-                _ => RemoteChecksum::Compute,
+                0 => RemcsumMode::Partial,
+                _ => RemcsumMode::Compute,
             },
         })
     }
@@ -76,7 +76,7 @@ static COMPLETED: AtomicU32 = AtomicU32::new(0);
 struct Tunnel;
 
 impl Tunnel {
-    fn decapsulate<const IPV6: bool>(mut skb: SkBuff, order: &Order) -> Result<Inner, SkBuff> {
+    fn decapsulate<const IPV6: bool>(mut skb: RxSkb, order: &Order) -> Result<InnerSkb, RxSkb> {
         let Order {
             protocol,
             len,
@@ -85,30 +85,34 @@ impl Tunnel {
             ..
         } = *order;
         match order.on_receive {
-            0 => Ok(Inner::new(skb, protocol)),
+            0 => Ok(InnerSkb::new(skb, protocol)),
             1 => match skb.decapsulate(len) {
-                Ok(()) => Ok(Inner::new(skb, protocol)),
+                Ok(()) => Ok(InnerSkb::new(skb, protocol)),
                 Err(_) => Err(skb),
             },
             // Also after a failure.
             2 => {
                 let _ = skb.decapsulate(len);
                 let _ = skb.decapsulate(len);
-                Ok(Inner::new(skb, protocol))
+                Ok(InnerSkb::new(skb, protocol))
             }
-            3 => skb.decapsulate_leaving_checksum(len, protocol, place),
+            3 => skb
+                .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                .map_err(|(skb, _)| skb),
             4 => skb
                 .decapsulate_with_remote_checksum(len, protocol, place, how)
                 .map_err(|(skb, _)| skb),
             // Pulls again after a failure.
             5 => match skb.decapsulate_with_remote_checksum(len, protocol, place, how) {
                 Ok(inner) => Ok(inner),
-                Err((skb, _)) => skb.decapsulate_leaving_checksum(len, protocol, place),
+                Err((skb, _)) => skb
+                    .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                    .map_err(|(skb, _)| skb),
             },
             // Any length, also that of another IP version.
             _ => match skb.decapsulate(len) {
                 Ok(()) => {
-                    let mut inner = Inner::new(skb, protocol);
+                    let mut inner = InnerSkb::new(skb, protocol);
                     let by = order.gro_len;
                     let _ = inner.shorten_outer::<IPV6>(by, usize::MAX);
                     let _ = inner.shorten_outer::<false>(by, usize::MAX);
@@ -122,7 +126,7 @@ impl Tunnel {
 }
 
 impl EncapReceive for Tunnel {
-    fn receive<const IPV6: bool>(&self, mut skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         RECEIVED.fetch_add(1, Ordering::Relaxed);
         let order = match skb.header(udp::HEADER_LEN_BYTES + Order::LEN_BYTES) {
             Ok(bytes) => bytes.get(udp::HEADER_LEN_BYTES..).and_then(Order::parse),
@@ -164,8 +168,8 @@ impl GroTunnel for Tunnel {
             let _ = packet.take_header(order.gro_len);
         }
         if order.in_gro & 8 != 0 {
-            let _ = packet.process_remote_checksum(order.place, RemoteChecksum::Compute);
-            let _ = packet.process_remote_checksum(order.place, RemoteChecksum::Partial);
+            let _ = packet.process_remote_checksum(order.place, RemcsumMode::Compute);
+            let _ = packet.process_remote_checksum(order.place, RemcsumMode::Partial);
         }
         if order.in_gro & 16 != 0 {
             let _ = packet.take_header(order.gro_len);

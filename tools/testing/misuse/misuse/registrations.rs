@@ -14,15 +14,15 @@ use kernel::{
     time::{delay::fsleep, Delta},
 };
 use net::{
-    genetlink::{self, AttrPolicy, Command, Do, Dump, DumpWriter, Family, Request},
     icmp::QuotedPacket,
     ip6_tunnel,
     ip_proto::InnerProtocol,
     ip_tunnel::{self, EncapConfig, Flow, IpTunnelEncap},
     module::Scope,
+    netlink::{self, Doit, DumpSkBuff, Dumpit, GenlInfo, NlaPolicy, Op, Operations},
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::TxSkb,
     udp_tunnel::UdpTunnelSocket,
-    Netns, Outgoing,
 };
 
 /// The port that the family's command opens.
@@ -48,19 +48,19 @@ impl Commands {
     }
 }
 
-impl Family for Commands {
+impl Operations for Commands {
     const NAME: &'static CStr = c"misuse";
     const VERSION: u8 = 1;
-    const POLICY: &'static [AttrPolicy] = &[AttrPolicy::UNUSED, AttrPolicy::U32];
-    const COMMANDS: &'static [Command<Self>] = &[Command::new::<Open>(1).dump::<List>()];
+    const POLICY: &'static [NlaPolicy] = &[NlaPolicy::UNSPEC, NlaPolicy::U32];
+    const OPS: &'static [Op<Self>] = &[Op::new::<Open>(1).dumpit::<List>()];
 }
 
 /// Opens a port, which the family's state keeps.
 struct Open;
 
-impl Do<Commands> for Open {
-    fn run(family: &Commands, request: &Request<'_>) -> Result {
-        let socket = open(request.netns(), PORT)?;
+impl Doit<Commands> for Open {
+    fn doit(family: &Commands, info: &GenlInfo) -> Result {
+        let socket = open(info.netns(), PORT)?;
         let tunnel = UdpTunnelSocket::new(socket, Sink::new()?)?;
         family.sockets.lock().push(tunnel, GFP_KERNEL)?;
         Ok(())
@@ -72,16 +72,13 @@ struct List;
 
 static DUMP_HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 
-impl Dump<Commands> for List {
-    fn run(
-        family: &Commands,
-        _netns: &Netns,
-        cursor: &mut u64,
-        out: &mut DumpWriter<'_>,
-    ) -> Result {
+impl Dumpit<Commands> for List {
+    fn dumpit(family: &Commands, cursor: &mut u64, skb: &mut DumpSkBuff<'_>) -> Result {
         let next = usize::try_from(*cursor).map_err(|_| EINVAL)?;
         for number in family.numbers.iter().skip(next) {
-            out.entry(1, |message| message.put(1, number))?;
+            let mut message = skb.genlmsg_iput()?;
+            message.put_u32(1, *number)?;
+            message.end();
             *cursor = cursor.saturating_add(1);
             DUMP_HAS_BEGUN.store(true, Ordering::Relaxed);
         }
@@ -120,7 +117,7 @@ impl<F: Flow> IpTunnelEncap<F> for Nested {
     }
 
     fn build_header(
-        _skb: &mut Outgoing<'_>,
+        _skb: Pin<&mut TxSkb>,
         _config: &EncapConfig,
         protocol: u8,
         _flow: &F,
@@ -138,7 +135,7 @@ type Step = fn(&'static Scope) -> Result;
 /// Everything that can be registered, and the error of a second registration.
 const STEPS: &[(Step, Error)] = &[
     (|scope| netns::register::<Empty>(scope).map(|_| ()), EBUSY),
-    (|scope| genetlink::register(scope, Commands::new()?), EEXIST),
+    (|scope| netlink::register(scope, Commands::new()?), EEXIST),
     (ip_tunnel::register::<Nested>, EEXIST),
     (ip6_tunnel::register::<Nested>, EEXIST),
 ];
@@ -168,12 +165,12 @@ pub(crate) fn register_all_twice(scope: &'static Scope) -> Result {
 }
 
 pub(crate) fn register_the_family_alone(scope: &'static Scope) -> Result {
-    genetlink::register(scope, Commands::new()?)
+    netlink::register(scope, Commands::new()?)
 }
 
 /// Fails as soon as a dump of the family has begun.
 pub(crate) fn fail_during_a_dump(scope: &'static Scope) -> Result {
-    genetlink::register(scope, Commands::new()?)?;
+    netlink::register(scope, Commands::new()?)?;
     for _ in 0..1000 {
         if DUMP_HAS_BEGUN.load(Ordering::Relaxed) {
             return Err(ECANCELED);
@@ -194,7 +191,7 @@ impl PerNetns for Late {
 
     fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
         if let Some(scope) = SCOPE.copy() {
-            match Commands::new().and_then(|commands| genetlink::register(scope, commands)) {
+            match Commands::new().and_then(|commands| netlink::register(scope, commands)) {
                 Ok(()) => pr_info!("registered late\n"),
                 Err(error) => pr_info!("not registered late: {error:?}\n"),
             }

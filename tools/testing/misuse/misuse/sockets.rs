@@ -14,9 +14,10 @@ use kernel::{
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    skb::RxSkb,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
-    DropReason, SkBuff,
+    DropReason,
 };
 
 /// Ports of a forgotten tunnel, of a forgotten plain socket, and of kept handles.
@@ -43,7 +44,7 @@ impl Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, skb: SkBuff) -> Verdict {
+    fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict {
         RECEIVED.fetch_add(1, Ordering::Relaxed);
         Verdict::Drop(skb, *self.reason)
     }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The fields between the first four bytes of a header and its surplus space.
+//!
+//! Fields lie in the order of their flags, from bit 0 on, without padding (gue-09). [`Fields`]
+//! names them in this order. `parse` and `emit` visit them in the same order with a cursor: the offset
+//! of a field follows from the fields before it and is written down nowhere.
+//!
+//! To add a field, give it a module with its flag, its length, `parse` and `emit`, as [`private`] has.
+//! Then add one line at its place in the order to [`Fields`] and to each of its methods, and the flag
+//! to the dialects that have it.
+
+use crate::{private, Error, Private, RemoteChecksum};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// The fields of a header, in flag order. `None`: the flag is not set.
+///
+/// ```
+/// use gue::{Fields, RemoteChecksum};
+///
+/// let remote = RemoteChecksum::new(20, 36).unwrap();
+/// let fields = Fields::with_remote_checksum(remote);
+/// assert_eq!(fields.remote_checksum(), Some(remote));
+/// assert_eq!(fields.flags(), gue::private::FLAG);
+/// assert_eq!(fields.len_bytes(), 8);
+/// assert_eq!(Fields::NONE.len_bytes(), 0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// Flag bit 15: Linux's private word and the fields that it announces.
+    pub private: Option<Private>,
+}
+
+impl Fields {
+    /// No field.
+    pub const NONE: Self = Self { private: None };
+
+    /// Returns the fields of a packet whose checksum the sender leaves to the receiver, in the form
+    /// that Linux sends.
+    #[inline]
+    pub const fn with_remote_checksum(remote: RemoteChecksum) -> Self {
+        Self {
+            private: Some(Private {
+                remote_checksum: Some(remote),
+            }),
+        }
+    }
+
+    /// Returns the checksum that the sender leaves to the receiver.
+    #[inline]
+    pub const fn remote_checksum(&self) -> Option<RemoteChecksum> {
+        match self.private {
+            Some(private) => private.remote_checksum,
+            None => None,
+        }
+    }
+
+    /// Returns the flags that announce these fields, in host order.
+    #[inline]
+    pub const fn flags(&self) -> u16 {
+        match self.private {
+            Some(_) => private::FLAG,
+            None => 0,
+        }
+    }
+
+    /// Returns the length of the fields in bytes, a multiple of 4.
+    #[inline]
+    pub const fn len_bytes(&self) -> usize {
+        match &self.private {
+            Some(private) => private.len_bytes(),
+            None => 0,
+        }
+    }
+
+    /// Reads the fields that `flags` announces. `bytes` may go on after them.
+    ///
+    /// The caller has refused unknown flags.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::FieldPastHeader`]: `bytes` ends within a field.
+    /// - Errors of the fields: [`Error::UnknownPrivateFlag`], [`Error::ChecksumBeforeStart`].
+    #[inline]
+    pub(crate) fn parse(flags: u16, bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader(bytes);
+        // In flag order: each line moves the reader past its field.
+        Ok(Self {
+            private: if flags & private::FLAG != 0 {
+                Some(Private::parse(&mut reader)?)
+            } else {
+                None
+            },
+        })
+    }
+
+    /// Writes the fields to the first [`Self::len_bytes`] bytes of the writer's buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooShort`].
+    #[inline(always)]
+    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        // In flag order, as in `parse`.
+        if let Some(private) = &self.private {
+            private.emit(writer)?;
+        }
+        Ok(())
+    }
+}
+
+/// A cursor over the fields that are still to be read.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Reads the next bytes as a `T` and moves past them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FieldPastHeader`] if fewer bytes are left.
+    #[inline]
+    pub(crate) fn take<T>(&mut self) -> Result<&'a T, Error>
+    where
+        T: FromBytes + KnownLayout + Immutable + Unaligned,
+    {
+        let (value, rest) = T::ref_from_prefix(self.0).map_err(|_| Error::FieldPastHeader)?;
+        self.0 = rest;
+        Ok(value)
+    }
+}
+
+/// A cursor over the bytes that are still to be written.
+pub(crate) struct Writer<'a>(&'a mut [u8]);
+
+impl<'a> Writer<'a> {
+    #[inline]
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
+        Self(buffer)
+    }
+
+    /// Writes `value` and moves past it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferTooShort`] if fewer bytes are left.
+    #[inline(always)]
+    pub(crate) fn put<T: IntoBytes + Immutable>(&mut self, value: &T) -> Result<(), Error> {
+        let (to, rest) = core::mem::take(&mut self.0)
+            .split_at_mut_checked(size_of::<T>())
+            .ok_or(Error::BufferTooShort)?;
+        self.0 = rest;
+        value.write_to(to).map_err(|_| Error::BufferTooShort)
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/btf.h>
+
+/* A stub in kernels without BPF. */
+__rust_helper int rust_helper_register_btf_kfunc_id_set(enum bpf_prog_type prog_type,
+							const struct btf_kfunc_id_set *kset)
+{
+	return register_btf_kfunc_id_set(prog_type, kset);
+}

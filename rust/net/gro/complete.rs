@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! GRO completion: mending the headers of a merged packet.
+
+use super::{skb::GroSkb, GroTunnel};
+use crate::ip_proto::InnerProtocol;
+use kernel::{bindings, error::to_result, prelude::*};
+
+/// A packet that others have been merged into, or a single one that was held. Its data begins with the
+/// outer IP header.
+pub struct Merged<'a> {
+    skb: Pin<&'a GroSkb>,
+    /// Offset of the tunnel's header, in bytes from the packet's data.
+    at: usize,
+}
+
+impl Merged<'_> {
+    /// Returns the first `len` bytes after the UDP header. Fails with `EINVAL` if they are not linear.
+    #[inline]
+    pub fn header(&self, len: usize) -> Result<&[u8]> {
+        let end = self.at.checked_add(len).ok_or(EINVAL)?;
+        let bytes = self.skb.get_ref().linear_header(end).ok_or(EINVAL)?;
+        bytes.get(self.at..).ok_or(EINVAL)
+    }
+}
+
+/// Completes a merged packet: calls the inner layers, which complete their headers, and tells segmentation
+/// where the inner packet begins.
+///
+/// # Safety
+///
+/// RCU read side; `skb` is what C passes to a socket's `gro_complete`, of the family that `IPV6` tells, and
+/// `at` is the offset of UDP's payload.
+#[inline]
+pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
+    tunnel: Option<&T>,
+    skb: *mut bindings::sk_buff,
+    at: usize,
+) -> Result {
+    // SAFETY: Promised by the caller.
+    let packet = unsafe { GroSkb::from_raw(skb) };
+    // Another kind of tunnel may have had this port, and merged the packet.
+    let mut len_bytes = 0;
+    // SAFETY: The packet is in GRO.
+    let noted = unsafe { net_bindings::gro_leave_tunnel(skb, &mut len_bytes) };
+    let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
+    let inner = at.checked_add(usize::from(len_bytes)).ok_or(EINVAL)?;
+    let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
+    // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
+    let complete = unsafe { net_bindings::inet_offload(IPV6, protocol.number()).as_ref() }
+        .and_then(|offload| offload.callbacks.gro_complete)
+        .ok_or(ENOENT)?;
+    // SAFETY: The packet is a merged one. By the note, its headers up to `inner` were pulled on receive, and
+    // the protocol's `gro_receive` has seen its own header there. GRO makes the headers that it reads linear,
+    // and held packets keep their headers.
+    unsafe {
+        // GRE sets the type anew, and segmentation would not know of UDP in front of it.
+        let outer = net_bindings::skb_gso_type(skb);
+        let result = complete(skb, inner_c);
+        net_bindings::skb_add_gso_type(skb, outer);
+        net_bindings::skb_set_inner_mac_header(skb, inner_c);
+        to_result(result)?;
+    }
+    let merged = Merged {
+        skb: packet.into_ref(),
+        at,
+    };
+    if let Some(place) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
+        // SAFETY: As above, and the inner layers have said which checksum segmentation computes.
+        let (computed_at, offset) = unsafe {
+            (
+                net_bindings::skb_checksum_start_offset(skb),
+                net_bindings::skb_csum_offset(skb),
+            )
+        };
+        let start = inner.checked_add(usize::from(place.start));
+        let same_start = start.is_some() && usize::try_from(computed_at).ok() == start;
+        if same_start && place.field.checked_sub(place.start) == Some(offset) {
+            // If the packet is only forwarded, its segments must be as they came.
+            // SAFETY: As above.
+            unsafe { net_bindings::skb_add_gso_type(skb, net_bindings::SKB_GSO_TUNNEL_REMCSUM) };
+        }
+    }
+    Ok(())
+}

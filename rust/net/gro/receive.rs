@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! GRO receive: comparing a packet with the held ones.
+
+use super::{skb::GroSkb, GroTunnel, NoMerge};
+use crate::{
+    checksum::Sum,
+    ip_proto::{ChecksumPlace, InnerProtocol},
+    skb::RemcsumMode,
+};
+use core::{ptr, ptr::NonNull, slice};
+use kernel::{bindings, prelude::*};
+
+/// Offset of the checksum in a TCP header, in bytes (RFC 9293).
+const TCP_CHECKSUM_OFFSET: u16 = 16;
+
+/// A packet that GRO may merge with held packets. Its rest begins at the packet's GRO offset.
+///
+/// # Invariants
+///
+/// `held` is GRO's list of held packets for this packet, and valid. `seen` is valid for as many bytes.
+pub struct Packet<'a> {
+    held: *mut bindings::list_head,
+    skb: Pin<&'a mut GroSkb>,
+    /// Length of the headers that the tunnel has pulled, in bytes.
+    pulled: u8,
+    /// The place where the first bytes of the rest were found last, and their number.
+    seen: (NonNull<u8>, usize),
+    /// The bytes that were changed for the inner layers, to be restored.
+    patch: Option<Patch>,
+}
+
+const NOTHING_SEEN: (NonNull<u8>, usize) = (NonNull::dangling(), 0);
+
+impl Packet<'_> {
+    /// Finds the first `len` bytes of the rest.
+    #[inline(always)]
+    fn see(&mut self, len: usize) -> Result<NonNull<u8>, NoMerge> {
+        let (start, seen_len) = self.seen;
+        if len <= seen_len {
+            return Ok(start);
+        }
+        // Finding bytes may move others, also if it fails half way.
+        self.forget_seen();
+        let offset = self.skb.offset();
+        let start = self.skb.as_mut().find(offset, len)?;
+        // INVARIANT: The bytes were just found. Whatever moves bytes is called here, or forgets them.
+        self.seen = (start, len);
+        Ok(start)
+    }
+
+    /// Forgets where bytes were, because they may move, or because others come first.
+    #[inline(always)]
+    fn forget_seen(&mut self) {
+        self.seen = NOTHING_SEEN;
+    }
+
+    /// Returns the first `len` bytes of the rest. Fails if there are fewer, or no memory to make them
+    /// contiguous.
+    #[inline(always)]
+    pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
+        let start = self.see(len)?;
+        // SAFETY: `len` bytes are there. They are written to through `self` only.
+        Ok(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
+    }
+
+    /// Marks held packets whose next `len` bytes differ from this packet's as of other flows.
+    #[inline(always)]
+    pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
+        let offset = self.skb.offset() as u32;
+        let start = self.see(len)?.as_ptr().cast();
+        // SAFETY: `start` is valid for `len` bytes, by `find` both numbers have 32 bits, and the list
+        // is that of the held packets, whose length is checked there.
+        unsafe { net_bindings::gro_compare_held(self.held, start, offset, len as u32) };
+        Ok(())
+    }
+
+    /// As [`Self::compare_held`], and pulls those bytes, a header, from the packet. Fails also if all
+    /// headers that the tunnel pulls have more than 255 bytes.
+    #[inline(always)]
+    pub fn take_header(&mut self, len: usize) -> Result<(), NoMerge> {
+        let pulled = u8::try_from(len)
+            .ok()
+            .and_then(|len| self.pulled.checked_add(len));
+        let pulled = pulled.ok_or(NoMerge)?;
+        let offset = self.skb.offset() as u32;
+        let start = self.see(len)?.as_ptr().cast();
+        let skb = self.skb.as_raw();
+        // SAFETY: As above, and the packet is in GRO.
+        unsafe {
+            net_bindings::gro_compare_held(self.held, start, offset, len as u32);
+            net_bindings::skb_gro_postpull_rcsum(skb, start, len as u32);
+            net_bindings::skb_gro_pull(skb, len as u32);
+        }
+        self.pulled = pulled;
+        self.forget_seen();
+        Ok(())
+    }
+
+    /// Handles a checksum that the sender left to the receiver, so that the inner layers find it good;
+    /// arguments as for [`RxSkb::decapsulate_with_remote_checksum`].
+    ///
+    /// The packet's bytes that this changes are restored when the inner layers are done. Fails if the outer
+    /// checksum is unknown or the packet is too short; with [`RemcsumMode::Partial`] if the field is not
+    /// where TCP has its own; with [`RemcsumMode::Compute`] if a clone shares the packet's bytes, or if a
+    /// checksum was computed before.
+    ///
+    /// [`RxSkb::decapsulate_with_remote_checksum`]: crate::skb::RxSkb::decapsulate_with_remote_checksum
+    #[inline(always)]
+    pub fn process_remote_checksum(
+        &mut self,
+        place: ChecksumPlace,
+        mode: RemcsumMode,
+    ) -> Result<(), NoMerge> {
+        self.forget_seen();
+        let skb = self.skb.as_raw();
+        // SAFETY: The packet is in GRO.
+        if !unsafe { net_bindings::gro_checksum_valid(skb) } {
+            return Err(NoMerge);
+        }
+        // A packet whose checksum lies past its end will be dropped.
+        match mode {
+            RemcsumMode::Partial => {
+                // TCP's GRO handler checks `start`. A field before it would need one past 16 bits.
+                if place.field.wrapping_sub(place.start) != TCP_CHECKSUM_OFFSET {
+                    return Err(NoMerge);
+                }
+                let start = self.skb.offset().saturating_add(usize::from(place.start));
+                let end = start.saturating_add(usize::from(TCP_CHECKSUM_OFFSET) + size_of::<u16>());
+                if end > self.skb.len() {
+                    return Err(NoMerge);
+                }
+                let start = u16::try_from(start).map_err(|_| NoMerge)?;
+                // SAFETY: As above.
+                unsafe { net_bindings::gro_set_remcsum_start(skb, start) };
+            }
+            RemcsumMode::Compute => {
+                // The bytes that were changed before would not be restored.
+                if self.patch.is_some() {
+                    return Err(NoMerge);
+                }
+                self.patch = Some(Patch::write_remote_checksum(self.skb.as_mut(), place)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Readies the packet for a protocol, and returns the protocol's callback.
+    ///
+    /// # Safety
+    ///
+    /// RCU read side, in which the result is used.
+    #[inline(always)]
+    unsafe fn enter<const IPV6: bool>(
+        &mut self,
+        protocol: InnerProtocol,
+    ) -> Result<GroCallback, NoMerge> {
+        // Transport protocols rely on the last network header. In a held packet, the outer UDP header
+        // follows that header: TCP would take it for TCP's own, and compute its checksum over addresses at
+        // an offset that no layer has set. GRO would look up an inner UDP socket by other addresses on
+        // completion than on receive.
+        if !protocol.has_network_header() {
+            return Err(NoMerge);
+        }
+        let (skb, number) = (self.skb.as_raw(), protocol.number());
+        // A note for completion, which asks neither the port nor the packet again: the port may be another
+        // one by then, and a peer may have chosen the packet's bytes.
+        // SAFETY: The packet is in GRO.
+        unsafe { net_bindings::gro_enter_tunnel(skb, number, self.pulled) };
+        // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
+        unsafe { net_bindings::inet_offload(IPV6, number).as_ref() }
+            .and_then(|offload| offload.callbacks.gro_receive)
+            .ok_or(NoMerge)
+    }
+}
+
+/// A protocol's `gro_receive`.
+type GroCallback = unsafe extern "C" fn(
+    *mut bindings::list_head,
+    *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff;
+
+/// Two bytes that were changed in a packet's linear part, as they were before.
+struct Patch {
+    /// Offset from the packet's head.
+    from_head: usize,
+    bytes: [u8; 2],
+}
+
+impl Patch {
+    /// Computes the remote checksum at `place`, counted from the packet's GRO offset, and writes it.
+    // Not inlined: most packets have no remote checksum, and should not save registers for it.
+    #[inline(never)]
+    fn write_remote_checksum(
+        mut skb: Pin<&mut GroSkb>,
+        place: ChecksumPlace,
+    ) -> Result<Self, NoMerge> {
+        let (start, field) = (usize::from(place.start), usize::from(place.field));
+        let offset = skb.offset();
+        let at = offset.saturating_add(field);
+        let end = at.saturating_add(size_of::<u16>());
+        let raw = skb.as_raw();
+        // A clone would see the change, and its owner may read at the same time.
+        // SAFETY: The packet is valid.
+        if end > skb.len() || unsafe { net_bindings::skb_cloned(raw) } {
+            return Err(NoMerge);
+        }
+        // Linear, so that `restore` finds the bytes again after changes of the fragments. Before all else,
+        // because bytes may move.
+        skb.as_mut().make_linear(at, end)?;
+        let covered = skb.as_mut().find(offset, start)?;
+        // SAFETY: `find` has found `start` bytes, which nobody writes to here.
+        let before = Sum::of(unsafe { slice::from_raw_parts(covered.as_ptr(), start) });
+        let place = skb.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
+        // SAFETY: `find` has found two bytes, of which nobody has a reference. The packet is in GRO and
+        // exclusively borrowed, and its checksum is valid. The bytes are linear, after `head`.
+        unsafe {
+            let bytes = place.read();
+            let total = Sum::from_raw(net_bindings::gro_checksum(raw));
+            let new = total.minus(before).moved_by(start).to_field();
+            let change = Sum::of_word(new).minus(Sum::of_word(bytes));
+            place.write(new);
+            net_bindings::gro_set_checksum(raw, total.plus(change.moved_by(field)).as_raw());
+            let from_head = place.as_ptr().byte_offset_from((*raw).head) as usize;
+            Ok(Self { from_head, bytes })
+        }
+    }
+
+    /// Restores the bytes of the packet that they were changed in.
+    #[inline(always)]
+    fn restore(self, skb: Pin<&mut GroSkb>) {
+        let skb = skb.as_raw();
+        // SAFETY: The packet is valid. Pulling bytes into the linear part may have moved the head, in which
+        // they keep their offset. Merging pulls the data, not the head.
+        unsafe {
+            let place = (*skb).head.add(self.from_head).cast::<[u8; 2]>();
+            place.write(self.bytes);
+        }
+    }
+}
+
+/// Translates [`GroTunnel::gro_receive`] to C's convention.
+///
+/// # Safety
+///
+/// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, of the family that
+/// `IPV6` tells.
+#[inline]
+pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
+    tunnel: Option<&T>,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // INVARIANT: Promised by the caller; nothing was seen.
+    let mut packet = Packet {
+        held,
+        // SAFETY: Promised by the caller.
+        skb: unsafe { GroSkb::from_raw(skb) },
+        pulled: 0,
+        seen: NOTHING_SEEN,
+        patch: None,
+    };
+    let callback = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+        // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
+        // SAFETY: The packet is in GRO.
+        if unsafe { net_bindings::gro_in_tunnel(skb) } {
+            return Err(NoMerge);
+        }
+        let protocol = tunnel.gro_receive(&mut packet)?;
+        // SAFETY: Promised by the caller.
+        unsafe { packet.enter::<IPV6>(protocol) }
+    });
+    // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
+    let complete = unsafe {
+        match callback {
+            Ok(callback) => net_bindings::call_gro_receive(Some(callback), held, skb),
+            Err(NoMerge) => {
+                net_bindings::gro_set_flush(skb);
+                ptr::null_mut()
+            }
+        }
+    };
+    if let Some(patch) = packet.patch {
+        // Encryption may have taken the packet, which is not ours any more.
+        if complete != (-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff {
+            patch.restore(packet.skb);
+        }
+    }
+    complete
+}

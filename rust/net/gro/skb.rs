@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets in GRO.
+
+use super::NoMerge;
+use crate::SkBuff;
+use core::{hint, ops::Deref, ptr::NonNull};
+use kernel::{bindings, prelude::*};
+
+/// A packet in GRO.
+///
+/// # Invariants
+///
+/// While a reference to a packet lives, the packet's control block is GRO's (`struct napi_gro_cb`).
+#[repr(transparent)]
+pub(super) struct GroSkb(SkBuff);
+
+impl GroSkb {
+    /// Borrows a packet from C.
+    ///
+    /// # Safety
+    ///
+    /// As for [`SkBuff::from_raw`]; and the packet must be in GRO.
+    #[inline]
+    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::sk_buff) -> Pin<&'a mut Self> {
+        // INVARIANT: Promised by the caller.
+        // SAFETY: Promised by the caller; the type is a transparent wrapper. C does not move packets.
+        unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
+    }
+
+    /// Returns the offset of the next header, in bytes from the packet's data.
+    #[inline]
+    pub(super) fn offset(&self) -> usize {
+        // SAFETY: By the type invariant the packet is in GRO.
+        unsafe { net_bindings::skb_gro_offset(self.as_raw()) as usize }
+    }
+
+    /// Finds the `len` bytes of the packet that begin `from` bytes after its data.
+    #[inline(always)]
+    pub(super) fn find(
+        self: Pin<&mut Self>,
+        from: usize,
+        len: usize,
+    ) -> Result<NonNull<u8>, NoMerge> {
+        let end = from.checked_add(len).ok_or(NoMerge)?;
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid; `data_len` never exceeds `len`.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
+        // C's way to the bytes may lead to a fragment that the bytes have been pulled out of since, by an
+        // inner layer that needed more of them than the fragment had.
+        if end <= linear as usize {
+            // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
+            return Ok(unsafe {
+                let start = data.add(from);
+                // A load does not tell the compiler, which would look for the null of `Err`.
+                hint::assert_unchecked(!start.is_null());
+                NonNull::new_unchecked(start)
+            });
+        }
+        self.find_in_fragment(from, end)
+    }
+
+    /// Finds the bytes between two offsets, which are not all linear: the slow path of [`Self::find`].
+    #[cold]
+    fn find_in_fragment(
+        self: Pin<&mut Self>,
+        from: usize,
+        end: usize,
+    ) -> Result<NonNull<u8>, NoMerge> {
+        let skb = self.as_raw();
+        let short = u32::try_from(end).map_err(|_| NoMerge)?;
+        // SAFETY: By the type invariant the packet is in GRO.
+        if unsafe { net_bindings::skb_gro_may_pull(skb, short) } {
+            // SAFETY: As above; the first `end` bytes lie where GRO says, and `from` has 32 bits.
+            let start = unsafe { net_bindings::skb_gro_header_fast(skb, from as u32) };
+            return NonNull::new(start.cast()).ok_or(NoMerge);
+        }
+        self.make_linear(from, end)
+    }
+
+    /// Finds the bytes between two offsets, and pulls all bytes before `end` into the linear part.
+    #[cold]
+    pub(super) fn make_linear(
+        self: Pin<&mut Self>,
+        from: usize,
+        end: usize,
+    ) -> Result<NonNull<u8>, NoMerge> {
+        let (from, end) = (
+            u32::try_from(from).map_err(|_| NoMerge)?,
+            u32::try_from(end).map_err(|_| NoMerge)?,
+        );
+        // SAFETY: By the type invariant the packet is in GRO. C checks that there are `end` bytes.
+        let start = unsafe { net_bindings::skb_gro_header_slow(self.as_raw(), end, from) };
+        NonNull::new(start.cast()).ok_or(NoMerge)
+    }
+}
+
+impl Deref for GroSkb {
+    type Target = SkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SkBuff {
+        &self.0
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes of requests, and the policy that netlink checks them against.
+
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{bindings, prelude::*, transmute::FromBytes};
+
+/// The policy of one attribute (`struct nla_policy`). Netlink refuses an attribute that breaks the
+/// policy before it calls an operation.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct NlaPolicy(bindings::nla_policy);
+
+// SAFETY: It holds plain values; the pointers it could hold are null.
+unsafe impl Sync for NlaPolicy {}
+
+impl NlaPolicy {
+    #[inline]
+    const fn new(kind: c_uint, validation: c_uint, min: u8, max: u8) -> Self {
+        let mut policy: bindings::nla_policy = pin_init::zeroed();
+        // Both are below 256 by their definition.
+        policy.type_ = kind as u8;
+        policy.validation_type = validation as u8;
+        policy.__bindgen_anon_1.__bindgen_anon_1 =
+            bindings::nla_policy__bindgen_ty_1__bindgen_ty_1 {
+                min: min as i16,
+                max: max as i16,
+            };
+        Self(policy)
+    }
+
+    #[inline]
+    const fn of_type(kind: c_uint) -> Self {
+        Self::new(
+            kind,
+            bindings::nla_policy_validation_NLA_VALIDATE_NONE,
+            0,
+            0,
+        )
+    }
+
+    /// No such attribute.
+    pub const UNSPEC: Self = Self::of_type(bindings::NLA_UNSPEC);
+    /// A flag: present or not.
+    pub const FLAG: Self = Self::of_type(bindings::NLA_FLAG);
+    /// An 8-bit number.
+    pub const U8: Self = Self::of_type(bindings::NLA_U8);
+    /// A 32-bit number in host order, or four bytes.
+    pub const U32: Self = Self::of_type(bindings::NLA_U32);
+    /// A signed 32-bit number in host order.
+    pub const S32: Self = Self::of_type(bindings::NLA_S32);
+    /// A 16-bit number in network order.
+    pub const BE16: Self = Self::of_type(bindings::NLA_BE16);
+
+    /// Exactly `len` bytes; any other length is refused with `ERANGE` (`NLA_POLICY_EXACT_LEN()`).
+    #[inline]
+    pub const fn exact_len(len: u8) -> Self {
+        Self::new(
+            bindings::NLA_BINARY,
+            bindings::nla_policy_validation_NLA_VALIDATE_RANGE,
+            len,
+            len,
+        )
+    }
+}
+
+/// An attribute of a request (`struct nlattr`).
+///
+/// # Invariants
+///
+/// Points to an attribute's header within a message that lives for `'a`. The message holds the
+/// attribute's whole length.
+#[derive(Clone, Copy)]
+pub struct NlAttr<'a>(NonNull<bindings::nlattr>, PhantomData<&'a [u8]>);
+
+impl NlAttr<'_> {
+    /// # Safety
+    ///
+    /// `attr` must point to an attribute of a message that lives for the chosen lifetime and holds the
+    /// attribute's whole length.
+    pub(super) unsafe fn from_raw(attr: NonNull<bindings::nlattr>) -> Self {
+        // INVARIANT: Promised by the caller.
+        Self(attr, PhantomData)
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::nlattr {
+        self.0.as_ptr()
+    }
+
+    /// Returns the first bytes of the attribute's payload, in the order in which they were sent.
+    ///
+    /// Fails with `ERANGE` if the payload is shorter.
+    pub fn get<T: FromBytes + Copy>(&self) -> Result<T> {
+        let header = size_of::<bindings::nlattr>();
+        // SAFETY: By the type invariant the header is there.
+        let len = usize::from(unsafe { self.0.as_ref() }.nla_len).saturating_sub(header);
+        if len < size_of::<T>() {
+            return Err(ERANGE);
+        }
+        // SAFETY: By the type invariant `size_of::<T>()` bytes follow the header; they need not be
+        // aligned, and any bytes are a `T`.
+        Ok(unsafe { self.0.add(1).cast::<T>().read_unaligned() })
+    }
+}

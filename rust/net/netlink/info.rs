@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests to a family.
+
+use super::NlAttr;
+use crate::Netns;
+use core::ptr::NonNull;
+use kernel::{bindings, prelude::*, types::Opaque};
+
+/// A request to a family (`struct genl_info`).
+///
+/// # Invariants
+///
+/// The request is one that C has passed to an operation of a registered family. C does not change the
+/// request and keeps everything that it points to until the operation returns.
+#[repr(transparent)]
+pub struct GenlInfo(Opaque<bindings::genl_info>);
+
+impl GenlInfo {
+    /// # Safety
+    ///
+    /// `info` must be a request that C has passed to an operation of a registered family, and the
+    /// operation must not return during the chosen lifetime.
+    pub(super) unsafe fn from_raw<'a>(info: *const bindings::genl_info) -> &'a Self {
+        // SAFETY: Promised by the caller; the type is transparent.
+        // INVARIANT: As above.
+        unsafe { &*info.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::genl_info {
+        self.0.get()
+    }
+
+    pub(super) fn fields(&self) -> &bindings::genl_info {
+        // SAFETY: By the type invariant the request is valid, and C does not change it.
+        unsafe { &*self.as_raw() }
+    }
+
+    /// Returns the network namespace of the sender's socket.
+    #[inline]
+    pub fn netns(&self) -> &Netns {
+        // SAFETY: By the type invariant the request is valid and its namespace lives as long.
+        unsafe { Netns::from_raw(net_bindings::genl_info_net(self.as_raw())) }
+    }
+
+    /// Returns an attribute, if it was sent. Netlink has checked it against the policy.
+    pub fn attr(&self, attrtype: c_int) -> Option<NlAttr<'_>> {
+        let info = self.fields();
+        let index = usize::try_from(attrtype).ok()?;
+        // SAFETY: By the type invariant the family is valid. C's table, if there is one, has an entry
+        // for each attribute number up to the family's highest. An entry is null or points into the
+        // message, which lives as long as the request; netlink has checked that the message holds the
+        // attribute's whole length.
+        unsafe {
+            if info.attrs.is_null() || index > (*info.family).maxattr as usize {
+                return None;
+            }
+            NonNull::new(*info.attrs.add(index)).map(|attr| NlAttr::from_raw(attr))
+        }
+    }
+
+    /// Notes why the request is refused, for a person to read, and the attribute that is at fault
+    /// (`NL_SET_ERR_MSG_ATTR()`).
+    ///
+    /// Returns `error`, for the operation to return.
+    pub fn refuse(&self, error: Error, msg: &'static CStr, attr: Option<NlAttr<'_>>) -> Error {
+        // SAFETY: By the type invariant the extended acknowledgement is null or valid.
+        if let Some(extack) = unsafe { self.fields().extack.as_mut() } {
+            extack._msg = msg.as_char_ptr();
+            if let Some(attr) = attr {
+                extack.bad_attr = attr.as_raw();
+            }
+        }
+        error
+    }
+}

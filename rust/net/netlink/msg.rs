@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages to user space, and the buffers that they are built in.
+
+use super::GenlInfo;
+use crate::Netns;
+use core::{
+    ffi::c_void,
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+};
+use kernel::{alloc::AllocError, bindings, error::to_result, prelude::*, transmute::AsBytes};
+
+/// The default size of a message, in bytes.
+pub const GENLMSG_DEFAULT_SIZE: usize = bindings::GENLMSG_DEFAULT_SIZE;
+
+mod sealed {
+    use kernel::bindings;
+
+    pub trait Buffer {
+        /// Returns a valid netlink buffer that no other code uses while `self` is borrowed.
+        fn as_raw(&self) -> *mut bindings::sk_buff;
+    }
+}
+
+/// A buffer that a [`GenlMsg`] is built in: [`NetlinkSkBuff`] or `&mut` [`DumpSkBuff`].
+pub trait Buffer: sealed::Buffer {}
+
+impl<B: sealed::Buffer> Buffer for B {}
+
+/// An owned buffer for a netlink message. Dropping the buffer frees it.
+///
+/// # Invariants
+///
+/// The pointer owns a valid `sk_buff`.
+pub struct NetlinkSkBuff {
+    skb: NonNull<bindings::sk_buff>,
+}
+
+impl NetlinkSkBuff {
+    /// Allocates a buffer with room for `size` bytes of payload. May sleep.
+    // No allocation flags, because only the kernel crate can read the number in them.
+    #[inline]
+    pub fn new(size: usize) -> Result<Self, AllocError> {
+        // SAFETY: No requirements.
+        let skb = unsafe { bindings::genlmsg_new(size, bindings::GFP_KERNEL) };
+        // INVARIANT: `genlmsg_new` returns null or a valid buffer, which it gives to the caller.
+        let skb = NonNull::new(skb).ok_or(AllocError)?;
+        Ok(Self { skb })
+    }
+
+    /// Begins an answer to a request, with the request's command number. Fails with `EMSGSIZE` if the
+    /// buffer has no room for the header.
+    #[inline]
+    pub fn genlmsg_iput(self, info: &GenlInfo) -> Result<GenlMsg> {
+        GenlMsg::begin(self, info, 0)
+    }
+}
+
+impl sealed::Buffer for NetlinkSkBuff {
+    fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+}
+
+impl Drop for NetlinkSkBuff {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the buffer is valid and ours to free.
+        unsafe { bindings::nlmsg_free(self.skb.as_ptr()) };
+    }
+}
+
+/// The buffer that C passes to a dump.
+///
+/// # Invariants
+///
+/// `skb` is a valid netlink buffer that no other code uses. `info` is the dump's request.
+pub struct DumpSkBuff<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    info: &'a GenlInfo,
+}
+
+impl<'a> DumpSkBuff<'a> {
+    /// # Safety
+    ///
+    /// `skb` must be a valid netlink buffer that no other code uses during `'a`.
+    pub(super) unsafe fn new(skb: NonNull<bindings::sk_buff>, info: &'a GenlInfo) -> Self {
+        // INVARIANT: Promised by the caller.
+        Self { skb, info }
+    }
+
+    /// Returns the network namespace of the requester's socket.
+    #[inline]
+    pub fn netns(&self) -> &'a Netns {
+        self.info.netns()
+    }
+
+    /// Begins a message with an entry of the dump, with the request's command number.
+    ///
+    /// Fails with `EMSGSIZE` if the buffer is full. The dump then returns that error, and writes the
+    /// entry first in the next buffer.
+    #[inline]
+    pub fn genlmsg_iput(&mut self) -> Result<GenlMsg<&mut Self>> {
+        let info = self.info;
+        GenlMsg::begin(self, info, bindings::NLM_F_MULTI as c_int)
+    }
+
+    /// Returns the number of bytes in the buffer.
+    pub(super) fn len_bytes(&self) -> u32 {
+        // SAFETY: By the type invariant the buffer is valid.
+        unsafe { self.skb.as_ref() }.len
+    }
+}
+
+impl sealed::Buffer for &mut DumpSkBuff<'_> {
+    fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.skb.as_ptr()
+    }
+}
+
+/// A generic netlink message under construction. Dropping the message removes it from its buffer.
+///
+/// # Invariants
+///
+/// `hdr` is the user header of the last message in `skb`.
+pub struct GenlMsg<B: Buffer = NetlinkSkBuff> {
+    skb: B,
+    hdr: NonNull<c_void>,
+}
+
+impl<B: Buffer> GenlMsg<B> {
+    /// Appends the header of a message to a buffer.
+    fn begin(skb: B, info: &GenlInfo, flags: c_int) -> Result<Self> {
+        let info = info.fields();
+        // SAFETY: The buffer is valid. The request has a header, and its family is registered.
+        let hdr = unsafe {
+            bindings::genlmsg_put(
+                skb.as_raw(),
+                info.snd_portid,
+                info.snd_seq,
+                info.family,
+                flags,
+                (*info.genlhdr).cmd,
+            )
+        };
+        // INVARIANT: `genlmsg_put` returns null or the user header that it has appended.
+        let hdr = NonNull::new(hdr).ok_or(EMSGSIZE)?;
+        Ok(Self { skb, hdr })
+    }
+
+    /// Appends an attribute.
+    fn put<T: AsBytes>(&mut self, attrtype: c_int, value: &T) -> Result {
+        // The attribute's length has 16 bits and counts the attribute's header.
+        const { assert!(size_of::<T>() <= u16::MAX as usize - size_of::<bindings::nlattr>()) };
+        let value = ptr::from_ref(value).cast::<c_void>();
+        // SAFETY: The buffer is valid, and all bytes of an `AsBytes` are initialized.
+        to_result(unsafe {
+            bindings::nla_put(self.skb.as_raw(), attrtype, size_of::<T>() as c_int, value)
+        })
+    }
+
+    /// Appends an 8-bit number. Fails with `EMSGSIZE` if the buffer is full, as the other `put_`
+    /// functions do.
+    pub fn put_u8(&mut self, attrtype: c_int, value: u8) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends a 32-bit number.
+    pub fn put_u32(&mut self, attrtype: c_int, value: u32) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends a signed 32-bit number.
+    pub fn put_s32(&mut self, attrtype: c_int, value: i32) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends a 16-bit number in network order.
+    pub fn put_be16(&mut self, attrtype: c_int, value: [u8; 2]) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends an IPv4 address.
+    pub fn put_in_addr(&mut self, attrtype: c_int, address: &[u8; 4]) -> Result {
+        self.put(attrtype, address)
+    }
+
+    /// Appends an IPv6 address.
+    pub fn put_in6_addr(&mut self, attrtype: c_int, address: &[u8; 16]) -> Result {
+        self.put(attrtype, address)
+    }
+
+    /// Appends a flag.
+    pub fn put_flag(&mut self, attrtype: c_int) -> Result {
+        self.put(attrtype, &[0u8; 0])
+    }
+
+    /// Completes the message, so that it stays in its buffer.
+    fn complete(self) -> ManuallyDrop<Self> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: The buffer is valid, and by the type invariant `hdr` is its last message's.
+        unsafe { bindings::genlmsg_end(this.skb.as_raw(), this.hdr.as_ptr()) };
+        this
+    }
+}
+
+impl GenlMsg<NetlinkSkBuff> {
+    /// Completes the message and sends it to the sender of a request. May sleep.
+    #[inline]
+    pub fn reply(self, info: &GenlInfo) -> Result {
+        let this = self.complete();
+        let skb = this.skb.skb.as_ptr();
+        // SAFETY: The buffer is valid. C takes it: nothing drops `this`.
+        to_result(unsafe { net_bindings::genlmsg_reply(skb, info.as_raw()) })
+    }
+}
+
+impl GenlMsg<&mut DumpSkBuff<'_>> {
+    /// Completes the message. The next message may follow it in the buffer.
+    #[inline]
+    pub fn end(self) {
+        self.complete();
+    }
+}
+
+impl<B: Buffer> Drop for GenlMsg<B> {
+    fn drop(&mut self) {
+        // SAFETY: The buffer is valid, and by the type invariant `hdr` is its last message's.
+        unsafe { bindings::genlmsg_cancel(self.skb.as_raw(), self.hdr.as_ptr()) };
+    }
+}
+
+#[kunit_tests(rfou_net_netlink)]
+mod tests {
+    use super::*;
+
+    /// Bytes of the headers of a message: `struct nlmsghdr` and `struct genlmsghdr`.
+    const HEADERS: u32 = 16 + 4;
+    /// Bytes of an attribute of up to four bytes: `struct nlattr`, payload and padding.
+    const ATTR: u32 = 4 + 4;
+
+    /// Calls `test` with a request to a family that is not registered, and an empty buffer.
+    fn with_dump(size: usize, test: impl FnOnce(DumpSkBuff<'_>) -> Result) -> Result {
+        let family = bindings::genl_family::default();
+        let mut header = bindings::genlmsghdr::default();
+        let info = bindings::genl_info {
+            family: &family,
+            genlhdr: &mut header,
+            ..Default::default()
+        };
+        let skb = NetlinkSkBuff::new(size)?;
+        // SAFETY: The request is valid during the call, and messages use no more of the family than is
+        // there without registration. Only `test` uses the buffer during the call.
+        test(unsafe { DumpSkBuff::new(skb.skb, GenlInfo::from_raw(&info)) })
+    }
+
+    #[test]
+    fn dropped_message_leaves_only_messages_that_have_ended() -> Result {
+        with_dump(GENLMSG_DEFAULT_SIZE, |mut skb| {
+            let mut message = skb.genlmsg_iput()?;
+            message.put_u8(1, 1)?;
+            message.put_flag(2)?;
+            message.end();
+            assert_eq!(skb.len_bytes(), HEADERS + ATTR + 4);
+
+            let mut message = skb.genlmsg_iput()?;
+            message.put_u32(1, 1)?;
+            drop(message);
+            assert_eq!(skb.len_bytes(), HEADERS + ATTR + 4);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn full_buffer_refuses_attributes_and_keeps_what_has_ended() -> Result {
+        with_dump(256, |mut skb| {
+            let mut ended = 0;
+            let full = loop {
+                let len = skb.len_bytes();
+                let result = skb.genlmsg_iput().and_then(|mut message| {
+                    message.put_in6_addr(1, &[0; 16])?;
+                    message.end();
+                    Ok(())
+                });
+                match result {
+                    Ok(()) => ended += 1,
+                    Err(error) => break (len, error),
+                }
+            };
+            assert!(ended > 0);
+            assert!(full == (skb.len_bytes(), EMSGSIZE));
+            assert_eq!(skb.len_bytes(), ended * (HEADERS + 4 + 16));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checksums of packets (`ip_summed`).
+
+use super::SkBuff;
+use crate::{checksum::Sum, ip_proto::ChecksumPlace};
+use kernel::prelude::*;
+
+impl SkBuff {
+    /// Returns the place of the packet's partial checksum (`CHECKSUM_PARTIAL`), or `None`.
+    ///
+    /// A device, or whoever needs the checksum, computes it later; until then its field holds the sum of
+    /// the pseudo header. Fails with `EINVAL` if the checksum begins before the packet's data, or if its
+    /// field is not linear. The core takes both for impossible and would read and write past the packet,
+    /// but brings both about itself: where it verifies a checksum that lies after the start of the partial
+    /// one, it writes the sum over the place of the partial one (`csum` and `csum_start` share memory).
+    #[inline]
+    pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid.
+        if !unsafe { net_bindings::skb_is_checksum_partial(skb) } {
+            return Ok(None);
+        }
+        // SAFETY: The packet is valid, and one with a partial checksum has these fields.
+        let (start, offset) = unsafe {
+            (
+                net_bindings::skb_checksum_start_offset(skb),
+                net_bindings::skb_csum_offset(skb),
+            )
+        };
+        let start = u16::try_from(start).map_err(|_| EINVAL)?;
+        let field = start.checked_add(offset).ok_or(EINVAL)?;
+        if usize::from(field).saturating_add(size_of::<u16>()) > self.linear_len() {
+            return Err(EINVAL);
+        }
+        Ok(Some(ChecksumPlace { start, field }))
+    }
+
+    /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts the bytes from a
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`).
+    ///
+    /// Fails with `EBADMSG` if a partial checksum does not lie in the rest.
+    ///
+    /// # Safety
+    ///
+    /// The `len` bytes at `start` must be initialized, and have just been pulled from the packet.
+    #[inline(always)]
+    pub(super) unsafe fn postpull_checksum(
+        self: Pin<&mut Self>,
+        start: *const u8,
+        len: u32,
+    ) -> Result {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
+        unsafe {
+            if net_bindings::skb_has_checksum(skb) {
+                if net_bindings::skb_is_checksum_partial(skb) {
+                    self.keep_partial_checksum(start, len)?;
+                } else {
+                    net_bindings::skb_sub_csum(skb, start.cast(), len);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adapts a partial checksum to a pull; arguments and errors as for [`Self::postpull_checksum`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::postpull_checksum`].
+    // Not inlined: other packets should not save registers for it.
+    #[inline(never)]
+    unsafe fn keep_partial_checksum(self: Pin<&mut Self>, start: *const u8, len: u32) -> Result {
+        // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
+        unsafe { net_bindings::skb_postpull_rcsum(self.as_raw(), start.cast(), len) };
+        self.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
+    }
+
+    /// Downgrades `CHECKSUM_COMPLETE` to `CHECKSUM_NONE`.
+    #[inline]
+    pub(super) fn forget_complete_checksum(self: Pin<&mut Self>) {
+        // SAFETY: The packet is valid and exclusively borrowed.
+        unsafe { net_bindings::skb_forget_complete_checksum(self.as_raw()) }
+    }
+
+    /// Makes the checksum at `place`, counted from `base` bytes after the packet's data, a partial checksum
+    /// (`CHECKSUM_PARTIAL`); its field holds the sum of the pseudo header.
+    ///
+    /// For a packet that is not a GSO packet. Fails with `EINVAL` if the field is not linear, or lies
+    /// further from the head than `csum_start` can say.
+    ///
+    /// # Safety
+    ///
+    /// Until the packet is freed, it must go to the protocol from whose header the place is that of the
+    /// first transport header's checksum. The stack would write elsewhere otherwise: it keeps the place
+    /// through pulls, as an offset from the head.
+    #[inline(always)]
+    pub(super) unsafe fn leave_checksum(
+        self: Pin<&mut Self>,
+        place: ChecksumPlace,
+        base: usize,
+    ) -> Result {
+        let offset = place.field.checked_sub(place.start).ok_or(EINVAL)?;
+        let start = usize::from(place.start).saturating_add(base);
+        // SAFETY: The packet is valid.
+        let headroom = unsafe { net_bindings::skb_headroom(self.as_raw()) } as usize;
+        if start.saturating_add(headroom) > usize::from(u16::MAX)
+            || place.end().saturating_add(base) > self.linear_len()
+        {
+            return Err(EINVAL);
+        }
+        // SAFETY: The packet is valid and exclusively borrowed; the field lies in its linear part. `start`
+        // has 16 bits.
+        unsafe { net_bindings::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
+        Ok(())
+    }
+
+    /// Computes the checksum at `place` and writes it. Fails with `EINVAL` if the packet ends before the
+    /// field does or the field begins before `place.start`, with `ENOMEM`.
+    pub(super) fn compute_remote_checksum(
+        mut self: Pin<&mut Self>,
+        place: ChecksumPlace,
+    ) -> Result {
+        let (start, field) = (usize::from(place.start), usize::from(place.field));
+        self.as_mut().unshare()?;
+        self.as_mut().header(place.end())?;
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid and exclusively borrowed. If its sum is unknown, C computes the sum
+        // and notes it.
+        let total = Sum::from_raw(unsafe { net_bindings::skb_complete_checksum(skb) });
+        let bytes = self.header(place.end())?;
+        let new = bytes
+            .get(..start)
+            .map(|before| total.minus(Sum::of(before)).moved_by(start).to_field())
+            .ok_or(EINVAL)?;
+        let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
+        let change = Sum::of_word(new).minus(Sum::of_word(old));
+        // SAFETY: The field is linear, and private since `unshare`.
+        unsafe {
+            (*skb).data.add(field).cast::<[u8; 2]>().write(new);
+            net_bindings::skb_set_csum(skb, total.plus(change.moved_by(field)).as_raw());
+        }
+        Ok(())
+    }
+}

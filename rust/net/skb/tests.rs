@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit tests of packets.
+
+use super::{OwnedSkb, TxSkb};
+use crate::checksum::Sum;
+use kernel::prelude::*;
+
+#[kunit_tests(rfou_net_skb)]
+mod skb {
+    use super::*;
+
+    /// Borrows a packet as one that is sent.
+    fn sent(skb: &mut OwnedSkb) -> Pin<&mut TxSkb> {
+        // SAFETY: The packet is valid, used by its borrower alone, and nobody has pointers into it.
+        unsafe { TxSkb::from_raw(skb.as_raw()) }
+    }
+
+    #[test]
+    fn header_is_the_first_bytes_and_no_more_than_there_are() -> Result {
+        let mut skb = OwnedSkb::of_bytes(0, b"0123456789")?;
+        assert_eq!(skb.as_pin_mut().header(4)?, b"0123");
+        assert_eq!(skb.as_pin_mut().header(10)?, b"0123456789");
+        assert!(skb.as_pin_mut().header(11) == Err(EINVAL));
+        assert!(skb.as_pin_mut().header(usize::MAX) == Err(EINVAL));
+        assert_eq!(skb.len(), 10);
+        Ok(())
+    }
+
+    #[test]
+    fn push_puts_bytes_in_front_and_makes_room_where_there_is_none() -> Result {
+        for headroom in [0, 3, 4, 200] {
+            let mut skb = OwnedSkb::of_bytes(headroom, b"payload")?;
+            sent(&mut skb).push(4)?.copy_from_slice(b"head");
+            assert_eq!(skb.len(), 11);
+            assert_eq!(skb.as_pin_mut().header(11)?, b"headpayload");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn push_that_cannot_be_leaves_the_packet_as_it_was() -> Result {
+        let mut skb = OwnedSkb::of_bytes(8, b"payload")?;
+        assert!(sent(&mut skb).push(usize::MAX).is_err());
+        assert!(sent(&mut skb).push(u32::MAX as usize).is_err());
+        assert_eq!(skb.as_pin_mut().header(7)?, b"payload");
+        Ok(())
+    }
+
+    #[test]
+    fn push_is_not_seen_by_a_clone() -> Result {
+        let mut skb = OwnedSkb::of_bytes(16, b"payload")?;
+        let mut other = skb.share()?;
+        sent(&mut skb).push(4)?.copy_from_slice(b"mine");
+        sent(&mut other).push(4)?.copy_from_slice(b"hers");
+        assert_eq!(skb.as_pin_mut().header(11)?, b"minepayload");
+        assert_eq!(other.as_pin_mut().header(11)?, b"herspayload");
+        Ok(())
+    }
+
+    #[test]
+    fn change_of_the_outer_headers_is_not_seen_by_a_clone() -> Result {
+        let mut skb = OwnedSkb::of_bytes(16, b"0123456789")?;
+        assert!(skb.as_pin_mut().outer_headers_mut(16)?.is_empty());
+        skb.as_pin_mut().decapsulate(5)?;
+        let mut other = skb.share()?;
+        let headers = skb.as_pin_mut().outer_headers_mut(5)?;
+        headers.copy_from_slice(b"abcde");
+        assert_eq!(skb.as_pin_mut().outer_headers_mut(usize::MAX)?, b"abcde");
+        assert_eq!(other.as_pin_mut().outer_headers_mut(5)?, b"01234");
+        assert!(skb.as_pin_mut().outer_headers_mut(4) == Err(E2BIG));
+        sent(&mut skb).push(6)?;
+        assert!(skb.as_pin_mut().outer_headers_mut(usize::MAX) == Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn decapsulate_takes_off_the_front_and_no_more_than_there_is() -> Result {
+        let mut skb = OwnedSkb::of_bytes(0, b"headpayload")?;
+        assert!(skb.as_pin_mut().decapsulate(12).is_err());
+        assert_eq!(skb.len(), 11);
+        skb.as_pin_mut().decapsulate(4)?;
+        assert_eq!(skb.as_pin_mut().header(7)?, b"payload");
+        skb.as_pin_mut().decapsulate(7)?;
+        assert!(skb.is_empty());
+        assert!(skb.as_pin_mut().decapsulate(1).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn decapsulate_keeps_a_checksum_over_all_of_the_packet_in_step() -> Result {
+        // What is left in the end adds up to nothing. That is 0xffff: what only 0 adds up to is 0.
+        let bytes = *b"\x01\x02\x03\x04\xff\xfe\x00\x00\x80\x00\x00\x01\x12\x34\xed\xcb";
+        for len in [0, 2, 4, 6, 8, 12] {
+            let mut skb = OwnedSkb::of_bytes(0, &bytes)?;
+            let sum = Sum::of(&bytes).as_raw();
+            // SAFETY: The packet is valid and ours to change.
+            unsafe { net_bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
+            skb.as_pin_mut().decapsulate(len)?;
+            // SAFETY: As above.
+            let left = unsafe { net_bindings::skb_complete_checksum(skb.as_raw()) };
+            let left = Sum::from_raw(left);
+            let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;
+            assert_eq!(left.to_field(), expected.to_field());
+            assert!(left.as_raw() != 0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packets that a tunnel device sends.
+
+use super::{to_result, GsoType, OwnedSkb, SkBuff};
+use core::{hint, ops::Deref, ptr::NonNull, slice};
+use kernel::{bindings, prelude::*};
+
+/// A packet that a tunnel device sends, to be encapsulated: it can be read and pushed to.
+///
+/// Nothing else may move the packet's bytes: `ip_tunnel_xmit()`, up the call chain, has a pointer to the
+/// inner header.
+///
+/// # Invariants
+///
+/// While a reference to a packet lives, the packet is on its way out of a tunnel device, in an RCU read
+/// side that lasts as long as others have pointers into the packet.
+#[repr(transparent)]
+pub struct TxSkb(SkBuff);
+
+impl TxSkb {
+    /// Borrows a packet from C.
+    ///
+    /// # Safety
+    ///
+    /// As for [`SkBuff::from_raw`]; and the packet must keep the invariants of this type.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::sk_buff) -> Pin<&'a mut Self> {
+        // INVARIANT: Promised by the caller.
+        // SAFETY: Promised by the caller; the type is a transparent wrapper. C does not move packets.
+        unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
+    }
+
+    /// Borrows the packet as any packet. The caller must not move the packet's bytes.
+    #[inline]
+    pub(crate) fn as_skb(self: Pin<&mut Self>) -> Pin<&mut SkBuff> {
+        // SAFETY: The type is a transparent wrapper, and the packet stays pinned.
+        unsafe { self.map_unchecked_mut(|skb| &mut skb.0) }
+    }
+
+    /// Returns the device that the packet is leaving by, or null.
+    #[inline]
+    pub(crate) fn device(&self) -> *mut bindings::net_device {
+        // SAFETY: In a transmit path, the union that `dev` is part of holds `dev`.
+        unsafe {
+            self.fields()
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .dev
+        }
+    }
+
+    /// Pushes `len` bytes and returns them, to be filled. Their content is unspecified but initialized.
+    ///
+    /// The bytes are private: clones of the packet do not see them. The packet's bytes may move, but
+    /// pointers that the callers have stay valid until the end of the RCU read side. Fails with `ENOMEM` if
+    /// the headroom is short or shared and no new head could be allocated; the packet is unchanged then.
+    ///
+    /// For the hooks of tunnel devices alone: their registration waits for the RCU callback that this may
+    /// queue.
+    #[inline]
+    pub(crate) fn push(mut self: Pin<&mut Self>, len: usize) -> Result<&mut [u8]> {
+        let short = u32::try_from(len).map_err(|_| EINVAL)?;
+        // The stack counts a packet's bytes in 32 bits.
+        let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid.
+        if unsafe {
+            net_bindings::skb_headroom(skb) < short || net_bindings::skb_header_cloned(skb)
+        } {
+            self.as_mut().make_headroom(short)?;
+        }
+        // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
+        // and the memory has been allocated as bytes that devices and others write to, that is, it is
+        // never uninitialized to the compiler.
+        // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
+        // shares the headers of; they are initialized as said above.
+        unsafe {
+            (*skb).data = (*skb).data.sub(len);
+            (*skb).len = total;
+            let data = (*skb).data;
+            hint::assert_unchecked(!data.is_null());
+            Ok(slice::from_raw_parts_mut(data, len))
+        }
+    }
+
+    /// Reallocates the head as a private one with `len` bytes of headroom: the slow path of [`Self::push`].
+    ///
+    /// The old head lives until the end of the RCU read side, because `ip_tunnel_xmit()` reads the inner IP
+    /// header by its old pointer after the encapsulation's header was built.
+    #[cold]
+    fn make_headroom(self: Pin<&mut Self>, len: u32) -> Result {
+        let skb = self.as_raw();
+        // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
+        let old = unsafe { net_bindings::skb_clone(skb, bindings::GFP_ATOMIC) };
+        let old = NonNull::new(old).ok_or(ENOMEM)?;
+        // SAFETY: As above.
+        let old = unsafe { OwnedSkb::from_raw(old) };
+        // SAFETY: The packet is valid and exclusively borrowed.
+        let result = to_result(unsafe { net_bindings::skb_cow_head(skb, len) });
+        match result {
+            Ok(()) => old.consume_after_readers(),
+            // The packet keeps its head, and its owner drops the packet, once.
+            Err(_) => old.consume(),
+        }
+        result
+    }
+
+    /// Notes that the receiver of an outer header computes the packet's partial checksum, whose place the
+    /// header tells, so that nobody computes it on the way.
+    ///
+    /// A GSO packet keeps its partial checksum: each segment needs its own pseudo header's sum, and
+    /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
+    #[inline]
+    pub fn leave_checksum_to_receiver(self: Pin<&mut Self>) {
+        if !self.is_gso() {
+            // SAFETY: The packet is valid and exclusively borrowed.
+            unsafe { net_bindings::skb_clear_checksum(self.as_raw()) }
+        }
+    }
+
+    /// Sets the transport header to the packet's data.
+    #[inline]
+    pub fn reset_transport_header(self: Pin<&mut Self>) {
+        // SAFETY: The packet is valid and exclusively borrowed.
+        unsafe { net_bindings::skb_reset_transport_header(self.as_raw()) }
+    }
+
+    /// Prepares the packet for encapsulation: notes the places of the inner headers and adds `gso_type`
+    /// to a GSO packet.
+    ///
+    /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
+    #[inline]
+    pub fn handle_offloads(self: Pin<&mut Self>, gso_type: GsoType) -> Result {
+        // SAFETY: The packet is valid.
+        if unsafe { net_bindings::skb_offloads_are_handled(self.as_raw()) } {
+            return Ok(());
+        }
+        // SAFETY: The packet is valid and exclusively borrowed.
+        to_result(unsafe {
+            net_bindings::iptunnel_handle_offloads(self.as_raw(), gso_type.as_raw())
+        })
+    }
+}
+
+impl Deref for TxSkb {
+    type Target = SkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SkBuff {
+        &self.0
+    }
+}

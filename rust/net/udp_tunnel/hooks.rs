@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hooks of a tunnel's socket, which UDP and its GRO call.
+
+use super::{EncapReceive, UdpSocket, Verdict};
+use crate::{
+    gro::{self, GroTunnel},
+    rcu::RcuBox,
+    skb::RxSkb,
+    DropReason,
+};
+use core::{ptr, ptr::NonNull};
+use kernel::{bindings, prelude::*};
+
+/// Returns C's configuration of a socket whose tunnel is a `T`, without user data.
+pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> net_bindings::udp_tunnel_sock_cfg {
+    net_bindings::udp_tunnel_sock_cfg {
+        // Any value but 0 says that there is a hook.
+        encap_type: 1,
+        // The IP version is known here, once for all packets.
+        encap_rcv: Some(if socket.is_ipv6() {
+            encap_rcv::<T, true>
+        } else {
+            encap_rcv::<T, false>
+        }),
+        encap_err_lookup: Some(not_this_socket),
+        ..Default::default()
+    }
+}
+
+/// As [`config`], for a tunnel whose packets GRO merges.
+pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
+    socket: &UdpSocket,
+) -> net_bindings::udp_tunnel_sock_cfg {
+    net_bindings::udp_tunnel_sock_cfg {
+        // One hook for both IP versions: UDP keeps the hooks in a table of a few places, and calls
+        // the only one that there is without a look at the socket.
+        gro_receive: Some(gro_receive::<T>),
+        gro_complete: Some(if socket.is_ipv6() {
+            gro_complete::<T, true>
+        } else {
+            gro_complete::<T, false>
+        }),
+        ..config::<T>(socket)
+    }
+}
+
+/// Returns the tunnel of a socket, or `None` if the socket has been closed.
+///
+/// # Safety
+///
+/// RCU read side, in which the result is used. `sock` must be a socket that
+/// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
+#[inline]
+unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
+    // SAFETY: The socket is valid, and the caller holds the RCU read lock.
+    let data = unsafe { net_bindings::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
+    // SAFETY: The user data of a socket with our hooks is an `RcuBox<T>` or null, and it is not
+    // freed before the end of the RCU read side.
+    unsafe { data.as_ref() }.map(RcuBox::value)
+}
+
+/// Translates a [`Verdict`] to C's convention: above 0 for "not ours", 0 for "gone", below 0 for the
+/// protocol to deliver to.
+///
+/// # Safety
+///
+/// To be called by UDP alone, under RCU, for a socket of that family that
+/// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
+unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
+    sock: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: Promised by the caller.
+    let Some(tunnel) = (unsafe { tunnel_of::<T>(sock) }) else {
+        // Closed while the packet was on its way.
+        return 1;
+    };
+    // SAFETY: UDP passes a valid packet and gives it up. It takes the packet back only where the result
+    // says so, and then a packet that the tunnel returns is the one that was passed: see `RxSkb`.
+    let skb = unsafe { RxSkb::from_raw(NonNull::new_unchecked(skb)) };
+    let len = skb.len();
+    match tunnel.receive::<IPV6>(skb) {
+        Verdict::Deliver(inner) => {
+            let (skb, protocol) = inner.into_parts();
+            skb.into_raw();
+            -c_int::from(protocol.number())
+        }
+        Verdict::Consumed => 0,
+        // UDP would pull its header from a packet that has none any more.
+        Verdict::NotOurs(skb) if skb.len() == len => {
+            skb.into_raw();
+            1
+        }
+        Verdict::NotOurs(skb) => drop_packet(skb, DropReason::NOT_SPECIFIED),
+        Verdict::Drop(skb, reason) => drop_packet(skb, reason),
+    }
+}
+
+/// Drops a packet, and tells UDP that it is gone.
+#[inline]
+fn drop_packet(skb: RxSkb, reason: DropReason) -> c_int {
+    skb.free(reason);
+    0
+}
+
+/// # Safety
+///
+/// To be called by UDP's GRO alone, under RCU.
+pub(super) unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
+    sock: *mut bindings::sock,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // Each IP version has code of its own, which need not keep the version in a register.
+    // SAFETY: GRO passes a valid socket of UDP; the rest is promised by the caller.
+    unsafe {
+        if is_ipv6(sock) {
+            gro_receive_v6::<T>(sock, held, skb)
+        } else {
+            gro_receive_by::<T, false>(sock, held, skb)
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`gro_receive`], for a socket of IPv6.
+#[inline(never)]
+unsafe extern "C" fn gro_receive_v6<T: EncapReceive + GroTunnel>(
+    sock: *mut bindings::sock,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // SAFETY: Promised by the caller.
+    unsafe { gro_receive_by::<T, true>(sock, held, skb) }
+}
+
+/// # Safety
+///
+/// As for [`gro_receive`], for a socket of that IP version.
+#[inline(always)]
+unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
+    sock: *mut bindings::sock,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // When a second kind of tunnel joins the only one, C goes on calling the first kind's hook for the
+    // sockets of both until it has updated its call.
+    // SAFETY: GRO passes a valid socket of UDP.
+    let tunnel = if unsafe { has_hook::<T>(sock) } {
+        // SAFETY: A socket with this hook is one of ours for `T`. The caller holds the RCU read lock.
+        unsafe { tunnel_of::<T>(sock) }
+    } else {
+        None
+    };
+    // SAFETY: The pointers are what GRO passes.
+    unsafe { gro::receive::<T, IPV6>(tunnel, held, skb) }
+}
+
+/// Returns `true` if a socket has the GRO hook for `T`.
+///
+/// # Safety
+///
+/// `sock` must be a valid socket of UDP.
+#[inline]
+pub(super) unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings::sock) -> bool {
+    // SAFETY: Promised by the caller.
+    unsafe { net_bindings::udp_sk_gro_receive(sock) }
+        .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T> as GroReceive))
+}
+
+/// Returns `true` if a socket is of IPv6, `false` if it is of IPv4.
+///
+/// # Safety
+///
+/// `sock` must be a valid socket of UDP.
+#[inline]
+unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
+    // SAFETY: Promised by the caller.
+    u32::from(unsafe { net_bindings::sk_family(sock) }) == bindings::AF_INET6
+}
+
+/// C's hook for GRO.
+type GroReceive = unsafe extern "C" fn(
+    *mut bindings::sock,
+    *mut bindings::list_head,
+    *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff;
+
+/// Says that an ICMP error about a packet from this socket's port is not for the socket: a tunnel device
+/// sent the packet, and C asks the encapsulations of tunnel devices next.
+extern "C" fn not_this_socket(_sock: *mut bindings::sock, _skb: *mut bindings::sk_buff) -> c_int {
+    ENOENT.to_errno()
+}
+
+/// # Safety
+///
+/// To be called by UDP's GRO alone, under RCU, for a socket of that family that
+/// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
+unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>(
+    sock: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+    at: c_int,
+) -> c_int {
+    let Ok(at) = usize::try_from(at) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: Promised by the caller; the packet is what GRO passes.
+    match unsafe { gro::complete::<T, IPV6>(tunnel_of::<T>(sock), skb, at) } {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}

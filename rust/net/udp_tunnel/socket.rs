@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kernel UDP sockets.
+
+use crate::{
+    netns::{Place, Socket},
+    udp::PortNumber,
+};
+use core::{mem::ManuallyDrop, ptr, ptr::NonNull};
+use kernel::{bindings, error::to_result, prelude::*};
+
+/// A local and a peer address of an address family of UDP; all zero means "any".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Addresses {
+    /// IPv4.
+    V4 {
+        /// Address to receive on.
+        local: [u8; 4],
+        /// Address to receive from.
+        peer: [u8; 4],
+    },
+    /// IPv6; such a socket does not receive IPv4.
+    V6 {
+        /// Address to receive on.
+        local: [u8; 16],
+        /// Address to receive from.
+        peer: [u8; 16],
+    },
+}
+
+impl Addresses {
+    /// Returns `true` for IPv6 addresses.
+    #[inline]
+    pub const fn is_ipv6(&self) -> bool {
+        matches!(self, Self::V6 { .. })
+    }
+}
+
+/// The addresses, ports and device that a UDP socket receives from.
+///
+/// ```
+/// use net::{udp::PortNumber, udp_tunnel::{Addresses, Binding}};
+///
+/// // Port 6080 of every IPv4 address, from any peer, on any device.
+/// let binding = Binding {
+///     addresses: Addresses::V4 { local: [0; 4], peer: [0; 4] },
+///     local_port: PortNumber::from_be_bytes(6080_u16.to_be_bytes()),
+///     peer_port: PortNumber::ANY,
+///     ifindex: 0,
+/// };
+/// assert!(!binding.addresses.is_ipv6());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// Addresses to receive on and from.
+    pub addresses: Addresses,
+    /// Port to receive on; "any" lets the kernel choose one.
+    pub local_port: PortNumber,
+    /// Port to receive from; the socket is connected to the peer if it is not "any".
+    pub peer_port: PortNumber,
+    /// Index of the device to receive on; 0 means any.
+    pub ifindex: i32,
+}
+
+/// A kernel UDP socket that is bound, and not yet a tunnel's. Dropping it closes the socket.
+///
+/// Like all kernel sockets it does not keep its network namespace alive: the end of the namespace closes
+/// it. The addresses, port and device of a closed socket are "any".
+pub struct UdpSocket {
+    socket: Socket,
+    /// `true` for IPv6, `false` for IPv4.
+    is_ipv6: bool,
+}
+
+impl UdpSocket {
+    /// Opens and binds a socket in a namespace. May sleep.
+    ///
+    /// Fails with the errors of `bind(2)` and `connect(2)`: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` for a
+    /// privileged port, `EINVAL` and `ENODEV` for a bad interface; `EPFNOSUPPORT` or `EAFNOSUPPORT`
+    /// if the kernel has no IPv6; `EINVAL` also if the module has no state by network namespace
+    /// ([`netns::register`](crate::netns::register)).
+    pub fn open<'a>(place: impl Into<Place<'a>>, binding: &Binding) -> Result<Self> {
+        let mut config = net_bindings::udp_port_cfg {
+            local_udp_port: binding.local_port.to_be(),
+            peer_udp_port: binding.peer_port.to_be(),
+            bind_ifindex: binding.ifindex,
+            ..Default::default()
+        };
+        match binding.addresses {
+            Addresses::V4 { local, peer } => {
+                config.family = bindings::AF_INET as u8;
+                config.__bindgen_anon_1.local_ip = in_addr(local);
+                config.__bindgen_anon_2.peer_ip = in_addr(peer);
+            }
+            Addresses::V6 { local, peer } => {
+                config.family = bindings::AF_INET6 as u8;
+                config.set_ipv6_v6only(1);
+                config.__bindgen_anon_1.local_ip6 = in6_addr(local);
+                config.__bindgen_anon_2.peer_ip6 = in6_addr(peer);
+            }
+        }
+        let open = |net| {
+            let mut socket = ptr::null_mut();
+            // SAFETY: The namespace is valid, and both other pointers are for the duration of the
+            // call.
+            to_result(unsafe { net_bindings::udp_sock_create(net, &mut config, &mut socket) })?;
+            // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
+            let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
+            // Connecting or sending errors must not wait for memory in softirq context.
+            // SAFETY: The socket is ours alone.
+            unsafe { net_bindings::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
+            Ok(sock)
+        };
+        Ok(Self {
+            // SAFETY: `open` makes a kernel socket in that namespace, for us alone.
+            socket: unsafe { Socket::open(place.into(), open) }?,
+            is_ipv6: binding.addresses.is_ipv6(),
+        })
+    }
+
+    /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
+    /// one. May sleep.
+    ///
+    /// The local port is not returned, because a tunnel is known by the one that it asked for.
+    pub fn addresses(&self) -> Addresses {
+        // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
+        // is an old or a new one.
+        if self.is_ipv6 {
+            // SAFETY: The socket is open; one of IPv6 has these fields. All variants of the union are
+            // plain bytes.
+            let found = self.socket.with(|sock| unsafe {
+                (
+                    (*net_bindings::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
+                    (*net_bindings::sk_v6_daddr(sock)).in6_u.u6_addr8,
+                )
+            });
+            let (local, peer) = found.unwrap_or_default();
+            Addresses::V6 { local, peer }
+        } else {
+            // SAFETY: The socket is open.
+            let found = self.socket.with(|sock| unsafe {
+                (
+                    net_bindings::sk_rcv_saddr(sock),
+                    net_bindings::sk_daddr(sock),
+                )
+            });
+            let (local, peer) = found.unwrap_or_default();
+            Addresses::V4 {
+                local: local.to_ne_bytes(),
+                peer: peer.to_ne_bytes(),
+            }
+        }
+    }
+
+    /// Returns the peer's port that the socket is connected to, or "any". May sleep.
+    pub fn peer_port(&self) -> PortNumber {
+        let port = self.socket.with(|sock| {
+            // SAFETY: The socket is open.
+            unsafe { net_bindings::sk_dport(sock) }
+        });
+        PortNumber::from_be(port.unwrap_or_default())
+    }
+
+    /// Returns the index of the device that the socket is bound to, or 0. May sleep.
+    pub fn ifindex(&self) -> i32 {
+        let index = self.socket.with(|sock| {
+            // SAFETY: The socket is open.
+            unsafe { net_bindings::sk_bound_dev_if(sock) }
+        });
+        index.unwrap_or_default()
+    }
+
+    /// Returns `true` for a socket of IPv6.
+    #[inline]
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.is_ipv6
+    }
+
+    /// Calls a function with the open socket: see [`Socket::with`].
+    pub(super) fn with<R>(&self, work: impl FnOnce(*mut bindings::sock) -> R) -> Option<R> {
+        self.socket.with(work)
+    }
+
+    /// Closes the socket, if it is open still. May sleep.
+    pub(super) fn close(&self) {
+        self.socket.close();
+    }
+}
+
+/// Converts the bytes of a header to C's type.
+fn in_addr(bytes: [u8; 4]) -> ManuallyDrop<bindings::in_addr> {
+    ManuallyDrop::new(bindings::in_addr {
+        s_addr: u32::from_ne_bytes(bytes),
+    })
+}
+
+/// Converts the bytes of a header to C's type.
+fn in6_addr(bytes: [u8; 16]) -> ManuallyDrop<bindings::in6_addr> {
+    let mut address = bindings::in6_addr::default();
+    address.in6_u.u6_addr8 = bytes;
+    ManuallyDrop::new(address)
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP headers in front of the packets that a tunnel device sends.
+//!
+//! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
+
+use crate::{
+    flow_hash,
+    ip_tunnel::Flow,
+    skb::TxSkb,
+    udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
+};
+use kernel::prelude::*;
+
+/// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen from
+/// the namespace's local port range by the hash of the inner headers.
+///
+/// To be called before an outer header is pushed. Fails with `ENODEV` if the packet has no device.
+#[inline]
+pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
+    let dev = skb.device();
+    if dev.is_null() {
+        return Err(ENODEV);
+    }
+    flow_hash::provide(skb.as_mut().as_skb());
+    // SAFETY: A packet on its way out of a device keeps the device alive, and the device its namespace.
+    // Minimum and maximum of zero stand for the namespace's own range.
+    let be = unsafe {
+        net_bindings::udp_flow_src_port(net_bindings::dev_net(dev), skb.as_raw(), 0, 0, false)
+    };
+    Ok(PortNumber::from_be(be))
+}
+
+/// Pushes a tunnel's headers in front of a packet that is sent in a flow: the UDP header, and after it
+/// `tunnel_len` bytes, which `fill` writes.
+///
+/// `skb` begins with the inner packet before, and with the UDP header after, which is its transport header
+/// then. The UDP length is that of the whole packet, or 0 for a GSO packet of 64 KiB or more, whose
+/// segments get theirs from segmentation. Fails with `ENOMEM`; with `EINVAL` if the packet's partial
+/// checksum does not lie in it, or, under [`Checksum::Full`], not at an even offset
+/// ([`partial_checksum`](crate::SkBuff::partial_checksum)); with the error of `fill`.
+#[inline(always)]
+pub fn push_headers<F: Flow>(
+    mut skb: Pin<&mut TxSkb>,
+    ports: Ports,
+    checksum: Checksum,
+    flow: &F,
+    tunnel_len: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result,
+) -> Result {
+    let len = HEADER_LEN_BYTES.checked_add(tunnel_len).ok_or(EINVAL)?;
+    // Before all else, so that the compiler knows that nothing overflows below.
+    let total = skb.len().checked_add(len).ok_or(EINVAL)?;
+    let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
+    // The outer checksum is computed from the inner one's place, by whole words.
+    if let Some(partial) = skb.partial_checksum()? {
+        if checksum == Checksum::Full && (partial.start | partial.field) & 1 != 0 {
+            return Err(EINVAL);
+        }
+    }
+    let (header, tunnel) = skb
+        .as_mut()
+        .push(len)?
+        .split_first_chunk_mut::<HEADER_LEN_BYTES>()
+        .ok_or(EINVAL)?;
+    // Field by field: the compiler would store an array of bytes byte by byte.
+    header[0..2].copy_from_slice(&ports.source.to_be_bytes());
+    header[2..4].copy_from_slice(&ports.destination.to_be_bytes());
+    header[4..6].copy_from_slice(&u16::try_from(total).unwrap_or(0).to_be_bytes());
+    header[6..8].fill(0);
+    fill(tunnel)?;
+    skb.as_mut().reset_transport_header();
+
+    if checksum == Checksum::Full {
+        // SAFETY: The packet's transport header is the UDP header that was just pushed, so the checksum
+        // field is linear, and `total` is its length. A partial checksum lies in what the header was pushed
+        // to, as was checked above.
+        unsafe { flow.set_udp_checksum(skb.as_skb(), total_c) };
+    }
+    Ok(())
+}

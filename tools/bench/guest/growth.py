@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""In a guest that counts instructions: the cost of ports, tunnels and namespaces that are not used.
+
+growth FRAMES OUT   OUT: a JSON object per line
+"""
+
+import json
+import pathlib
+import sys
+
+from fou_netlink import Fou
+from hosts import make_netns, remove_netns, run
+
+from tools.bench.guest import environment as guest
+from tools.bench.paths import FULL, MODULES, RUNS, Path
+from tools.bench.wire import GUE_PORT, LOCAL
+
+PORTS = (1, 10, 100, 1000, 10000)
+TUNNELS = (1, 10, 100, 1000, 10000)
+NAMESPACES = (1, 10, 100, 1000)
+COUNT = 4000
+RECEIVE = Path("receive", "gue", 4, FULL)
+TRANSMIT = Path("transmit", "gue", 4, FULL)
+
+
+def cost(path, frames):
+    """Instructions per packet, the least of several runs."""
+    guest.load(frames / path.frames)
+    guest.fire(path.kind, COUNT // 10)
+    return min(guest.fire(path.kind, COUNT)[0] for _ in range(RUNS)) / COUNT
+
+
+def timed(work, undo=lambda: None):
+    """Nanoseconds, that is instructions, of some work and its caller, the least of several runs."""
+    costs = []
+    for _ in range(RUNS):
+        start = guest.now_ns()
+        work()
+        costs.append(guest.now_ns() - start)
+        undo()
+    return min(costs)
+
+
+def with_ports(client, frames, report):
+    """More and more ports: a packet, one more port, a dump, the port that was made first."""
+    [used] = guest.add_ports(client, RECEIVE.encap, 4, 1)
+    further = []
+    probe = guest.port_attributes("gue", 4, guest.FURTHER_PORTS - 1)
+    key = [pair for pair in probe if pair[0] in (guest.nl.PORT, guest.nl.AF)]
+    oldest = [(guest.nl.PORT, guest.nl.be16(used)), (guest.nl.AF, guest.nl.u8(2))]
+    for number in PORTS:
+        while len(further) < number - 1:
+            port = guest.FURTHER_PORTS + len(further)
+            client.add(*guest.port_attributes("gue", 4, port))
+            further.append(port)
+        report("packet received", "ports", number, cost(RECEIVE, frames))
+        # The first time fills caches.
+        client.add(*probe)
+        client.delete(*key)
+        added = timed(lambda: client.add(*probe), undo=lambda: client.delete(*key))
+        report("port added", "ports", number, added)
+        report("ports listed, each", "ports", number, timed(client.dump_raw) / number)
+        report("oldest port shown", "ports", number, timed(lambda: client.get(*oldest)))
+    guest.delete_ports(client, 4, [used, *further])
+
+
+def with_tunnels(client, frames, report):
+    """More and more devices, to other hosts."""
+    ports = guest.add_ports(client, "gue", 4, 1)
+    made = 1
+    for number in TUNNELS:
+        lines = []
+        while made < number:
+            remote = f"198.18.{made >> 8}.{made & 255}"
+            lines.append(
+                f"link add more{made} type ipip local {LOCAL[4]} remote {remote}"
+                f" encap gue encap-sport auto encap-dport {GUE_PORT}"
+            )
+            made += 1
+        guest.batch(*lines)
+        report("packet received", "tunnels", number, cost(RECEIVE, frames))
+        report("packet sent", "tunnels", number, cost(TRANSMIT, frames))
+    # Together, because each alone waits for readers of RCU.
+    run("modprobe", "dummy", check=False)
+    guest.batch(*(f"link set more{at} group 7" for at in range(1, made)), "link del group 7")
+    guest.delete_ports(client, 4, ports)
+
+
+def with_namespaces(client, frames, report):
+    """More and more namespaces, in each of which the module has its state."""
+    ports = guest.add_ports(client, "gue", 4, 1)
+    made = []
+    for number in NAMESPACES:
+        while len(made) < number - 1:
+            made.append(f"more{len(made)}")
+            make_netns(made[-1])
+        report("packet received", "namespaces", number, cost(RECEIVE, frames))
+    for name in made:
+        remove_netns(name)
+    guest.delete_ports(client, 4, ports)
+
+
+def main():
+    """Measure both modules."""
+    frames = pathlib.Path(sys.argv[1])
+    guest.start()
+    with open(sys.argv[2], "w", encoding="ascii") as out:
+        for module in MODULES:
+
+            def report(what, against, number, value):
+                line = {"what": what, "against": against, "number": number}
+                line |= {"column": module, "value": value}  # noqa: B023
+                print(json.dumps(line), file=out, flush=True)
+
+            guest.use(module)
+            client = Fou()
+            guest.tunnel("gue", 4)
+            for measure in (with_ports, with_tunnels, with_namespaces):
+                measure(client, frames, report)
+            guest.batch("link del tun1")
+            client.close()
+
+
+if __name__ == "__main__":
+    main()

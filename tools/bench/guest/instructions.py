@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""In a guest that counts instructions: the cost of a packet on each path.
+
+instructions FRAMES OUT COLUMNS [PATTERN]
+
+OUT: a JSON object per line; COLUMNS: plain, fou, rfou, or several with commas; PATTERN: of paths,
+for a part only.
+"""
+
+import fnmatch
+import itertools
+import json
+import pathlib
+import sys
+import time
+
+from fou_netlink import Fou
+from hosts import run
+
+from tools.bench.guest import environment as guest
+from tools.bench.paths import COUNTS, RUNS, all_paths, all_references
+
+
+class DeliveryError(AssertionError):
+    """What was sent did not come out."""
+
+
+def measure(path, frames):
+    """Instructions, that is ns, per packet, of each run; and what came out, per packet."""
+    count = COUNTS[path.direction]
+    guest.load(frames / path.frames)
+    guest.fire(path.kind, max(path.flows, count // 10))
+    costs = []
+    for _ in range(RUNS):
+        before = guest.taken_in()
+        elapsed, swallowed, segments, _ = guest.fire(path.kind, count)
+        costs.append(elapsed / count)
+        if path.direction in ("receive", "gro"):
+            came = guest.taken_in() - before
+            wanted = count if path.direction == "receive" else None
+        else:
+            came = segments
+            wanted = count if path.direction == "transmit" else None
+            if path.direction == "gso-segmented" and swallowed != segments:
+                raise DeliveryError(f"{path.name}: GSO packets came to the device")
+        if came == 0 or wanted not in (None, came):
+            raise DeliveryError(f"{path.name}: of {count} packets came {came}")
+    return costs, came / count
+
+
+def scenes(paths):
+    """Paths by the devices and ports that they need."""
+    key = lambda path: (path.encap, path.version, path.ports, path.both_versions)  # noqa: E731
+    return itertools.groupby(sorted(paths, key=lambda path: (*key(path), path.name)), key)
+
+
+def set_segmentation(on):
+    """Let the generator's device segment by itself, or not."""
+    words = (word for name in guest.SEGMENTATION for word in (name, "on" if on else "off"))
+    run("ethtool", "-K", "bench0", *words)
+
+
+def observe(module, paths, frames, report):
+    """Measure paths by one module."""
+    guest.use(module)
+    client = Fou() if module else None
+    for (encap, version, number, both), group in scenes(paths):
+        guest.tunnel(encap, version)
+        ports = guest.add_ports(client, encap, version, number) if module else []
+        other = guest.add_ports(client, encap, 10 - version, 1) if module and both else []
+        device_segments = True
+        for path in sorted(group, key=lambda path: path.direction):
+            if (path.direction != "gso-segmented") != device_segments:
+                device_segments = not device_segments
+                set_segmentation(device_segments)
+                # rfou may use what it knows of a device for so long.
+                time.sleep(1)
+            costs, came = measure(path, frames)
+            report(path, module or path.encap, costs, came)
+        if not device_segments:
+            set_segmentation(True)
+        guest.batch("link del tun1")
+        if module:
+            guest.delete_ports(client, version, ports)
+            guest.delete_ports(client, 10 - version, other)
+
+
+def main():
+    """Measure what is wanted."""
+    frames, columns = pathlib.Path(sys.argv[1]), sys.argv[3].split(",")
+    pattern = sys.argv[4] if len(sys.argv) > 4 else "*"
+    guest.start()
+    with open(sys.argv[2], "w", encoding="ascii") as out:
+
+        def report(path, column, costs, came):
+            line = {"path": path.name, "column": column, "costs": costs, "came": came}
+            print(json.dumps(line), file=out, flush=True)
+
+        for column in columns:
+            module = None if column == "plain" else column
+            paths = all_paths() if module else all_references()
+            observe(module, [p for p in paths if fnmatch.fnmatch(p.name, pattern)], frames, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+"""In a guest under the profiling plugin: send packets on each profiled path.
+
+profile FRAMES SYMBOLS MODULE   SYMBOLS: file for the kernel's symbols
+"""
+
+import pathlib
+import sys
+
+from fou_netlink import Fou
+
+from tools.bench.guest import environment as guest
+from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+
+
+def main():
+    """Send them."""
+    frames, symbols, module = sys.argv[1:]
+    guest.start()
+    guest.use(module)
+    client = Fou()
+    pathlib.Path("/proc/sys/kernel/kptr_restrict").write_text("0\n", encoding="ascii")
+    pathlib.Path(symbols).write_bytes(pathlib.Path("/proc/kallsyms").read_bytes())
+    for path in profiled_paths():
+        guest.tunnel(path.encap, path.version)
+        ports = guest.add_ports(client, path.encap, path.version, path.ports)
+        guest.load(pathlib.Path(frames) / path.frames)
+        # Each run is a section of what the plugin counts; the first fills caches.
+        for _ in range(1 + RUNS):
+            guest.fire(path.kind, PROFILE_COUNTS[path.direction])
+        guest.batch("link del tun1")
+        guest.delete_ports(client, path.version, ports)
+
+
+if __name__ == "__main__":
+    main()

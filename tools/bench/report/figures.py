@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Turn what the guests wrote into figures: least of runs, medians of pairs, ratios."""
+
+import collections
+import json
+import math
+import statistics
+import zlib
+
+from tools.bench.paths import MODULES, REFERENCES, RUNS, all_paths
+from tools.bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
+
+BINS = 256
+# Numbers of equal paths through a network that a switch chooses from by its hash.
+EQUAL_PATHS = (8, 64)
+
+
+class MissingError(ValueError):
+    """A guest did not measure something, so there is no figure for it."""
+
+
+def lines_of(file):
+    """The JSON objects of a file with one a line."""
+    return [json.loads(line) for line in file.read_text(encoding="ascii").splitlines()]
+
+
+def least(costs):
+    """The least of the runs, and the second least relative to it."""
+    if len(costs) != RUNS or not all(cost > 0 for cost in costs):
+        raise MissingError(f"{RUNS} runs expected, not {costs}")
+    first, second, *_ = sorted(costs)
+    return first, second / first - 1
+
+
+def instructions(lines):
+    """Instructions per packet: {path: {column: number, ..., "ratio": rfou / fou}}."""
+    measured = {}
+    for line in lines:
+        key = line["path"], line["column"]
+        if key in measured:
+            raise MissingError(f"{key} is measured twice: which run counts?")
+        measured[key] = least(line["costs"])
+    results = {}
+    for path in all_paths():
+        keys = {column: (path.name, column) for column in MODULES}
+        keys |= {column: (path.reference(column).name, column) for column in REFERENCES}
+        missing = [key for key in keys.values() if key not in measured]
+        if missing:
+            raise MissingError(f"not measured: {missing}")
+        row = {column: measured[key][0] for column, key in keys.items()}
+        row["ratio"] = row["rfou"] / row["fou"]
+        row["second run"] = max(measured[keys[column]][1] for column in MODULES)
+        results[path.name] = row
+    return results
+
+
+def encapsulation(row, column):
+    """Instructions that UDP and the headers after it add to a packet of the plain tunnel."""
+    return row[column] - row["plain"]
+
+
+def throughput(lines):
+    """Mbit/s: {scenario: {column: median, ..., "ratio": median of the pairs' ratios}}."""
+    rates = collections.defaultdict(lambda: collections.defaultdict(dict))
+    errors = collections.Counter()
+    for line in lines:
+        rates[line["scenario"]][line["column"]][line["pair"]] = line["mbit"]
+        errors[line["scenario"], line["column"]] += line["errors"]
+    results = {}
+    for name, columns in rates.items():
+        if "plain" in columns:
+            continue
+        transport, encap, offloads = name.split(", ")
+        plain = rates[", ".join((transport, "plain", offloads))]["plain"]
+        fou, rfou = columns["fou"], columns["rfou"]
+        if fou.keys() != rfou.keys() or fou.keys() != plain.keys():
+            raise MissingError(f"{name}: a pair of runs is not whole")
+        ratios = [rfou[pair] / fou[pair] for pair in rfou]
+        row = {column: statistics.median(columns[column].values()) for column in MODULES}
+        row["plain"] = statistics.median(plain.values())
+        row["ratio"] = statistics.median(ratios)
+        row["range"] = [min(ratios), max(ratios)]
+        row["pairs"] = len(ratios)
+        row["slower pairs"] = sum(ratio < 1 for ratio in ratios)
+        row["checksum errors"] = {column: errors[name, column] for column in MODULES}
+        results[name] = row
+    return results
+
+
+def chi_square_tail(value, freedom):
+    """The chance of a chi-square of at least this value (Wilson and Hilferty's approximation)."""
+    scaled = (value / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))
+    return math.erfc(scaled / math.sqrt(2 * 2 / (9 * freedom))) / 2
+
+
+def spread(counts):
+    """How evenly flows are spread over source ports, and by them over paths of a network."""
+    ports = {int(port): count for port, count in counts.items()}
+    flows = sum(ports.values())
+    width = HIGHEST_SOURCE_PORT - LOWEST_SOURCE_PORT + 1
+    bins = [0] * BINS
+    for port, count in ports.items():
+        bins[(port - LOWEST_SOURCE_PORT) * BINS // width] += count
+    expected = flows / BINS
+    chi_square = sum((count - expected) ** 2 / expected for count in bins)
+    result = {"flows": flows, "ports": len(ports), "chi-square": round(chi_square, 1)}
+    result["degrees of freedom"] = BINS - 1
+    result["p"] = round(chi_square_tail(chi_square, BINS - 1), 3)
+    for paths in EQUAL_PATHS:
+        loads = [0] * paths
+        for port, count in ports.items():
+            # A switch's hash of the outer addresses and ports.
+            outer = bytes([192, 0, 2, 1, 192, 0, 2, 2, 17]) + port.to_bytes(2)
+            loads[zlib.crc32(outer + GUE_PORT.to_bytes(2)) % paths] += count
+        even = [load for load in loads if abs(load * paths / flows - 1) <= 0.2]
+        result[f"of {paths} paths within 20 % of their share"] = len(even)
+    return result
+
+
+def growth(lines):
+    """Instructions: {"what, by number of ...": {number: {column: value}}}."""
+    results = collections.defaultdict(lambda: collections.defaultdict(dict))
+    for line in lines:
+        name = f"{line['what']}, by number of {line['against']}"
+        results[name][line["number"]][line["column"]] = line["value"]
+    return results

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tell by function what the profiling plugin counted.
+
+symbols SYMBOLS COUNTS SYMBOLS COUNTS   of Linux's fou, and of rfou; where they differ
+"""
+
+import bisect
+import collections
+import pathlib
+import subprocess
+import sys
+
+from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+
+# A difference of fewer instructions per packet than that is not shown.
+LEAST_SHOWN = 2
+
+
+def demangled(names):
+    """Rust's symbols as a reader of the source writes them: {symbol: name}; C's stay."""
+    names = sorted(set(names))
+    lines = "\n".join(names)
+    done = subprocess.run(["llvm-cxxfilt"], input=lines, capture_output=True, text=True, check=True)
+    return dict(zip(names, done.stdout.splitlines(), strict=True))
+
+
+def read_symbols(text):
+    """Functions of /proc/kallsyms in the order of their addresses: [(address, name, module)]."""
+    found = []
+    for line in text.splitlines():
+        address, kind, name, *module = line.split()
+        # Labels of the compiler begin with a dot.
+        if kind in "tTwW" and not name.startswith("."):
+            found.append((int(address, 16), name, module[0].strip("[]") if module else ""))
+    return sorted(found)
+
+
+def by_function(symbols, counts):
+    """Instructions by section and function: {section: {(function, module): instructions}}."""
+    addresses = [address for address, _, _ in symbols]
+    totals = collections.defaultdict(collections.Counter)
+    for line in counts.splitlines():
+        section, address, number = line.split()
+        at = bisect.bisect_right(addresses, int(address, 16)) - 1
+        where = symbols[at][1:] if at >= 0 else ("user space", "")
+        totals[int(section)][where] += int(number)
+    return totals
+
+
+def least_run(totals, number):
+    """The run with the fewest instructions of the path of this number, its first run left out."""
+    first = number * (1 + RUNS)
+    return min((totals[first + run] for run in range(1, 1 + RUNS)), key=lambda run: run.total())
+
+
+def profiles(symbols, counts):
+    """Instructions per packet: {path: {(function, module): instructions}}."""
+    functions = read_symbols(pathlib.Path(symbols).read_text(encoding="ascii"))
+    totals = by_function(functions, pathlib.Path(counts).read_text(encoding="ascii"))
+    paths = list(profiled_paths())
+    if len(totals) != len(paths) * (1 + RUNS):
+        raise ValueError(f"{len(totals)} sections of {len(paths) * (1 + RUNS)}")
+    return {
+        path.name: {
+            where: n / PROFILE_COUNTS[path.direction]
+            for where, n in least_run(totals, number).items()
+        }
+        for number, path in enumerate(paths)
+    }
+
+
+def differences(fou, rfou):
+    """Functions that differ, the most first: [(function, module, fou's, rfou's)]."""
+    names = demangled(name for name, _ in (*fou, *rfou))
+    costs = collections.defaultdict(lambda: [0.0, 0.0])
+    for column, profile in enumerate((fou, rfou)):
+        for (name, module), number in profile.items():
+            costs[names[name], module][column] += number
+    rows = [(*where, *both) for where, both in costs.items() if differ(*both)]
+    return sorted(rows, key=lambda row: -abs(row[3] - row[2]))
+
+
+def differ(one, other):
+    """Whether the numbers differ by so much that a reader should see it."""
+    return abs(one - other) >= LEAST_SHOWN
+
+
+if __name__ == "__main__":
+    FOU, RFOU = (profiles(*sys.argv[at : at + 2]) for at in (1, 3))
+    for path_name, ours in RFOU.items():
+        theirs = FOU[path_name]
+        print(f"{path_name}: {sum(theirs.values()):.1f} {sum(ours.values()):.1f}")
+        for function, owner, was, now in differences(theirs, ours):
+            print(f"{was:10.1f} {now:10.1f} {now - was:+9.1f}  {function} {owner}")

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! GUE, and packets with FOU and GUE headers and no payload.
+
+use super::{
+    checksum::{fold, put16, sum},
+    host::{Net, FOU_UDP, GUE_PORTS},
+    protocol::{TCP, UDP, UDPLITE},
+    Packet, LONGEST,
+};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+impl Packet {
+    /// Returns a GUE header of variant 0 with its payload, or a packet of variant 1.
+    pub(super) fn gue(&mut self, net: &Net, depth: u32, big: bool) -> Vec<u8> {
+        self.len += 12;
+        let protocol = match self.rng.random_range(0..12) {
+            0..=3 => 4,
+            4..=6 => 41,
+            7 | 8 => 47,
+            9 => self.pick(&[UDP, UDP, UDPLITE]),
+            10 => self.pick(&[1, 58, 6, 59, 0]),
+            _ if self.hostile => self.rng.random(),
+            _ => 4,
+        };
+        let depth = depth.max(1);
+        let mut payload = self.payload(net, protocol, depth, big);
+        if self.one_in(6) && matches!(protocol, 4 | 41) {
+            // Variant 1: the payload is the packet.
+            if let Some(first) = payload.first_mut().filter(|_| self.rng.random_ratio(1, 32)) {
+                *first ^= 0x30;
+            }
+            return payload;
+        }
+        let remote = self.one_in(3).then(|| self.remote_checksum(&mut payload));
+        let mut fields = Vec::new();
+        let mut flags: u16 = 0;
+        if let Some((start, offset)) = remote {
+            flags = 1;
+            fields.extend(0x8000_0000u32.to_be_bytes());
+            fields.extend(start.to_be_bytes());
+            fields.extend(offset.to_be_bytes());
+        } else if self.one_in(16) {
+            flags = 1;
+            fields.extend(if self.wrong() { 1u32 } else { 0 }.to_be_bytes());
+        }
+        if self.one_in(6) {
+            let surplus = 4 * self.rng.random_range(0..=28);
+            fields.extend(self.noise(surplus));
+        }
+        if self.wrong() {
+            flags = self.rng.random();
+        }
+        let mut words = (fields.len() / 4).min(31) as u8;
+        if self.wrong() {
+            words = self.rng.random_range(0..32);
+        }
+        let mut first = words;
+        if self.wrong() {
+            first |= 0x20;
+        }
+        if self.wrong() {
+            first |= self.pick(&[0x40, 0x80, 0xc0]);
+        }
+        let mut bytes = vec![first, protocol];
+        bytes.extend(flags.to_be_bytes());
+        bytes.extend(fields);
+        bytes.extend(payload);
+        bytes
+    }
+
+    /// Returns the start and the offset of a remote checksum. Writes the pseudo header's sum to the
+    /// checksum field, as a sender does.
+    fn remote_checksum(&mut self, payload: &mut [u8]) -> (u16, u16) {
+        let v6 = payload.first().is_some_and(|byte| byte >> 4 == 6);
+        let (start, protocol, addresses) = if v6 { (40, 6, 8..40) } else { (20, 9, 12..20) };
+        let protocol = payload.get(protocol).copied().unwrap_or(0);
+        let offset = start + if protocol == TCP { 16 } else { 6 };
+        let len = payload.len();
+        if let (false, Some(addresses)) = (self.wrong(), payload.get(addresses)) {
+            let pseudo = sum(addresses) + u32::from(protocol) + len.saturating_sub(start) as u32;
+            put16(payload, offset, fold(pseudo.into()));
+        }
+        if !self.wrong() && !self.wrong() {
+            return (start as u16, offset as u16);
+        }
+        let bound = |rng: &mut ChaCha8Rng| match rng.random_range(0..8) {
+            0 => 0,
+            1 => 1,
+            2 => len.wrapping_sub(2) as u16,
+            3 => len.wrapping_sub(1) as u16,
+            4 => len as u16,
+            5 => 0xffff,
+            6 => rng.random_range(0..=len) as u16,
+            _ => rng.random(),
+        };
+        (bound(&mut self.rng), bound(&mut self.rng))
+    }
+
+    /// Returns an IP packet full of UDP headers, each within the one before by FOU or GUE.
+    pub(super) fn headers_alone(&mut self, net: &Net) -> Vec<u8> {
+        let len = self.rng.random_range(500..=LONGEST);
+        let surplus = self.pick(&[0, 0, 1, 28]);
+        let mut bytes = Vec::with_capacity(len);
+        while len - bytes.len() > 8 + 128 {
+            let rest = (len - bytes.len()) as u16;
+            let fou = self.one_in(3);
+            let port = if fou { FOU_UDP } else { self.pick(&GUE_PORTS) };
+            bytes.extend([40_000, port, rest, 0].map(u16::to_be_bytes).as_flattened());
+            if fou {
+                continue;
+            }
+            let remote = self.one_in(8);
+            let words = if remote { 2 } else { surplus };
+            bytes.extend([words, UDP, 0, remote.into()]);
+            let mut fields = vec![0; 4 * usize::from(words)];
+            if remote {
+                // The checksum of the next UDP header.
+                fields[0] = 0x80;
+                fields[7] = 6;
+            }
+            bytes.extend(fields);
+        }
+        bytes.resize(len, 0);
+        if net.is_v6() {
+            self.ipv6(net, UDP, bytes)
+        } else {
+            self.ipv4(net, UDP, bytes)
+        }
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the grammar as a whole.
+
+use super::{
+    checksum::{fold, sum},
+    host::{FOU_UDP, GUE_PORTS},
+    *,
+};
+
+const FLAVOURS: [Flavour; 5] = [
+    Flavour::Plain,
+    Flavour::Gro,
+    Flavour::Fragments,
+    Flavour::Scattered,
+    Flavour::Transmit,
+];
+
+#[test]
+fn the_seed_and_the_number_decide_alone() {
+    for flavour in FLAVOURS {
+        let all: Vec<_> = (0..200).map(|number| volley(flavour, 7, number)).collect();
+        assert_eq!(volley(flavour, 7, 123), all[123]);
+        assert_ne!(volley(flavour, 8, 123), all[123]);
+    }
+}
+
+#[test]
+fn pieces_make_up_the_packet() {
+    for number in 0..2000 {
+        for shot in volley(Flavour::Fragments, 1, number) {
+            let all: Vec<u8> = shot.pieces().flatten().copied().collect();
+            assert_eq!(all[..VIRTIO_LEN], shot.virtio);
+            assert_eq!(all[VIRTIO_LEN..], shot.bytes);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_hostile_has_good_headers() {
+    let mut tunnelled = 0;
+    for number in 0..3000 {
+        for shot in volley(Flavour::Plain, 3, number) {
+            let bytes = &shot.bytes;
+            let Some(header) = bytes.get(14..34) else {
+                continue;
+            };
+            if bytes[12..14] == [8, 0] && header[0] == 0x45 {
+                let right = fold(sum(header).into()) == 0xffff;
+                tunnelled += u32::from(right && header[9] == UDP);
+            }
+        }
+    }
+    assert!(
+        tunnelled > 1000,
+        "{tunnelled} of the packets are UDP over IPv4"
+    );
+}
+
+#[test]
+fn fragments_make_up_the_packet() {
+    let mut whole = 0;
+    for number in 0..3000 {
+        let fragments: Vec<_> = volley(Flavour::Plain, 5, number)
+            .into_iter()
+            .filter(|shot| shot.virtio == [0; VIRTIO_LEN])
+            .filter_map(|shot| {
+                let ip = shot.bytes.get(14..).filter(|ip| ip.len() >= 20)?;
+                if shot.bytes.get(12..15)? != [8, 0, 0x45] {
+                    return None;
+                }
+                let word = u16::from_be_bytes([ip[6], ip[7]]);
+                let more = word & 0x2000 != 0;
+                let start = usize::from(word & 0x1fff) * 8;
+                (more || start > 0).then(|| (ip[4..6].to_vec(), start, ip.len() - 20, more))
+            })
+            .collect();
+        let Some(((id, ..), rest)) = fragments.split_first() else {
+            continue;
+        };
+        let total: usize = fragments.iter().map(|fragment| fragment.2).sum();
+        let last = fragments.iter().find(|fragment| !fragment.3);
+        let one = rest.iter().all(|fragment| fragment.0 == *id);
+        whole += u32::from(one && last.is_some_and(|last| last.1 + last.2 == total));
+    }
+    assert!(whole > 20, "{whole} packets in fragments that fit together");
+}
+
+#[test]
+fn packets_of_headers_alone_are_long() {
+    let mut seen = 0;
+    for number in 0..20 * u64::from(HEADERS_ALONE) {
+        for shot in volley(Flavour::Gro, 1, number)
+            .iter()
+            .filter(|shot| shot.bytes.len() > 2000)
+        {
+            let port = (FOU_UDP.to_be_bytes(), GUE_PORTS.map(u16::to_be_bytes));
+            let headers = shot.bytes.windows(4).filter(|bytes| {
+                bytes[..2] == 40_000u16.to_be_bytes()
+                    && (bytes[2..] == port.0 || port.1.iter().any(|port| bytes[2..] == *port))
+            });
+            seen += u32::from(headers.count() > 100);
+        }
+    }
+    assert!(seen > 0, "none of more than 100 headers");
+}
