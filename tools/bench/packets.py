@@ -11,7 +11,6 @@ import sys
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
-
 from tools.bench.paths import (
     COUNTS,
     FULL,

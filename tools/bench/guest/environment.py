@@ -6,9 +6,6 @@ import pathlib
 import socket
 import time
 
-from testing.lib import netlink as nl
-from testing.lib.hosts import run
-
 from tools.bench.wire import (
     FOU_PORT,
     GUE_PORT,
@@ -18,6 +15,9 @@ from tools.bench.wire import (
     TUNNEL_MAC,
     VXLAN_PORT,
 )
+
+from testing.lib import netlink as nl
+from testing.lib.hosts import run
 
 DEBUGFS = pathlib.Path("/sys/kernel/debug/rfou_bench")
 # Ports that no packet is sent to.

@@ -10,7 +10,6 @@ import sys
 
 from fou_netlink import Fou
 from hosts import make_netns, remove_netns, run
-
 from tools.bench.guest import environment as guest
 from tools.bench.paths import FULL, MODULES, RUNS, Path
 from tools.bench.wire import GUE_PORT, LOCAL

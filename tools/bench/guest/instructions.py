@@ -16,7 +16,6 @@ import time
 
 from fou_netlink import Fou
 from hosts import run
-
 from tools.bench.guest import environment as guest
 from tools.bench.paths import COUNTS, RUNS, all_paths, all_references
 

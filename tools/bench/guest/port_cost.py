@@ -10,7 +10,6 @@ import re
 import sys
 
 from fou_netlink import Fou
-
 from tools.bench.guest import environment as guest
 from tools.bench.paths import MODULES, SPREAD_FLOWS
 from tools.bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT

@@ -8,7 +8,6 @@ import pathlib
 import sys
 
 from fou_netlink import Fou
-
 from tools.bench.guest import environment as guest
 from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
 

@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 from hosts import two_hosts, wait_until
-
 from tools.bench.guest import environment as guest
 
 SECONDS = 2

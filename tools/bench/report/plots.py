@@ -2,7 +2,6 @@
 """Plots of the figures, as SVG."""
 
 import matplotlib
-
 from tools.bench.paths import MODULES, all_paths
 from tools.bench.report.bars import MOST_RATIO
 

@@ -2,7 +2,6 @@
 """Bars: a figure on the limit holds, the next one beyond it is named."""
 
 import pytest
-
 from tools.bench.report.bars import bars
 
 RATE = {"range": [1, 1], "pairs": 9, "slower pairs": 2}

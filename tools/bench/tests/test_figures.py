@@ -4,7 +4,6 @@
 import math
 
 import pytest
-
 from tools.bench.paths import REFERENCES, RUNS, Path, all_paths
 from tools.bench.report import figures
 from tools.bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT

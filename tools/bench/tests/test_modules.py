@@ -4,7 +4,6 @@
 import struct
 
 import pytest
-
 from tools.bench.report.modules import Section, composition, layout, loaded_bytes, read
 
 W, A, X = 1, 2, 4

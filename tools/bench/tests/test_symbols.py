@@ -2,7 +2,6 @@
 """Profiles: each instruction is told of the right function, run and path."""
 
 import pytest
-
 from tools.bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
 from tools.bench.report import symbols
 
