@@ -171,7 +171,7 @@ def test_modinfo():
 
 @pytest.mark.parametrize("name", ["rfou", "rfou6"])
 def test_module_shows_the_version_of_the_source(name):
-    version = (pathlib.Path(__file__).parents[3] / "VERSION").read_text()
+    version = (TOP / "VERSION").read_text()
     file = os.environ[f"{name.upper()}_MODULE_FILE"]
     assert run("modinfo", "-F", "version", file).stdout == version, "in the file"
     assert pathlib.Path(f"/sys/module/{name}/version").read_text() == version, "when it is loaded"
