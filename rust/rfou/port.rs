@@ -3,7 +3,7 @@
 //! The listening ports of a network namespace.
 
 use crate::receive::{Encapsulation, FouDecapsulator, GueDecapsulator};
-use core::cmp::Reverse;
+use core::cmp::{Ordering, Reverse};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -76,6 +76,8 @@ impl Port {
     }
 
     /// Returns the socket's binding with the port number of the request.
+    // One copy, because no packet runs it.
+    #[inline(never)]
     pub(crate) fn binding(&self) -> Binding {
         let socket = self.socket.udp();
         Binding {
@@ -104,8 +106,22 @@ struct List {
 
 /// The key of a port: its binding, then its serial number, newest first. Several ports may have the same
 /// binding, because connecting to a peer chooses a local address.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Key(Binding, Reverse<u64>);
+
+impl Ord for Key {
+    // One function for all walks of the tree, because its code is long and no packet runs it.
+    #[inline(never)]
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.0, &self.1).cmp(&(&other.0, &other.1))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Key {
     /// Returns a key that sorts before every port with this binding.
