@@ -42,7 +42,7 @@ def paths(rows, file):
         axes.scatter(values, heights, s=14, color=colour, marker=marker, alpha=0.6, label=label)
         for (ratio, _), height in zip(points, heights, strict=True):
             if ratio < LOWEST_SHOWN:
-                axes.annotate(f" {ratio:.3f}", (LOWEST_SHOWN, height), fontsize=6, va="center")
+                axes.annotate(f"   {ratio:.3f}", (LOWEST_SHOWN, height), fontsize=6, va="center")
     axes.set_yticks(range(len(lines)), [", ".join(line) for line in lines], fontsize=7)
     axes.set_xlabel("instructions per packet, rfou / fou (dotted: the bar)")
     axes.grid(axis="y", linewidth=0.3)
