@@ -76,8 +76,6 @@ impl Port {
     }
 
     /// Returns the socket's binding with the port number of the request.
-    // One copy, because no packet runs it.
-    #[inline(never)]
     pub(crate) fn binding(&self) -> Binding {
         let socket = self.socket.udp();
         Binding {
