@@ -8,12 +8,11 @@ import json
 import pathlib
 import sys
 
-from fou_netlink import Fou
-from hosts import make_netns, remove_netns, run
-
 from bench.guest import environment as guest
 from bench.paths import FULL, MODULES, RUNS, Path
 from bench.wire import GUE_PORT, LOCAL
+from testing.lib.hosts import make_netns, remove_netns, run
+from testing.lib.netlink import Fou
 
 PORTS = (1, 10, 100, 1000, 10000)
 TUNNELS = (1, 10, 100, 1000, 10000)

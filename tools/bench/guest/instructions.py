@@ -14,11 +14,10 @@ import pathlib
 import sys
 import time
 
-from fou_netlink import Fou
-from hosts import run
-
 from bench.guest import environment as guest
 from bench.paths import COUNTS, RUNS, all_paths, all_references
+from testing.lib.hosts import run
+from testing.lib.netlink import Fou
 
 
 class DeliveryError(AssertionError):

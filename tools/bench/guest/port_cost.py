@@ -9,11 +9,10 @@ import pathlib
 import re
 import sys
 
-from fou_netlink import Fou
-
 from bench.guest import environment as guest
 from bench.paths import MODULES, SPREAD_FLOWS
 from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
+from testing.lib.netlink import Fou
 
 PORTS = 2000
 SLAB = re.compile(r"^Slab:\s+(\d+) kB$", re.MULTILINE)

@@ -7,10 +7,9 @@ profile FRAMES SYMBOLS MODULE   SYMBOLS: file for the kernel's symbols
 import pathlib
 import sys
 
-from fou_netlink import Fou
-
 from bench.guest import environment as guest
 from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from testing.lib.netlink import Fou
 
 
 def main():

@@ -11,9 +11,8 @@ import re
 import subprocess
 import sys
 
-from hosts import two_hosts, wait_until
-
 from bench.guest import environment as guest
+from testing.lib.hosts import two_hosts, wait_until
 
 SECONDS = 2
 PAIRS = 9

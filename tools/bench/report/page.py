@@ -140,8 +140,8 @@ def page(results):
         "",
         "To repeat it: `make bench` (a quarter to half an hour, on a machine that does nothing"
         " else) writes this page, the tables, the plots and `results.json` to `build/bench`."
-        " `scripts/bench --keep` copies the page to `Documentation`. `tools/bench/README.md` names"
-        " the parts, each of which can be measured alone.",
+        " `scripts/test/bench --keep` copies the page to `Documentation`. `tools/bench/README.md`"
+        " names the parts, each of which can be measured alone.",
         "",
         "## Tables",
         "",

@@ -8,7 +8,8 @@ is a wrapper or a step of the path that the compiler no longer inlines, at a cos
 import fnmatch
 
 import pytest
-from calls import callees
+
+from testing.modules.calls import callees
 
 # Code that every packet of its kind runs.
 PATHS = {
