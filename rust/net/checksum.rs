@@ -15,7 +15,7 @@ use kernel::prelude::*;
 ///
 /// // The last four bytes are at an odd offset.
 /// let whole = Sum::of(b"payload");
-/// assert_eq!(Sum::of(b"pay").plus(Sum::of(b"load").moved_by(3)).to_field(), whole.to_field());
+/// assert_eq!(Sum::of(b"pay").plus(Sum::of(b"load").shift(3)).to_field(), whole.to_field());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sum(u32);
@@ -66,7 +66,7 @@ impl Sum {
     /// word change places.
     #[inline]
     #[must_use]
-    pub const fn moved_by(self, offset: usize) -> Self {
+    pub const fn shift(self, offset: usize) -> Self {
         if offset % 2 == 0 {
             self
         } else {
@@ -108,9 +108,9 @@ mod tests {
         let bytes = *b"the quick brown fox";
         for cut in 0..bytes.len() {
             let (head, tail) = bytes.split_at(cut);
-            let sum = Sum::of(head).plus(Sum::of(tail).moved_by(cut));
+            let sum = Sum::of(head).plus(Sum::of(tail).shift(cut));
             assert_eq!(sum.to_field(), Sum::of(&bytes).to_field());
-            let rest = Sum::of(&bytes).minus(Sum::of(head)).moved_by(cut);
+            let rest = Sum::of(&bytes).minus(Sum::of(head)).shift(cut);
             assert_eq!(rest.to_field(), Sum::of(tail).to_field());
         }
     }

@@ -19,18 +19,16 @@ impl DropReason {
     /// The reason is unknown.
     pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
     /// The packet is shorter than its headers.
-    pub const PACKET_TOO_SMALL: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
+    pub const PKT_TOO_SMALL: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
     /// No memory for a private copy.
-    pub const NO_MEMORY: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
+    pub const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
     /// The protocol of the payload cannot be delivered.
-    pub const UNHANDLED_PROTOCOL: Self =
+    pub const UNHANDLED_PROTO: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_UNHANDLED_PROTO);
     /// A checksum is wrong, or lies outside the packet.
-    pub const CHECKSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SKB_CSUM);
+    pub const SKB_CSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SKB_CSUM);
     /// A header breaks the rules of its protocol.
-    pub const INVALID_PROTOCOL: Self =
-        Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
+    pub const INVALID_PROTO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
     /// Returns C's number.
     #[inline]
@@ -208,7 +206,7 @@ mod tests {
 
     static NAMES: Names<2> = Names::new([c"FIRST", c"SECOND"]);
     static OTHER_NAMES: Names<1> = Names::new([c"OTHER"]);
-    const OTHERWISE: DropReason = DropReason::CHECKSUM;
+    const OTHERWISE: DropReason = DropReason::SKB_CSUM;
 
     /// Counts the entries of the table that are this subsystem.
     fn entries(subsystem: &'static Subsystem) -> usize {

@@ -94,10 +94,10 @@ impl QuotedPacket<'_> {
         }
         let mut saved = [0u8; MAX_OUTER_LEN_BYTES];
         let saved = saved.get_mut(..outer).ok_or(EINVAL)?;
-        self.skb.as_mut().unshare()?;
+        self.skb.as_mut().unclone()?;
         let skb = self.skb.as_raw();
         // SAFETY: The headers and the `outer` bytes after them are linear, by the type invariant and by
-        // `need_inner`, and private by `unshare`. The packet is restored before this returns.
+        // `need_inner`, and private by `unclone`. The packet is restored before this returns.
         unsafe {
             let network = shift_headers(self.skb.as_mut(), ip, saved);
             let result = net_bindings::inet_handle_error(protocol.number(), skb, info);
@@ -193,8 +193,8 @@ unsafe fn restore_headers(
         net_bindings::skb_set_transport_header(raw, ip as i32);
     }
     // A socket may have put a clone into its error queue, and reads the headers as they were shifted.
-    skb.as_mut().unshare()?;
-    // SAFETY: As in `shift_headers`; the bytes are private by `unshare`.
+    skb.as_mut().unclone()?;
+    // SAFETY: As in `shift_headers`; the bytes are private by `unclone`.
     unsafe {
         let start = (*raw).data.sub(ICMP_HEADER_LEN_BYTES);
         core::ptr::copy(start.add(outer), start, headers);

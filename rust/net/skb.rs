@@ -113,7 +113,7 @@ impl SkBuff {
 
     /// Returns the number of linear bytes from the packet's data on.
     #[inline]
-    pub fn linear_len(&self) -> usize {
+    pub fn headlen(&self) -> usize {
         // By the type invariant this does not wrap. Each header that is read comes by here.
         self.fields().len.wrapping_sub(self.fields().data_len) as usize
     }
@@ -138,7 +138,7 @@ impl SkBuff {
     /// if the packet is shorter, with `ENOMEM`.
     #[inline]
     pub fn header(mut self: Pin<&mut Self>, len: usize) -> Result<&[u8]> {
-        if self.linear_len() < len {
+        if self.headlen() < len {
             self.as_mut().pull_tail(len)?;
         }
         // SAFETY: There are at least `len` linear bytes now.
@@ -148,7 +148,7 @@ impl SkBuff {
     /// Returns the first `len` bytes if they are linear.
     #[inline]
     pub fn linear_header(&self, len: usize) -> Option<&[u8]> {
-        if self.linear_len() < len {
+        if self.headlen() < len {
             return None;
         }
         // SAFETY: There are at least `len` linear bytes.
@@ -196,7 +196,7 @@ impl SkBuff {
     ///
     /// Any context. Fails with `ENOMEM`.
     #[inline]
-    pub fn unshare(self: Pin<&mut Self>) -> Result {
+    pub fn unclone(self: Pin<&mut Self>) -> Result {
         // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
         to_result(unsafe { net_bindings::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
     }

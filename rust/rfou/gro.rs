@@ -29,7 +29,7 @@ impl GroTunnel for GueDecapsulator {
             // The first byte tells a header from an IP packet.
             packet.compare_held(1)?;
         } else {
-            packet.take_header(header.len_bytes())?;
+            packet.pull_header(header.len_bytes())?;
         }
         if let Some(remote) = header.fields().remote_checksum() {
             packet.process_remote_checksum(checksum_place(remote), self.remote_checksum)?;

@@ -37,33 +37,33 @@ macro_rules! reasons {
 
 reasons! {
     /// The packet is shorter than a UDP header, or than the shortest GUE packet.
-    Truncated = c"RFOU_TRUNCATED", else PACKET_TOO_SMALL;
+    Truncated = c"RFOU_TRUNCATED", else PKT_TOO_SMALL;
     /// The length in the outer IP header is less than the length of the headers after it.
-    BadOuterLength = c"RFOU_BAD_OUTER_LENGTH", else INVALID_PROTOCOL;
+    BadOuterLength = c"RFOU_BAD_OUTER_LENGTH", else INVALID_PROTO;
     /// The packet has more outer headers than [`receive`](crate::receive) pulls from one packet.
-    NestedTooDeep = c"RFOU_NESTED_TOO_DEEP", else INVALID_PROTOCOL;
+    NestedTooDeep = c"RFOU_NESTED_TOO_DEEP", else INVALID_PROTO;
     /// No memory.
-    NoMemory = c"RFOU_NO_MEMORY", else NO_MEMORY;
+    NoMemory = c"RFOU_NO_MEMORY", else NOMEM;
     /// The partial checksum starts or lies outside the packet.
-    BadCsumStart = c"RFOU_BAD_CSUM_START", else CHECKSUM;
+    BadCsumStart = c"RFOU_BAD_CSUM_START", else SKB_CSUM;
     /// GUE of variant 2 or 3.
-    GueBadVariant = c"RFOU_GUE_BAD_VARIANT", else INVALID_PROTOCOL;
+    GueBadVariant = c"RFOU_GUE_BAD_VARIANT", else INVALID_PROTO;
     /// GUE of variant 1 with an inner packet that is neither IPv4 nor IPv6.
-    GueBadIpVersion = c"RFOU_GUE_BAD_IP_VERSION", else INVALID_PROTOCOL;
+    GueBadIpVersion = c"RFOU_GUE_BAD_IP_VERSION", else INVALID_PROTO;
     /// GUE's Hlen is greater than the packet's length.
-    GueBadHlen = c"RFOU_GUE_BAD_HLEN", else PACKET_TOO_SMALL;
+    GueBadHlen = c"RFOU_GUE_BAD_HLEN", else PKT_TOO_SMALL;
     /// An unknown GUE flag.
-    GueUnknownFlag = c"RFOU_GUE_UNKNOWN_FLAG", else INVALID_PROTOCOL;
+    GueUnknownFlag = c"RFOU_GUE_UNKNOWN_FLAG", else INVALID_PROTO;
     /// An unknown flag in Linux's private flags field.
-    GueUnknownPrivateFlag = c"RFOU_GUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTOCOL;
+    GueUnknownPrivateFlag = c"RFOU_GUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTO;
     /// GUE's Hlen is less than the length of the fields that the flags announce.
-    GueFieldPastHeader = c"RFOU_GUE_FIELD_PAST_HEADER", else INVALID_PROTOCOL;
+    GueFieldPastHeader = c"RFOU_GUE_FIELD_PAST_HEADER", else INVALID_PROTO;
     /// Remote checksum offload: the checksum field lies before the checksum's start or outside the packet.
-    GueBadRemcsum = c"RFOU_GUE_BAD_REMCSUM", else INVALID_PROTOCOL;
+    GueBadRemcsum = c"RFOU_GUE_BAD_REMCSUM", else INVALID_PROTO;
     /// A GUE control message. All types are unknown.
-    GueControl = c"RFOU_GUE_CONTROL", else UNHANDLED_PROTOCOL;
+    GueControl = c"RFOU_GUE_CONTROL", else UNHANDLED_PROTO;
     /// GUE with protocol 0.
-    GueProtocolZero = c"RFOU_GUE_PROTOCOL_ZERO", else UNHANDLED_PROTOCOL;
+    GueProtocolZero = c"RFOU_GUE_PROTOCOL_ZERO", else UNHANDLED_PROTO;
 }
 
 /// The reasons as a subsystem of the kernel's drop reasons.

@@ -44,8 +44,8 @@ impl EncapReceive for Sink {
                 // Dropping the packet frees it.
                 Verdict::Consumed
             }
-            Ok(_) => Verdict::Drop(skb, DropReason::UNHANDLED_PROTOCOL),
-            Err(_) => Verdict::Drop(skb, DropReason::PACKET_TOO_SMALL),
+            Ok(_) => Verdict::Drop(skb, DropReason::UNHANDLED_PROTO),
+            Err(_) => Verdict::Drop(skb, DropReason::PKT_TOO_SMALL),
         }
     }
 }

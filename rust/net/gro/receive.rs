@@ -78,7 +78,7 @@ impl Packet<'_> {
     /// As [`Self::compare_held`], and pulls those bytes, a header, from the packet. Fails also if all
     /// headers that the tunnel pulls have more than 255 bytes.
     #[inline(always)]
-    pub fn take_header(&mut self, len: usize) -> Result<(), NoMerge> {
+    pub fn pull_header(&mut self, len: usize) -> Result<(), NoMerge> {
         let pulled = u8::try_from(len)
             .ok()
             .and_then(|len| self.pulled.checked_add(len));
@@ -217,10 +217,10 @@ impl Patch {
         unsafe {
             let bytes = place.read();
             let total = Sum::from_raw(net_bindings::gro_checksum(raw));
-            let new = total.minus(before).moved_by(start).to_field();
+            let new = total.minus(before).shift(start).to_field();
             let change = Sum::of_word(new).minus(Sum::of_word(bytes));
             place.write(new);
-            net_bindings::gro_set_checksum(raw, total.plus(change.moved_by(field)).as_raw());
+            net_bindings::gro_set_checksum(raw, total.plus(change.shift(field)).as_raw());
             let from_head = place.as_ptr().byte_offset_from((*raw).head) as usize;
             Ok(Self { from_head, bytes })
         }

@@ -30,7 +30,7 @@ impl SkBuff {
         };
         let start = u16::try_from(start).map_err(|_| EINVAL)?;
         let field = start.checked_add(offset).ok_or(EINVAL)?;
-        if usize::from(field).saturating_add(size_of::<u16>()) > self.linear_len() {
+        if usize::from(field).saturating_add(size_of::<u16>()) > self.headlen() {
             return Err(EINVAL);
         }
         Ok(Some(ChecksumPlace { start, field }))
@@ -106,7 +106,7 @@ impl SkBuff {
         // SAFETY: The packet is valid.
         let headroom = unsafe { net_bindings::skb_headroom(self.as_raw()) } as usize;
         if start.saturating_add(headroom) > usize::from(u16::MAX)
-            || place.end().saturating_add(base) > self.linear_len()
+            || place.end().saturating_add(base) > self.headlen()
         {
             return Err(EINVAL);
         }
@@ -123,7 +123,7 @@ impl SkBuff {
         place: ChecksumPlace,
     ) -> Result {
         let (start, field) = (usize::from(place.start), usize::from(place.field));
-        self.as_mut().unshare()?;
+        self.as_mut().unclone()?;
         self.as_mut().header(place.end())?;
         let skb = self.as_raw();
         // SAFETY: The packet is valid and exclusively borrowed. If its sum is unknown, C computes the sum
@@ -132,14 +132,14 @@ impl SkBuff {
         let bytes = self.header(place.end())?;
         let new = bytes
             .get(..start)
-            .map(|before| total.minus(Sum::of(before)).moved_by(start).to_field())
+            .map(|before| total.minus(Sum::of(before)).shift(start).to_field())
             .ok_or(EINVAL)?;
         let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
         let change = Sum::of_word(new).minus(Sum::of_word(old));
-        // SAFETY: The field is linear, and private since `unshare`.
+        // SAFETY: The field is linear, and private since `unclone`.
         unsafe {
             (*skb).data.add(field).cast::<[u8; 2]>().write(new);
-            net_bindings::skb_set_csum(skb, total.plus(change.moved_by(field)).as_raw());
+            net_bindings::skb_set_csum(skb, total.plus(change.shift(field)).as_raw());
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl EncapReceive for Tunnel {
             Err(_) => None,
         };
         let Some(order) = order else {
-            return Verdict::Drop(skb, DropReason::PACKET_TOO_SMALL);
+            return Verdict::Drop(skb, DropReason::PKT_TOO_SMALL);
         };
         if order.on_receive == 7 {
             let _ = skb.decapsulate(order.len);
@@ -143,14 +143,14 @@ impl EncapReceive for Tunnel {
         match Self::decapsulate::<IPV6>(skb, &order) {
             // UDP would deliver the same packet to the tunnel for ever.
             Ok(inner) if inner.len() == len && matches!(order.protocol.number(), 17 | 136) => {
-                inner.free(DropReason::UNHANDLED_PROTOCOL);
+                inner.free(DropReason::UNHANDLED_PROTO);
                 Verdict::Consumed
             }
             Ok(inner) => {
                 DELIVERED.fetch_add(1, Ordering::Relaxed);
                 Verdict::Deliver(inner)
             }
-            Err(skb) => Verdict::Drop(skb, DropReason::INVALID_PROTOCOL),
+            Err(skb) => Verdict::Drop(skb, DropReason::INVALID_PROTO),
         }
     }
 }
@@ -165,14 +165,14 @@ impl GroTunnel for Tunnel {
             let _ = packet.compare_held(order.gro_len);
         }
         if order.in_gro & 4 != 0 {
-            let _ = packet.take_header(order.gro_len);
+            let _ = packet.pull_header(order.gro_len);
         }
         if order.in_gro & 8 != 0 {
             let _ = packet.process_remote_checksum(order.place, RemcsumMode::Compute);
             let _ = packet.process_remote_checksum(order.place, RemcsumMode::Partial);
         }
         if order.in_gro & 16 != 0 {
-            let _ = packet.take_header(order.gro_len);
+            let _ = packet.pull_header(order.gro_len);
         }
         IN_GRO.fetch_add(1, Ordering::Relaxed);
         Ok(order.gro_protocol)

@@ -38,7 +38,7 @@ pub(crate) struct Sink {
 impl Sink {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            reason: KBox::new(DropReason::UNHANDLED_PROTOCOL, GFP_KERNEL)?,
+            reason: KBox::new(DropReason::UNHANDLED_PROTO, GFP_KERNEL)?,
         })
     }
 }
