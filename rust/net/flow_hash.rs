@@ -4,19 +4,19 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h), "skb_get_hash"
 //!
-//! Replaces `skb_get_hash()` for TCP and UDP in plain IP, because that call is 8 % of a transmit over
-//! IPv6: 643 of 5,527 instructions, of which 317 are SipHash over 44 bytes, most of them zero, and 326
-//! the dissector that knows every protocol. A transmit in GUE takes 5,453 instructions with that call
-//! and 5,049 with this module. Hashing the dissector's addresses and ports alone takes 5,302, and
-//! asking the dissector for these alone 5,301.
+//! Replaces `skb_get_hash()` for TCP and UDP in plain IP. That call takes 643 of the 5,527 instructions of
+//! a transmit over IPv6: 317 for SipHash over 44 bytes, most of them zero, and 326 for the dissector, which
+//! knows every protocol. A transmit in GUE takes 5,453 instructions with that call, and 5,049 with this
+//! module. With the dissector, but a hash of addresses and ports alone, it takes 5,302; if the dissector
+//! also looks for these alone, 5,301. The dissector still hashes all other packets, and all packets where
+//! a BPF program takes the dissector's place.
 //!
-//! `ip6_tunnel` leaves the hash to the encapsulation. `ip_tunnel` calls `skb_get_hash()` before the
-//! encapsulation, so that over IPv4 nothing is left to replace. The dissector hashes all other packets,
-//! and all packets where a BPF program takes the dissector's place.
+//! Over IPv4 nothing is left to replace, because `ip_tunnel` calls `skb_get_hash()` before the
+//! encapsulation. `ip6_tunnel` leaves the hash to the encapsulation.
 //!
-//! The same things make a flow: addresses, protocol and ports, or the IPv6 flow label if there is one
-//! (RFC 6437). Both directions have the same hash. The secret is this module's own; the kernel's is
-//! random at each boot, so that no user can rely on the source port of a flow in either case.
+//! A flow is the same as for the dissector: addresses, protocol and ports, or the IPv6 flow label if there
+//! is one (RFC 6437). Both directions have the same hash. The secret is this module's own. The kernel's
+//! secret is random at each boot, so no user can rely on the source port of a flow in either case.
 
 use crate::SkBuff;
 use kernel::{bindings, prelude::*, sync::SetOnce};
@@ -36,8 +36,8 @@ pub(crate) fn choose_secret() {
     SECRET.populate(secret);
 }
 
-/// Stores the hash of a packet's flow in a packet that a device sends, if the packet has no hash yet and
-/// is one that this module can read. Any context, RCU read side.
+/// Stores the hash of its flow in a packet that a device sends. Does nothing if the packet has a hash, or
+/// is not one that this module can read. Any context, RCU read side.
 #[inline]
 pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     // SAFETY: The packet is valid.
@@ -46,7 +46,7 @@ pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     }
 }
 
-/// As [`provide`], for a packet that has no hash.
+/// Does what [`provide`] does, for a packet that has no hash.
 #[inline(never)]
 fn compute(skb: Pin<&mut SkBuff>) {
     let raw = skb.as_raw();
@@ -137,7 +137,7 @@ fn sorted([s0, s1, d0, d1]: [u8; 4], protocol: u8) -> u64 {
         | u64::from(source.max(destination))
 }
 
-/// Returns the hash in the 32 bits of a packet's, where 0 would mean "none".
+/// Returns the hash in 32 bits, and never 0, because a hash of 0 in a packet means "none".
 #[inline]
 fn not_zero(hash: u64) -> u32 {
     (hash as u32).max(1)

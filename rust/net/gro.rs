@@ -4,10 +4,10 @@
 //!
 //! C header: [`include/net/gro.h`](srctree/include/net/gro.h)
 //!
-//! GRO compares a packet with the packets that it holds, header by header, from the outermost on: each
-//! layer looks at its header at the packet's GRO offset, says which of the held packets cannot be of the
-//! same flow, and passes the rest on to the next layer. When packets have been merged, each layer completes
-//! its header, again from the outermost on.
+//! GRO compares a packet with the packets that it holds, header by header, from the outermost on. Each
+//! layer looks at its header at the packet's GRO offset, clears `same_flow` of the held packets that are of
+//! another flow, and passes the rest on to the next layer. When packets have been merged, each layer
+//! completes its header, again from the outermost on.
 
 mod complete;
 mod receive;
@@ -22,8 +22,8 @@ use crate::ip_proto::{ChecksumPlace, InnerProtocol};
 
 /// A tunnel whose packets GRO merges.
 pub trait GroTunnel: Send + Sync + 'static {
-    /// Looks at the tunnel's header in a packet whose UDP header was pulled, says which held packets have
-    /// another one, and pulls it: see [`Packet`].
+    /// Compares the tunnel's header in a packet with the held packets, and pulls the header: see
+    /// [`Packet`]. The UDP header was pulled before.
     ///
     /// Returns the protocol of the rest, whose GRO handler is called next. GRO merges IPv4, IPv6 and GRE
     /// alone. Softirq context, RCU read side.

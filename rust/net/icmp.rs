@@ -29,7 +29,7 @@ pub struct QuotedPacket<'a> {
 }
 
 impl QuotedPacket<'_> {
-    /// Borrows a packet from C, whose transport header is the quoted UDP header's place.
+    /// Borrows a packet from C. The packet's transport header is the quoted UDP header.
     ///
     /// # Safety
     ///
@@ -47,7 +47,7 @@ impl QuotedPacket<'_> {
         // INVARIANT: Promised by the caller.
         Self {
             skb,
-            // After an IP header. A negative offset becomes one that no payload has.
+            // UDP follows an IP header. A negative offset becomes an offset that lies past every packet.
             udp_at: usize::try_from(udp_at).unwrap_or(usize::MAX),
         }
     }
@@ -65,11 +65,11 @@ impl QuotedPacket<'_> {
         self.skb.as_mut().header(end)?.get(start..end).ok_or(EINVAL)
     }
 
-    /// Checks that the error handler of a protocol, whose header begins `at` bytes after the UDP header, may
-    /// be called.
+    /// Checks that the error handler of a protocol may be called. The protocol's header begins `at` bytes
+    /// after the UDP header.
     ///
-    /// Handlers read the first 8 bytes of their header unchecked: ICMP has checked that they are there
-    /// (RFC 792), but for UDP's header. Fails with `EINVAL` if they are not there.
+    /// Handlers read the first 8 bytes of their header without a check. ICMP has checked only that the 8
+    /// bytes of the UDP header are there (RFC 792). Fails with `EINVAL` if those of the handler are not.
     ///
     /// UDP's handler would ask the encapsulation again, which may find UDP again: a packet could make the
     /// kernel recurse until its stack is full. Fails with `EOPNOTSUPP` for UDP.
@@ -80,9 +80,9 @@ impl QuotedPacket<'_> {
         self.payload(at.checked_add(8).ok_or(EINVAL)?).map(|_| ())
     }
 
-    /// Calls the error handler of an IPv4 protocol as if the packet had been sent without UDP: with the
-    /// inner packet, `at` bytes after the UDP header, right after the outer IP header. Handlers read there
-    /// what they need to find their tunnel.
+    /// Calls the error handler of an IPv4 protocol as if the packet had been sent without UDP. The inner
+    /// packet begins `at` bytes after the UDP header. The handler gets it right after the outer IP header,
+    /// where handlers read what they need to find their tunnel.
     ///
     /// Fails with `ENOENT` if there is no handler, or if the handler does not find a tunnel.
     pub(crate) fn handle_ipv4(&mut self, at: usize, protocol: InnerProtocol, info: u32) -> Result {
@@ -102,14 +102,14 @@ impl QuotedPacket<'_> {
             let network = shift_headers(self.skb.as_mut(), ip, saved);
             let result = net_bindings::inet_handle_error(protocol.number(), skb, info);
             if restore_headers(self.skb.as_mut(), ip, saved, network).is_err() {
-                // Handled: nobody else may look at a packet whose headers stay shifted.
+                // Says "handled", because no other encapsulation may read headers that stay shifted.
                 return Ok(());
             }
             to_result(result)
         }
     }
 
-    /// Calls the error handler of an IPv6 protocol; arguments as for [`Self::handle_ipv4`], and C's own.
+    /// Calls the error handler of an IPv6 protocol. `at` is as for [`Self::handle_ipv4`]; `error` is C's.
     pub(crate) fn handle_ipv6(
         &mut self,
         at: usize,
@@ -144,8 +144,9 @@ impl QuotedPacket<'_> {
     }
 }
 
-/// Shifts the ICMP header and the `ip` bytes of the IP header over the tunnel headers that follow, which
-/// are moved to `saved`, and pulls as many bytes. Returns the network header's offset, which is 0 then.
+/// Copies the tunnel headers after the `ip` bytes of the IP header to `saved`, moves the ICMP header and
+/// the IP header over them, and pulls `saved.len()` bytes. Sets the network header to the data, and returns
+/// its old offset.
 ///
 /// # Safety
 ///
@@ -169,9 +170,10 @@ unsafe fn shift_headers(skb: Pin<&mut SkBuff>, ip: usize, saved: &mut [u8]) -> i
     }
 }
 
-/// Undoes [`shift_headers`], whose result is `network`.
+/// Undoes [`shift_headers`], which returned `network`.
 ///
-/// Fails with `ENOMEM` if a clone shares the headers now and they could not be copied; they stay shifted.
+/// Fails with `ENOMEM` if a clone shares the headers now and they could not be copied. The headers then
+/// stay shifted.
 ///
 /// # Safety
 ///

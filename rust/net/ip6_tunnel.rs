@@ -3,7 +3,7 @@
 //! Encapsulation hooks of the tunnel devices whose outer header is IPv6 (ip6tnl, ip6gre).
 //!
 //! A module that uses this depends on `ip6_tunnel`, which makes a device in every namespace when it is
-//! loaded. So keep this in a module of its own, for those who need it.
+//! loaded. So use this in a module of its own, which only users of tunnels over IPv6 load.
 //!
 //! C header: [`include/net/ip6_tunnel.h`](srctree/include/net/ip6_tunnel.h)
 
@@ -20,7 +20,7 @@ use crate::{
 };
 use kernel::{bindings, prelude::*};
 
-/// Registers an [`IpTunnelEncap`] for IPv6, until the module's end; as
+/// Registers an [`IpTunnelEncap`] for IPv6, until the module's end. Context and errors are those of
 /// [`ip_tunnel::register`](crate::ip_tunnel::register).
 pub fn register<T: IpTunnelEncap<FlowIpv6>>(scope: &'static Scope) -> Result {
     register_hooks::<T, FlowIpv6>(scope)
@@ -81,9 +81,9 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
 
 /// # Safety
 ///
-/// To be called by C alone, with a packet that begins with the IPv6 header that an ICMPv6 error
-/// quotes, right after the ICMPv6 header in the linear part, and whose transport header is the
-/// quoted UDP header's place.
+/// Only C may call this, with a packet that begins with the IPv6 header that an ICMPv6 error quotes.
+/// The ICMPv6 header must lie right before it in the linear part. The packet's transport header must be
+/// the quoted UDP header.
 unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv6>>(
     skb: *mut bindings::sk_buff,
     parameters: *mut net_bindings::inet6_skb_parm,

@@ -41,7 +41,7 @@ impl InnerProtocol {
     }
 
     /// Returns `true` for IPv4, IPv6 and GRE: their packets bring a network header of their own, so GRO
-    /// can look into them directly behind a tunnel's header.
+    /// can look into them directly after a tunnel's header.
     #[inline]
     pub(crate) const fn has_network_header(self) -> bool {
         matches!(self.number(), IPV4 | IPV6 | GRE)

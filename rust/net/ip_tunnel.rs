@@ -24,8 +24,8 @@ use kernel::{bindings, prelude::*};
 
 /// A tunnel device's encapsulation, as its user configured it (`ip link ... encap`).
 ///
-/// A copy: `ip link change` may rewrite the device's own at any time, and some of a packet's headers, such
-/// as a length and the bytes that it counts, must come from one state of the configuration.
+/// A copy, because `ip link change` may rewrite the device's configuration at any time. A length and the
+/// bytes that it counts, for example, must come from one state of the configuration.
 pub struct EncapConfig {
     flags: u16,
     /// In network byte order.
@@ -110,7 +110,7 @@ pub trait Flow: private::Sealed {
 }
 
 pub(crate) mod private {
-    /// Flows are C's; there are no others.
+    /// Seals [`Flow`](super::Flow): only C's types of flows implement it.
     ///
     /// # Safety
     ///
@@ -170,7 +170,7 @@ pub struct FlowIpv4(bindings::flowi4);
 
 impl FlowIpv4 {
     /// Looks up the route of the flow, and stores the GSO types of its device under `key`.
-    // Not inlined: it has a flow of its own, for which all packets would need room on the stack.
+    // Not inlined: it has a flow of its own, which would take room on the stack for every packet.
     #[cold]
     fn look_up_segmentation(&self, skb: &SkBuff, key: u64) -> GsoType {
         // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
@@ -185,7 +185,7 @@ impl FlowIpv4 {
     }
 
     /// Returns the source address that routing will choose for a packet, or 0.
-    // Not inlined, as above.
+    // Not inlined, for the same reason.
     #[cold]
     fn source_of_route(&self, skb: &SkBuff) -> u32 {
         // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
@@ -258,9 +258,9 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
 
 /// # Safety
 ///
-/// To be called by C alone, with a packet that begins with the IPv4 header that an ICMP error quotes,
-/// right after the ICMP header in the linear part, and whose transport header is the quoted UDP
-/// header's place.
+/// Only C may call this, with a packet that begins with the IPv4 header that an ICMP error quotes. The
+/// ICMP header must lie right before it in the linear part. The packet's transport header must be the
+/// quoted UDP header.
 unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv4>>(
     skb: *mut bindings::sk_buff,
     info: u32,

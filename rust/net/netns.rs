@@ -74,8 +74,8 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// Makes the state of a namespace. Called for each namespace that exists when the state is
     /// registered, and for each one that is created later. May sleep.
     ///
-    /// The state is dropped, in process context, at the end of the module or of the namespace, which comes
-    /// after all processes have left the namespace.
+    /// The state is dropped in process context, when the module ends, or when the namespace ends. A
+    /// namespace ends after all processes have left it.
     // Not `&Netns`: the namespace may not have the states of other types yet, or no longer.
     fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
 }
@@ -188,7 +188,7 @@ impl<T: PerNetns> Registration<T> {
                 .compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
                 .map_err(|_| EBUSY)?;
             let taken = Taken(&slot.state);
-            // SAFETY: `this` is to be initialized.
+            // SAFETY: This closure initializes `this`.
             let ops = unsafe { Opaque::cast_into(&raw const (*this).ops) };
             // SAFETY: As above. The operations stay where they are until `undo` has unregistered
             // them. The slot is static. The callbacks are for the `T` whose size is given. The other
@@ -216,7 +216,7 @@ impl<T: PerNetns> Registration<T> {
     /// Returns the state of a namespace. Any context.
     #[inline]
     pub fn get<'a>(&'a self, netns: &'a Netns) -> &'a T {
-        // SAFETY: By the type invariant `T` is registered, until none of the module's hooks runs.
+        // SAFETY: By the type invariant `T` is registered, and stays so while a hook of the module runs.
         // `init` made the namespace's state before a hook could get a `Netns` for it, and the state lives
         // until the namespace's end, which comes after the last reference.
         unsafe { &*state::<T>(netns.as_raw()) }
@@ -252,11 +252,11 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
 
 /// # Safety
 ///
-/// To be called by C alone, for a namespace that is being set up or a state being registered.
+/// Only C may call this, while it sets up a namespace or registers `T`.
 unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
     // SAFETY: C passes a valid namespace, and has registered `T`'s operations with this callback.
     let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
-    // SAFETY: C has allocated the state, nobody else has a pointer to it yet, and it does not move.
+    // SAFETY: C has allocated the state, no other code has a pointer to it yet, and it does not move.
     match unsafe { T::new(Place(netns)).__init(slot) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
@@ -265,9 +265,9 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
 
 /// # Safety
 ///
-/// To be called by C alone, once for each namespace that `init` succeeded for.
+/// Only C may call this, once for each namespace that `init` succeeded for.
 unsafe extern "C" fn exit<T: PerNetns>(net: *mut bindings::net) {
-    // SAFETY: `init` made the state, and nobody can reach it any more: the namespace is at its end, or
-    // the module is, whose hooks alone get a `Netns`.
+    // SAFETY: `init` made the state, and no code can reach it any more: the namespace is at its end, or
+    // the module is, and only hooks of the module get a `Netns`.
     unsafe { ptr::drop_in_place(state::<T>(net)) };
 }

@@ -12,8 +12,8 @@ use crate::{
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::{bindings, prelude::*};
 
-/// Returns the GSO type that a TCP packet of a tunnel would have before the encapsulation adds its own:
-/// that of TCP, and `ip_in_ip` or one for GRE, which the tunnel device adds.
+/// Returns the GSO type that a TCP packet of a tunnel would have before the encapsulation adds its type:
+/// the type of TCP, and the type that the tunnel device adds, which is `ip_in_ip` or a type of GRE.
 ///
 /// `skb` may be any packet of the tunnel, with or without GSO; `protocol` is its IP protocol.
 #[inline]
@@ -25,8 +25,8 @@ pub(crate) fn of_tcp(skb: &TxSkb, protocol: u8, ip_in_ip: GsoType) -> GsoType {
     }
 }
 
-/// Returns [`of_tcp`] for GRE (RFC 2784), at whose header the packet starts, and for protocols that
-/// carry no TCP.
+/// Returns the result of [`of_tcp`] for GRE (RFC 2784), and for protocols that carry no TCP. A packet of
+/// GRE starts with the GRE header.
 ///
 /// Assumes IPv4 inside a VLAN tag.
 #[inline(never)]
@@ -103,7 +103,7 @@ const _: () = {
 /// The key changes about twice a second. Until then an entry may be stale, after a change of routes or
 /// of device features, or because a new device has the address of a deleted one. A stale entry chooses
 /// the slower form of packets, never a wrong one. The same holds for two flows with equal keys but for
-/// the last 12 bits, one case in 2⁵²; nobody can provoke it without the addresses of kernel memory.
+/// the last 12 bits, one case in 2⁵². A sender that provokes this must know addresses of kernel memory.
 #[inline]
 pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) -> u64 {
     // SAFETY: No requirements.

@@ -114,7 +114,7 @@ impl SkBuff {
     /// Returns the number of linear bytes from the packet's data on.
     #[inline]
     pub fn headlen(&self) -> usize {
-        // By the type invariant this does not wrap. Each header that is read comes by here.
+        // By the type invariant this does not wrap. Not checked, because every read of a header calls this.
         self.fields().len.wrapping_sub(self.fields().data_len) as usize
     }
 
@@ -162,8 +162,8 @@ impl SkBuff {
     /// The packet must have at least `len` linear bytes.
     #[inline]
     unsafe fn linear_bytes(&self, len: usize) -> &[u8] {
-        // SAFETY: The caller promises the bytes; by the type invariant they are initialized. Nobody writes
-        // to them while the packet is borrowed: whoever has a clone must make the data private before.
+        // SAFETY: The caller promises the bytes; by the type invariant they are initialized. No code writes
+        // to them while the packet is borrowed: the owner of a clone must unclone before it writes.
         unsafe {
             let data = self.fields().data;
             // A load does not tell the compiler, which would look for the null of `Err`.
@@ -184,8 +184,8 @@ impl SkBuff {
             )
         };
         let len = (tail as usize).checked_sub(start as usize)?;
-        // SAFETY: `head <= start` and `start + len == tail`, so these bytes are in the linear part. Nobody
-        // writes to them, as in `linear_bytes`.
+        // SAFETY: `head <= start` and `start + len == tail`, so these bytes are in the linear part. No code
+        // writes to them, for the reason in `linear_bytes`.
         Some(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts(start, len)
@@ -217,7 +217,7 @@ impl SkBuff {
     }
 }
 
-/// Converts C's result, inline: the kernel crate's function of this name is a call, on each packet's way.
+/// Converts C's result. Inlined, unlike the kernel crate's function: a call would cost each packet.
 #[inline]
 fn to_result(code: c_int) -> Result {
     if code < 0 {

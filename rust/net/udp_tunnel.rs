@@ -46,8 +46,8 @@ pub trait EncapReceive: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `socket`'s user data is `tunnel` as long as the socket is open. Nobody but `Drop` drops `tunnel`, after
-/// a grace period.
+/// `socket`'s user data is `tunnel` as long as the socket is open. Only `Drop` drops `tunnel`, after a
+/// grace period.
 pub struct UdpTunnelSocket<T: EncapReceive> {
     socket: UdpSocket,
     tunnel: NonNull<RcuBox<T>>,
@@ -69,7 +69,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         Self::set_up(socket, tunnel, config)
     }
 
-    /// As [`Self::new`], for a tunnel whose packets GRO merges.
+    /// Does what [`Self::new`] does, for a tunnel whose packets GRO merges.
     pub fn new_with_gro(socket: UdpSocket, tunnel: T) -> Result<Self>
     where
         T: GroTunnel,
@@ -120,7 +120,7 @@ impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
         self.socket.close();
         // The socket has no user data any more, but a reader that loaded it before uses it until the end
         // of its RCU read side.
-        // SAFETY: By the type invariant nobody else drops it.
+        // SAFETY: By the type invariant no other code drops it.
         unsafe { RcuBox::drop_after_readers(self.tunnel) };
     }
 }

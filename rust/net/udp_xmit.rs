@@ -15,7 +15,7 @@ use kernel::prelude::*;
 /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen from
 /// the namespace's local port range by the hash of the inner headers.
 ///
-/// To be called before an outer header is pushed. Fails with `ENODEV` if the packet has no device.
+/// Call this before an outer header is pushed. Fails with `ENODEV` if the packet has no device.
 #[inline]
 pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
     let dev = skb.device();
@@ -34,11 +34,11 @@ pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
 /// Pushes a tunnel's headers in front of a packet that is sent in a flow: the UDP header, and after it
 /// `tunnel_len` bytes, which `fill` writes.
 ///
-/// `skb` begins with the inner packet before, and with the UDP header after, which is its transport header
-/// then. The UDP length is that of the whole packet, or 0 for a GSO packet of 64 KiB or more, whose
-/// segments get theirs from segmentation. Fails with `ENOMEM`; with `EINVAL` if the packet's partial
-/// checksum does not lie in it, or, under [`Checksum::Full`], not at an even offset
-/// ([`partial_checksum`](crate::SkBuff::partial_checksum)); with the error of `fill`.
+/// Before the call `skb` begins with the inner packet. After the call it begins with the UDP header, which
+/// is then its transport header. The UDP length is the length of the whole packet, or 0 for a GSO packet of
+/// 64 KiB or more; segmentation sets the lengths of the segments. Fails with `ENOMEM`; with the error of
+/// `fill`; with `EINVAL` if the packet's partial checksum does not lie in the packet or, under
+/// [`Checksum::Full`], not at an even offset ([`partial_checksum`](crate::SkBuff::partial_checksum)).
 #[inline(always)]
 pub fn push_headers<F: Flow>(
     mut skb: Pin<&mut TxSkb>,
@@ -52,7 +52,7 @@ pub fn push_headers<F: Flow>(
     // Before all else, so that the compiler knows that nothing overflows below.
     let total = skb.len().checked_add(len).ok_or(EINVAL)?;
     let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
-    // The outer checksum is computed from the inner one's place, by whole words.
+    // The outer checksum is computed from the place of the inner one, by whole words.
     if let Some(partial) = skb.partial_checksum()? {
         if checksum == Checksum::Full && (partial.start | partial.field) & 1 != 0 {
             return Err(EINVAL);

@@ -29,8 +29,8 @@ impl Merged<'_> {
 ///
 /// # Safety
 ///
-/// RCU read side; `skb` is what C passes to a socket's `gro_complete`, of the family that `IPV6` tells, and
-/// `at` is the offset of UDP's payload.
+/// RCU read side. C passes `skb` and the offset of UDP's payload, `at`, to the `gro_complete` of a socket.
+/// The socket is of IPv6 if `IPV6` is `true`, and of IPv4 otherwise.
 #[inline]
 pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,
@@ -54,7 +54,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     // the protocol's `gro_receive` has seen its own header there. GRO makes the headers that it reads linear,
     // and held packets keep their headers.
     unsafe {
-        // GRE sets the type anew, and segmentation would not know of UDP in front of it.
+        // GRE overwrites the type. Without the outer type, segmentation would not know of the UDP header.
         let outer = net_bindings::skb_gso_type(skb);
         let result = complete(skb, inner_c);
         net_bindings::skb_add_gso_type(skb, outer);
@@ -66,7 +66,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         at,
     };
     if let Some(place) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
-        // SAFETY: As above, and the inner layers have said which checksum segmentation computes.
+        // SAFETY: As above, and the inner layers have set the place of the checksum for segmentation.
         let (computed_at, offset) = unsafe {
             (
                 net_bindings::skb_checksum_start_offset(skb),

@@ -18,7 +18,8 @@ const TCP_CHECKSUM_OFFSET: u16 = 16;
 ///
 /// # Invariants
 ///
-/// `held` is GRO's list of held packets for this packet, and valid. `seen` is valid for as many bytes.
+/// `held` is GRO's list of held packets for this packet, and valid. The pointer in `seen` is valid for the
+/// number of bytes in `seen`.
 pub struct Packet<'a> {
     held: *mut bindings::list_head,
     skb: Pin<&'a mut GroSkb>,
@@ -44,12 +45,12 @@ impl Packet<'_> {
         self.forget_seen();
         let offset = self.skb.offset();
         let start = self.skb.as_mut().find(offset, len)?;
-        // INVARIANT: The bytes were just found. Whatever moves bytes is called here, or forgets them.
+        // INVARIANT: The bytes were just found. Every call that may move them is here, or forgets them.
         self.seen = (start, len);
         Ok(start)
     }
 
-    /// Forgets where bytes were, because they may move, or because others come first.
+    /// Forgets the place of the bytes, because they may move, or because a pull changes the first ones.
     #[inline(always)]
     fn forget_seen(&mut self) {
         self.seen = NOTHING_SEEN;
@@ -64,7 +65,7 @@ impl Packet<'_> {
         Ok(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
     }
 
-    /// Marks held packets whose next `len` bytes differ from this packet's as of other flows.
+    /// Clears `same_flow` of the held packets whose next `len` bytes differ from this packet's.
     #[inline(always)]
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
         let offset = self.skb.offset() as u32;
@@ -75,8 +76,8 @@ impl Packet<'_> {
         Ok(())
     }
 
-    /// As [`Self::compare_held`], and pulls those bytes, a header, from the packet. Fails also if all
-    /// headers that the tunnel pulls have more than 255 bytes.
+    /// Does what [`Self::compare_held`] does with a header of `len` bytes, and pulls the header. Also fails
+    /// if the headers that the tunnel pulls have more than 255 bytes together.
     #[inline(always)]
     pub fn pull_header(&mut self, len: usize) -> Result<(), NoMerge> {
         let pulled = u8::try_from(len)
@@ -97,12 +98,12 @@ impl Packet<'_> {
         Ok(())
     }
 
-    /// Handles a checksum that the sender left to the receiver, so that the inner layers find it good;
-    /// arguments as for [`RxSkb::decapsulate_with_remote_checksum`].
+    /// Handles a checksum that the sender left to the receiver, so that the inner layers find it good. The
+    /// arguments are those of [`RxSkb::decapsulate_with_remote_checksum`].
     ///
-    /// The packet's bytes that this changes are restored when the inner layers are done. Fails if the outer
-    /// checksum is unknown or the packet is too short; with [`RemcsumMode::Partial`] if the field is not
-    /// where TCP has its own; with [`RemcsumMode::Compute`] if a clone shares the packet's bytes, or if a
+    /// Bytes that this changes are restored when the inner layers are done. Fails if the outer checksum is
+    /// unknown or the packet is too short; with [`RemcsumMode::Partial`] also if the field is not where TCP
+    /// has its checksum; with [`RemcsumMode::Compute`] also if a clone shares the packet's bytes, or if a
     /// checksum was computed before.
     ///
     /// [`RxSkb::decapsulate_with_remote_checksum`]: crate::skb::RxSkb::decapsulate_with_remote_checksum
@@ -121,7 +122,8 @@ impl Packet<'_> {
         // A packet whose checksum lies past its end will be dropped.
         match mode {
             RemcsumMode::Partial => {
-                // TCP's GRO handler checks `start`. A field before it would need one past 16 bits.
+                // TCP's GRO handler checks `start`. A `field` before `start` passes this check only if
+                // it wraps, and then the offset of `start` exceeds 16 bits below.
                 if place.field.wrapping_sub(place.start) != TCP_CHECKSUM_OFFSET {
                     return Err(NoMerge);
                 }
@@ -135,7 +137,7 @@ impl Packet<'_> {
                 unsafe { net_bindings::gro_set_remcsum_start(skb, start) };
             }
             RemcsumMode::Compute => {
-                // The bytes that were changed before would not be restored.
+                // A second change would replace the first one's note, and only one would be restored.
                 if self.patch.is_some() {
                     return Err(NoMerge);
                 }
@@ -163,7 +165,7 @@ impl Packet<'_> {
             return Err(NoMerge);
         }
         let (skb, number) = (self.skb.as_raw(), protocol.number());
-        // A note for completion, which asks neither the port nor the packet again: the port may be another
+        // Leaves a note for completion, which must not ask the port or the packet: the port may be another
         // one by then, and a peer may have chosen the packet's bytes.
         // SAFETY: The packet is in GRO.
         unsafe { net_bindings::gro_enter_tunnel(skb, number, self.pulled) };
@@ -180,7 +182,7 @@ type GroCallback = unsafe extern "C" fn(
     *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff;
 
-/// Two bytes that were changed in a packet's linear part, as they were before.
+/// The old value of two bytes that were changed in a packet's linear part.
 struct Patch {
     /// Offset from the packet's head.
     from_head: usize,
@@ -209,10 +211,10 @@ impl Patch {
         // because bytes may move.
         skb.as_mut().make_linear(at, end)?;
         let covered = skb.as_mut().find(offset, start)?;
-        // SAFETY: `find` has found `start` bytes, which nobody writes to here.
+        // SAFETY: `find` has found `start` bytes, which no code writes to while the slice lives.
         let before = Sum::of(unsafe { slice::from_raw_parts(covered.as_ptr(), start) });
         let place = skb.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
-        // SAFETY: `find` has found two bytes, of which nobody has a reference. The packet is in GRO and
+        // SAFETY: `find` has found two bytes, to which no reference exists. The packet is in GRO and
         // exclusively borrowed, and its checksum is valid. The bytes are linear, after `head`.
         unsafe {
             let bytes = place.read();
@@ -226,7 +228,7 @@ impl Patch {
         }
     }
 
-    /// Restores the bytes of the packet that they were changed in.
+    /// Writes the old value back to the packet.
     #[inline(always)]
     fn restore(self, skb: Pin<&mut GroSkb>) {
         let skb = skb.as_raw();
@@ -243,8 +245,8 @@ impl Patch {
 ///
 /// # Safety
 ///
-/// RCU read side; both pointers are those that C passes to a socket's `gro_receive`, of the family that
-/// `IPV6` tells.
+/// RCU read side. C passes both pointers to the `gro_receive` of a socket, which is of IPv6 if `IPV6` is
+/// `true`, and of IPv4 otherwise.
 #[inline]
 pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,

@@ -97,7 +97,7 @@ const MAX_HEADER_LEN_BYTES: usize = 1024;
 
 /// # Safety
 ///
-/// To be called by C alone, with a valid configuration.
+/// Only C may call this, with a valid configuration.
 pub(crate) unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<F>, F: Flow>(
     config: *mut net_bindings::ip_tunnel_encap,
 ) -> usize {
@@ -107,8 +107,8 @@ pub(crate) unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<F>, F: Flow>(
 
 /// # Safety
 ///
-/// To be called by C alone, with a packet that is the caller's and is on its way out of a device for flows
-/// of type `F`, and with the packet's flow.
+/// Only C may call this, with a packet that is the caller's and is on its way out of a device for flows of
+/// type `F`, and with the packet's flow.
 pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
     skb: *mut bindings::sk_buff,
     config: *mut net_bindings::ip_tunnel_encap,

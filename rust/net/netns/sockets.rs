@@ -2,9 +2,9 @@
 
 //! Kernel UDP sockets, which are closed when their network namespace ends.
 //!
-//! Kernel sockets do not keep their namespace alive, because no namespace with one would ever end then.
-//! C's users close theirs in time. Here a table of the namespace closes them, also if their handles were
-//! forgotten or live on.
+//! Kernel sockets do not keep their namespace alive: otherwise no namespace with a kernel socket would end.
+//! C code closes its kernel sockets in time. Here a table of each namespace closes them at the namespace's
+//! end, even if their handles were forgotten or live on.
 
 use super::{PerNetns, Place, Slot, SlotRef, READY};
 use core::{ptr::NonNull, sync::atomic::Ordering};
@@ -81,7 +81,7 @@ unsafe impl Send for Raw {}
 ///
 /// # Safety
 ///
-/// The socket must be open, and nobody else may close it.
+/// The socket must be open, and no other code may close it.
 unsafe fn close(Raw(sock): Raw) {
     // SAFETY: Promised by the caller. C itself waits for RCU readers that have found the socket before
     // it frees it.
@@ -95,7 +95,7 @@ unsafe fn close(Raw(sock): Raw) {
     }
 }
 
-/// A handle of a socket. Dropping it closes the socket, unless the namespace's end has.
+/// A handle of a socket. Dropping the handle closes the socket, if the namespace's end has not closed it.
 pub(crate) struct Socket {
     table: Arc<Table>,
     number: u64,
@@ -107,7 +107,7 @@ impl Socket {
     ///
     /// # Safety
     ///
-    /// `open` must return a kernel UDP socket in the namespace that it is given, which nobody else closes.
+    /// `open` must return a kernel UDP socket in the given namespace. No other code may close the socket.
     pub(crate) unsafe fn open(
         place: Place<'_>,
         open: impl FnOnce(*mut bindings::net) -> Result<NonNull<bindings::sock>>,
@@ -126,7 +126,7 @@ impl Socket {
         let mut list = table.open.lock();
         let number = list.last.wrapping_add(1);
         if list.ended {
-            // SAFETY: The socket was just opened, and nobody else closes it.
+            // SAFETY: The socket was just opened, and no other code closes it.
             unsafe { close(socket) };
             return Err(ENODEV);
         }

@@ -9,11 +9,12 @@ use kernel::prelude::*;
 impl SkBuff {
     /// Returns the place of the packet's partial checksum (`CHECKSUM_PARTIAL`), or `None`.
     ///
-    /// A device, or whoever needs the checksum, computes it later; until then its field holds the sum of
+    /// A device, or code that needs the checksum, computes it later; until then its field holds the sum of
     /// the pseudo header. Fails with `EINVAL` if the checksum begins before the packet's data, or if its
-    /// field is not linear. The core takes both for impossible and would read and write past the packet,
-    /// but brings both about itself: where it verifies a checksum that lies after the start of the partial
-    /// one, it writes the sum over the place of the partial one (`csum` and `csum_start` share memory).
+    /// field is not linear. The core assumes that neither happens, and would read and write past the
+    /// packet. But the core itself causes both: when it verifies a checksum that lies after the start of
+    /// the partial one, it overwrites the place of the partial one with a sum, because `csum` and
+    /// `csum_start` share memory.
     #[inline]
     pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
         let skb = self.as_raw();
@@ -92,8 +93,8 @@ impl SkBuff {
     ///
     /// # Safety
     ///
-    /// Until the packet is freed, it must go to the protocol from whose header the place is that of the
-    /// first transport header's checksum. The stack would write elsewhere otherwise: it keeps the place
+    /// The packet must be freed, or go to a protocol from whose header `place` is the place of the first
+    /// transport header's checksum. Otherwise the stack would write elsewhere, because it keeps the place
     /// through pulls, as an offset from the head.
     #[inline(always)]
     pub(super) unsafe fn leave_checksum(

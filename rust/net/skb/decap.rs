@@ -11,7 +11,7 @@ use crate::{
 use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::{bindings, prelude::*};
 
-/// How the receiver of a tunnel treats a checksum that the sender left to it.
+/// The treatment of a checksum that the sender left to the tunnel's receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemcsumMode {
     /// Make it a partial checksum, which the stack computes if and when it needs it.
@@ -362,8 +362,8 @@ impl SkBuff {
     ///
     /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
     /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
-    /// shares it, such as that of a packet socket. Skips packets with 48 or more linear bytes: IPv6 and UDP
-    /// need no more, and only a sender that wants to harm puts so few bytes of a longer TCP header there.
+    /// shares it, such as a packet socket's clone. Skips packets with 48 or more linear bytes: IPv6 and UDP
+    /// need no more, and only a hostile sender makes so few bytes of a longer TCP header linear.
     #[inline]
     fn prepare_for_pull(self: Pin<&mut Self>) {
         // SAFETY: The packet is valid.

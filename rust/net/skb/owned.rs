@@ -14,7 +14,7 @@ use kernel::{bindings, prelude::*};
 ///
 /// # Invariants
 ///
-/// The pointer is valid, and we own a reference to the packet: nobody else gives it up.
+/// The pointer is valid, and we own a reference to the packet, which no other code gives up.
 pub struct OwnedSkb(NonNull<SkBuff>);
 
 impl OwnedSkb {
@@ -63,7 +63,7 @@ impl OwnedSkb {
     /// The caller's module must wait for RCU callbacks before it is unloaded.
     pub(super) fn consume_after_readers(self) {
         let skb = self.into_raw();
-        // SAFETY: We owned the packet. Its control block is nobody's now, has room for an RCU head and is
+        // SAFETY: We owned the packet. Its control block is unused now, has room for an RCU head and is
         // aligned to 8 bytes. The callback gives the packet up.
         unsafe { bindings::call_rcu((&raw mut (*skb).cb).cast(), Some(consume_in_callback)) };
     }
@@ -71,7 +71,7 @@ impl OwnedSkb {
 
 /// # Safety
 ///
-/// To be called by RCU alone, with the control block of a packet that was given up to it.
+/// Only RCU may call this, with the control block of a packet that was given up to RCU.
 unsafe extern "C" fn consume_in_callback(rcu: *mut bindings::callback_head) {
     // SAFETY: Promised by the caller.
     unsafe {
@@ -100,7 +100,7 @@ impl Deref for OwnedSkb {
 
 impl Drop for OwnedSkb {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant we own the packet. Nobody uses it after this.
+        // SAFETY: By the type invariant we own the packet. No code uses it after this.
         unsafe {
             net_bindings::kfree_skb_reason(self.as_raw(), DropReason::NOT_SPECIFIED.as_raw())
         };

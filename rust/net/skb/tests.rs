@@ -12,7 +12,7 @@ mod skb {
 
     /// Borrows a packet as one that is sent.
     fn sent(skb: &mut OwnedSkb) -> Pin<&mut TxSkb> {
-        // SAFETY: The packet is valid, used by its borrower alone, and nobody has pointers into it.
+        // SAFETY: The packet is valid, used by its borrower alone, and no code has pointers into it.
         unsafe { TxSkb::from_raw(skb.as_raw()) }
     }
 
@@ -89,7 +89,7 @@ mod skb {
 
     #[test]
     fn decapsulate_keeps_a_checksum_over_all_of_the_packet_in_step() -> Result {
-        // What is left in the end adds up to nothing. That is 0xffff: what only 0 adds up to is 0.
+        // The last four bytes add up to 0xffff, which equals 0 here. Only zeros add up to 0 itself.
         let bytes = *b"\x01\x02\x03\x04\xff\xfe\x00\x00\x80\x00\x00\x01\x12\x34\xed\xcb";
         for len in [0, 2, 4, 6, 8, 12] {
             let mut skb = OwnedSkb::of_bytes(0, &bytes)?;

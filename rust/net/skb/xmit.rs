@@ -107,11 +107,11 @@ impl TxSkb {
         result
     }
 
-    /// Notes that the receiver of an outer header computes the packet's partial checksum, whose place the
-    /// header tells, so that nobody computes it on the way.
+    /// Leaves the packet's partial checksum to the receiver: an outer header tells its place, and the stack
+    /// and the device send the packet without computing it.
     ///
-    /// A GSO packet keeps its partial checksum: each segment needs its own pseudo header's sum, and
-    /// [`GsoType::TUNNEL_REMCSUM`] tells the segmentation.
+    /// A GSO packet keeps its partial checksum, because each segment needs the sum of its own pseudo
+    /// header. [`GsoType::TUNNEL_REMCSUM`] tells segmentation to leave the checksums of the segments.
     #[inline]
     pub fn leave_checksum_to_receiver(self: Pin<&mut Self>) {
         if !self.is_gso() {
@@ -130,7 +130,7 @@ impl TxSkb {
     /// Prepares the packet for encapsulation: notes the places of the inner headers and adds `gso_type`
     /// to a GSO packet.
     ///
-    /// To be called before the first outer header is pushed. Fails with `ENOMEM`.
+    /// Call this before the first outer header is pushed. Fails with `ENOMEM`.
     #[inline]
     pub fn handle_offloads(self: Pin<&mut Self>, gso_type: GsoType) -> Result {
         // SAFETY: The packet is valid.

@@ -28,13 +28,13 @@ pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> net_bindings::udp_t
     }
 }
 
-/// As [`config`], for a tunnel whose packets GRO merges.
+/// Returns what [`config`] returns, for a tunnel whose packets GRO merges.
 pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
     socket: &UdpSocket,
 ) -> net_bindings::udp_tunnel_sock_cfg {
     net_bindings::udp_tunnel_sock_cfg {
-        // One hook for both IP versions: UDP keeps the hooks in a table of a few places, and calls
-        // the only one that there is without a look at the socket.
+        // One hook for both IP versions: UDP keeps the hooks in a table with few entries, and calls a
+        // single hook without reading the socket.
         gro_receive: Some(gro_receive::<T>),
         gro_complete: Some(if socket.is_ipv6() {
             gro_complete::<T, true>
@@ -65,7 +65,7 @@ unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<
 ///
 /// # Safety
 ///
-/// To be called by UDP alone, under RCU, for a socket of that family that
+/// Only UDP may call this, under RCU, for a socket of that family that
 /// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
 unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     sock: *mut bindings::sock,
@@ -106,7 +106,7 @@ fn drop_packet(skb: RxSkb, reason: DropReason) -> c_int {
 
 /// # Safety
 ///
-/// To be called by UDP's GRO alone, under RCU.
+/// Only UDP's GRO may call this, under RCU.
 pub(super) unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     sock: *mut bindings::sock,
     held: *mut bindings::list_head,
@@ -196,7 +196,7 @@ extern "C" fn not_this_socket(_sock: *mut bindings::sock, _skb: *mut bindings::s
 
 /// # Safety
 ///
-/// To be called by UDP's GRO alone, under RCU, for a socket of that family that
+/// Only UDP's GRO may call this, under RCU, for a socket of that family that
 /// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
 unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,

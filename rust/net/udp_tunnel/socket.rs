@@ -121,7 +121,7 @@ impl UdpSocket {
     /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
     /// one. May sleep.
     ///
-    /// The local port is not returned, because a tunnel is known by the one that it asked for.
+    /// The local port is not returned, because a tunnel is identified by the port that it asked for.
     pub fn addresses(&self) -> Addresses {
         // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
         // is an old or a new one.
