@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The networking headers whose declarations the kernel's own Rust bindings lack.
- * What of them is taken is named in bindgen_parameters.
+ * bindgen_parameters names the declarations that rfou uses.
  */
 
 #include <linux/skbuff.h>

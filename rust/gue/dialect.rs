@@ -10,7 +10,7 @@ use crate::private;
 
 /// The flags that a receiver accepts.
 ///
-/// Match without a wildcard: a further dialect then shows every place that has to know of it.
+/// Match this without a wildcard: a new dialect then does not compile until every match handles it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// The private flag alone, which Linux's `fou` sends and accepts.

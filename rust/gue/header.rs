@@ -57,7 +57,7 @@ impl RawHeader {
     }
 }
 
-/// What the first four bytes of a UDP payload tell about the rest.
+/// The form of a UDP payload, read from its first four bytes.
 pub(crate) enum Start {
     /// Variant 0: a header of this many bytes, the four included.
     Header { len_bytes: usize },
@@ -131,7 +131,7 @@ impl Header {
         }
     }
 
-    /// Reads a header of variant 0, whose length in bytes [`Start`] has told.
+    /// Reads a header of variant 0. [`Start`] has its length in bytes.
     #[inline]
     pub(crate) fn parse_variant_0(
         bytes: &[u8],
@@ -233,8 +233,8 @@ impl Repr {
     /// # Errors
     ///
     /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
-    /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] of today
-    ///   has.
+    /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] has so
+    ///   many today.
     #[inline(always)]
     pub fn emit(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let len_bytes = self.len_bytes();

@@ -2,8 +2,8 @@
 
 //! Remote checksum offload: the field `start:16 | offset:16`.
 //!
-//! The sender leaves the checksum at `offset` over the payload from `start` on to the receiver. Both
-//! numbers count bytes from the first byte of the payload (gue-extensions-06 §5.5).
+//! The sender leaves one checksum to the receiver: it is at `offset` and covers the payload from `start`
+//! on. Both numbers count bytes from the first byte of the payload (gue-extensions-06 §5.5).
 
 use crate::{
     fields::{Reader, Writer},
@@ -38,7 +38,7 @@ impl RemoteChecksum {
     /// ```
     /// use gue::{Error, RemoteChecksum};
     ///
-    /// // TCP behind 20 bytes of IPv4.
+    /// // TCP after 20 bytes of IPv4.
     /// let remote = RemoteChecksum::new(20, 20 + 16)?;
     /// assert_eq!(remote.payload_needed(), 38);
     /// assert_eq!(RemoteChecksum::new(20, 10), Err(Error::ChecksumBeforeStart));

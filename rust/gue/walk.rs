@@ -76,7 +76,7 @@ pub enum WalkError<E> {
     Prefix {
         /// The error of the [`Prefix`].
         cause: E,
-        /// What the failure means if the payload is too short: [`Error::Truncated`] or
+        /// The error to report if the payload is too short: [`Error::Truncated`] or
         /// [`Error::HeaderPastEnd`].
         if_short: Error,
     },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * C wrappers of what rust/net cannot reach from Rust: inline functions, macros, bit
- * fields and RCU pointers. A file for each C header that they wrap, as in the kernel's
+ * fields and RCU pointers. Each C header that they wrap has a file, as in the kernel's
  * own rust/helpers. All are compiled as one file, so that rustc's LLVM gets one module
  * of bitcode to inline from (rust/Makefile.bitcode).
  *

@@ -44,7 +44,7 @@ impl GroTunnel for GueDecapsulator {
     }
 }
 
-/// The payload of a packet in GRO, whose UDP header has been pulled.
+/// The payload of a packet in GRO after a pull of the UDP header.
 struct Payload<'a, 'b>(&'a mut Packet<'b>);
 
 impl Prefix for Payload<'_, '_> {

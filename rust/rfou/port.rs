@@ -27,7 +27,7 @@ pub(crate) struct Port {
     socket: Socket,
 }
 
-/// What a port does with packets.
+/// The encapsulation of a port, and its options.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) encapsulation: Encapsulation,
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) remote_checksum: RemcsumMode,
 }
 
-/// The socket of a port. A type for each encapsulation, so that receive does not ask for it per packet.
+/// The socket of a port. Each encapsulation has a type, so receive does not branch on it per packet.
 enum Socket {
     Fou(UdpTunnelSocket<FouDecapsulator>),
     Gue(UdpTunnelSocket<GueDecapsulator>),

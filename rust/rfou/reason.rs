@@ -13,8 +13,8 @@ use net::{
     DropReason,
 };
 
-/// Declares the reasons, their names in the kernel's traces, and the nearest of the core's reasons for
-/// each, which a drop shows while the reasons have no numbers.
+/// Declares the reasons, the name of each in the kernel's traces, and the nearest of the core's reasons. A
+/// drop shows the core's reason while the reasons have no numbers.
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal, else $core:ident;)*) => {
         /// A reason for dropping a packet.

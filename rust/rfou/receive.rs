@@ -28,7 +28,7 @@ pub(crate) struct FouDecapsulator {
 
 /// Decapsulates GUE.
 pub(crate) struct GueDecapsulator {
-    /// How to treat a checksum that the sender leaves to the receiver.
+    /// The treatment of a checksum that the sender leaves to the receiver.
     pub(crate) remote_checksum: RemcsumMode,
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets on their way out: a tunnel device's packet gets UDP's header, and for GUE a GUE header
-//! before that. ICMP errors about such packets come back here.
+//! Packets on their way out: a packet of a tunnel device gets a GUE header, if the encapsulation is GUE,
+//! and a UDP header before it. ICMP errors about such packets come back here.
 //!
 //! Both modules compile this file: `rfou` for devices whose outer header is IPv4, `rfou6` for IPv6.
 
@@ -163,8 +163,8 @@ fn push_gue<F: Flow, const LEN: usize>(
     Ok(protocol::UDP)
 }
 
-/// Returns the outer UDP checksum that the tunnel is configured for, and the flag by which
-/// segmentation knows it.
+/// Returns the outer UDP checksum that the tunnel is configured for, and the GSO type that tells
+/// segmentation about it.
 #[inline]
 fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
     match F::udp_checksum(config) {

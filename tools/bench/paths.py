@@ -82,7 +82,7 @@ def all_paths():
 
 
 def profiled_paths():
-    """The paths whose cost is told by function."""
+    """The paths whose cost is reported by function."""
     for path in all_paths():
         if path.flows == 1 and path.ports == 1 and not path.both_versions and path.size != SMALL:
             yield path

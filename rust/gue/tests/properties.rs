@@ -67,7 +67,7 @@ proptest! {
     #[test]
     fn the_walk_asks_for_four_bytes_and_then_for_the_header(
         bytes in proptest::collection::vec(any::<u8>(), 0..140),
-        // Random flags and variants are seldom known.
+        // A receiver seldom knows random flags and variants.
         known in any::<bool>(),
     ) {
         let mut bytes = bytes;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What `make bench` measures with: a network device that makes packets, and swallows packets, in as
- * few instructions of its own as may be, and the same for whatever module is measured.
+ * The generator of `make bench`: a network device that makes packets and swallows packets. It takes
+ * few instructions of its own, and the same number for every measured module.
  *
  * In debugfs, folder rfou_bench:
  *
  *   frames  written: packets, each a struct record and its bytes
  *   run     written: "receive N", "gro N" or "transmit N DEVICE": send N of them, round and round
- *           read: what came of it: "NANOSECONDS TRANSMITTED SEGMENTS BYTES"; what the device
- *           swallowed is counted from the start of the run
- *   ports   read: of what was swallowed, how many had each outer UDP source port
+ *           read: the result, "NANOSECONDS TRANSMITTED SEGMENTS BYTES"; the last three count
+ *           what the device swallowed since the start of the run
+ *   ports   read: the number of swallowed packets with each outer UDP source port
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -22,10 +22,10 @@
 #include <linux/uaccess.h>
 #include <linux/virtio_net.h>
 
-/* In front of each packet's bytes, little-endian. */
+/* Precedes each packet's bytes, little-endian. */
 struct record {
 	__le32 len;
-	/* How much of the packet is linear, as a driver that splits headers would have it. */
+	/* Number of linear bytes, as a driver that splits headers would make them. */
 	__le16 linear;
 	/* As virtio has it; VIRTIO_NET_HDR_F_DATA_VALID: CHECKSUM_UNNECESSARY. */
 	struct virtio_net_hdr offload;
@@ -36,7 +36,7 @@ struct record {
 
 #define MOST_BYTES (64U << 20)
 #define HEADROOM 256
-/* How many packets come before softirqs have a chance. */
+/* Number of packets until softirqs have a chance. */
 #define BATCH 64
 #define PORTS 65536
 
@@ -53,7 +53,7 @@ static struct {
 	struct sk_buff **packets;
 	unsigned int number;
 	unsigned int next;
-	/* For the NAPI. */
+	/* Packets that the NAPI has yet to make. */
 	unsigned int left;
 
 	u64 ns;
@@ -260,7 +260,7 @@ static int fire(enum kind kind, unsigned int count, struct net_device *dev)
 			else
 				dev_queue_xmit(skb);
 		}
-		/* Runs the NAPI, and that of the tunnels. */
+		/* Runs this NAPI, and the NAPIs of the tunnels. */
 		local_bh_enable();
 		count -= batch;
 		if (signal_pending(current))

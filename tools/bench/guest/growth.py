@@ -41,7 +41,7 @@ def timed(work, undo=lambda: None):
 
 
 def with_ports(client, frames, report):
-    """More and more ports: a packet, one more port, a dump, the port that was made first."""
+    """Measure with more and more ports: a packet, one more port, a dump, the oldest port."""
     [used] = guest.add_ports(client, RECEIVE.encap, 4, 1)
     further = []
     probe = guest.port_attributes("gue", 4, guest.FURTHER_PORTS - 1)
@@ -64,7 +64,7 @@ def with_ports(client, frames, report):
 
 
 def with_tunnels(client, frames, report):
-    """More and more devices, to other hosts."""
+    """Measure with more and more tunnel devices, to other hosts."""
     ports = guest.add_ports(client, "gue", 4, 1)
     made = 1
     for number in TUNNELS:
@@ -86,7 +86,7 @@ def with_tunnels(client, frames, report):
 
 
 def with_namespaces(client, frames, report):
-    """More and more namespaces, in each of which the module has its state."""
+    """Measure with more and more namespaces. The module has state in each."""
     ports = guest.add_ports(client, "gue", 4, 1)
     made = []
     for number in NAMESPACES:

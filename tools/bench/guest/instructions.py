@@ -21,7 +21,7 @@ from testing.lib.netlink import Fou
 
 
 class DeliveryError(AssertionError):
-    """What was sent did not come out."""
+    """Packets that were sent did not come out."""
 
 
 def measure(path, frames):

@@ -19,7 +19,7 @@ from bench.report.bars import bars
 
 
 def made_of(files, sizes):
-    """What each module's memory is made of, of the sizes that lsmod showed."""
+    """The parts of each module's memory, which add up to the sizes that lsmod showed."""
     result = {}
     for file in files:
         name = file.name.split(".")[0]

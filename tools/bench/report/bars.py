@@ -22,7 +22,7 @@ class Bar:
 
     @property
     def holds(self):
-        """Whether no figure is beyond the limit."""
+        """True if no figure is beyond the limit."""
         return not self.misses
 
 

@@ -94,7 +94,7 @@ def chi_square_tail(value, freedom):
 
 
 def spread(counts):
-    """How evenly flows are spread over source ports, and by them over paths of a network."""
+    """The spread of flows over source ports, and so over paths of a network."""
     ports = {int(port): count for port, count in counts.items()}
     flows = sum(ports.values())
     width = HIGHEST_SOURCE_PORT - LOWEST_SOURCE_PORT + 1

@@ -55,7 +55,7 @@ class Section:
 
     @property
     def kept(self):
-        """Whether the section is in memory after initialisation."""
+        """True if the section is in memory after initialisation."""
         wanted = self.flags & SHF_ALLOC and self.name not in NOT_KEPT
         return bool(wanted and not self.name.startswith(".init"))
 

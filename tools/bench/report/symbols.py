@@ -81,7 +81,7 @@ def differences(fou, rfou):
 
 
 def differ(one, other):
-    """Whether the numbers differ by so much that a reader should see it."""
+    """Return True if the numbers differ by enough to be shown."""
     return abs(one - other) >= LEAST_SHOWN
 
 

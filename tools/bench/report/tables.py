@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The long tables behind the page, a file each."""
+"""The long tables that the page links to, a file each."""
 
 from bench.paths import MODULES, all_paths
 from bench.report.bars import ratio_text

@@ -3,7 +3,7 @@
 
 First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
 that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random for each --seed: valid
-ones, valid ones with a field changed, cut short, or with noise behind the UDP header. A line of
+ones, valid ones with a field changed, cut short, or with noise after the UDP header. A line of
 JSON each: [kind, IP version, bytes in hexadecimal]. The same seeds give the same packets.
 """
 

@@ -2,8 +2,8 @@
 """Frames that a tunnel device sends, for every configuration.
 
 Observed by itself for one module; compare.py sets two observations side by side. Input packets
-come from a packet socket on the tunnel device, with a virtio header where they are to be segmented
-or have their checksum computed on the way, so that nothing of them is up to the host.
+come from a packet socket on the tunnel device. A virtio header asks for segmentation, or for a
+checksum that is computed on the way, so the host decides nothing about the packets.
 """
 
 import fcntl

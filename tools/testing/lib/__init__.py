@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests and programs share: hosts, netlink, faults, the drop monitor, the watchdog."""
+"""Shared by tests and programs: hosts, netlink, faults, the drop monitor, the watchdog."""

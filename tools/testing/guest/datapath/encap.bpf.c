@@ -26,7 +26,7 @@ static int set(struct __sk_buff *skb, int type, __u16 sport, __u64 flags)
 	struct bpf_tunnel_key key = {};
 	__u8 host;
 
-	/* 10.1.1.N is behind 192.0.2.N. */
+	/* The tunnel to 10.1.1.N ends at 192.0.2.N. */
 	if (bpf_skb_load_bytes(skb, 19, &host, 1))
 		return TC_ACT_SHOT;
 	seen.without_metadata = bpf_skb_set_fou_encap(skb, &encap, type);
