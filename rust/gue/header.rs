@@ -120,7 +120,7 @@ impl Header {
         })
     }
 
-    /// Returns the header of no bytes in front of a packet of an IP protocol.
+    /// Returns the header of no bytes before a packet of an IP protocol.
     #[inline]
     pub(crate) const fn direct(protocol: u8) -> Self {
         Self {

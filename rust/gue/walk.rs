@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header walk: the one way from a UDP payload to a checked [`Header`].
+//! The header walk: the only way from a UDP payload to a checked [`Header`].
 //!
 //! Receive, GRO and ICMP errors hold packets in different ways. Each hands out the first bytes of its
 //! packet by a [`Prefix`], and maps [`WalkError`] to an error of its own.
@@ -91,7 +91,7 @@ impl<E> From<Error> for WalkError<E> {
     }
 }
 
-/// Reads the header at the start of a UDP payload, whose flags are those of `dialect`.
+/// Reads the header at the start of a UDP payload. Accepts the flags of `dialect`.
 ///
 /// Asks for four bytes, then for the whole header. The walk reads neither surplus space nor payload, so
 /// it accepts a remote checksum that lies past the payload: see

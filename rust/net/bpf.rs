@@ -31,7 +31,7 @@ unsafe impl Sync for KfuncSet {}
 #[macro_export]
 macro_rules! kfunc_set {
     ($name:ident) => {{
-        // SAFETY: The prefix is that of `RUST_KFUNC_SET()` alone, which defines a constant of this type.
+        // SAFETY: Only `RUST_KFUNC_SET()` uses this prefix, and it defines a constant of this type.
         unsafe extern "C" {
             #[link_name = concat!("rust_kfunc_set_", stringify!($name))]
             safe static SET: $crate::bpf::KfuncSet;
@@ -49,7 +49,7 @@ macro_rules! kfunc_set {
 pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Result {
     static CALLED: AtomicBool = AtomicBool::new(false);
     scope.while_loading(|| {
-        // C adds to the module's sets without a lock, and a second time only with a warning.
+        // C adds to the module's sets without a lock, and warns when a module adds a second set.
         if CALLED.swap(true, Ordering::Relaxed) {
             return Err(EBUSY);
         }

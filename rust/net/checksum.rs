@@ -33,7 +33,7 @@ impl Sum {
         self.0
     }
 
-    /// Sums bytes, the first of which is at an even offset.
+    /// Sums bytes. The first byte is at an even offset.
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
         let (start, len) = (bytes.as_ptr(), bytes.len());
@@ -47,7 +47,7 @@ impl Sum {
         Self(u16::from_ne_bytes(bytes) as u32)
     }
 
-    /// Returns the sum of the words of both.
+    /// Returns the sum of the words of `self` and `other`.
     #[inline]
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -62,8 +62,8 @@ impl Sum {
         self.plus(Self(!other.0))
     }
 
-    /// Returns the sum of the same bytes at `offset` bytes further on: if that is odd, the bytes of each
-    /// word change places.
+    /// Returns the sum of the same bytes at `offset` bytes further on. If `offset` is odd, the bytes of
+    /// each word change places.
     #[inline]
     #[must_use]
     pub const fn shift(self, offset: usize) -> Self {

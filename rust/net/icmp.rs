@@ -69,7 +69,7 @@ impl QuotedPacket<'_> {
     /// after the UDP header.
     ///
     /// Handlers read the first 8 bytes of their header without a check. ICMP has checked only that the 8
-    /// bytes of the UDP header are there (RFC 792). Fails with `EINVAL` if those of the handler are not.
+    /// bytes of the UDP header are there (RFC 792). Fails with `EINVAL` if the handler's are not.
     ///
     /// UDP's handler would ask the encapsulation again, which may find UDP again: a packet could make the
     /// kernel recurse until its stack is full. Fails with `EOPNOTSUPP` for UDP.

@@ -99,7 +99,7 @@ pub trait Flow: private::Sealed {
     /// inside. For IPv4 it may be up to a second old.
     fn device_segments(&self, skb: &TxSkb, protocol: u8, gso_type: GsoType) -> bool;
 
-    /// Sets the checksum of the UDP header in front of a packet, which is 0 before.
+    /// Sets the checksum of the UDP header before a packet. The checksum is 0 before the call.
     ///
     /// # Safety
     ///
@@ -130,8 +130,8 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
     /// device hears of at most 1 KiB. RCU read side.
     fn header_len_bytes(config: &EncapConfig) -> usize;
 
-    /// Pushes the encapsulation's headers in front of a packet of IP protocol `protocol`, and
-    /// returns the IP protocol of the result.
+    /// Pushes the encapsulation's headers before a packet of IP protocol `protocol`, and returns the
+    /// IP protocol of the result.
     ///
     /// Transmit path of the device, RCU read side, must not sleep. On an error the device drops the
     /// packet and counts a transmit error.

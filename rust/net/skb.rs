@@ -47,8 +47,8 @@ use kernel::{bindings, prelude::*, types::Opaque};
 ///
 /// - the reference points to a valid `sk_buff`, whose fields change only through that reference;
 /// - `head <= data <= tail <= end`, and the bytes between `head` and `tail` are initialized: the linear part;
-/// - `len` counts the bytes of the linear part from `data` on and of the fragments, `data_len` those of the
-///   fragments.
+/// - `len` counts the bytes of the linear part from `data` on and the bytes of the fragments;
+///   `data_len` counts the bytes of the fragments.
 #[repr(transparent)]
 pub struct SkBuff(Opaque<bindings::sk_buff>);
 

@@ -78,7 +78,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         Self::set_up(socket, tunnel, config)
     }
 
-    /// Sets the socket's user data to `tunnel`, and its hooks to those of `config`, which are for `T`.
+    /// Sets the socket's user data to `tunnel`, and its hooks to the hooks of `config`, which are for `T`.
     fn set_up(
         socket: UdpSocket,
         tunnel: T,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! UDP headers in front of the packets that a tunnel device sends.
+//! UDP headers before the packets that a tunnel device sends.
 //!
 //! C header: [`include/net/udp.h`](srctree/include/net/udp.h)
 
@@ -31,7 +31,7 @@ pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
     Ok(PortNumber::from_be(be))
 }
 
-/// Pushes a tunnel's headers in front of a packet that is sent in a flow: the UDP header, and after it
+/// Pushes a tunnel's headers before a packet that is sent in a flow: the UDP header, and after it
 /// `tunnel_len` bytes, which `fill` writes.
 ///
 /// Before the call `skb` begins with the inner packet. After the call it begins with the UDP header, which

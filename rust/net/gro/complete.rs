@@ -76,7 +76,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         let start = inner.checked_add(usize::from(place.start));
         let same_start = start.is_some() && usize::try_from(computed_at).ok() == start;
         if same_start && place.field.checked_sub(place.start) == Some(offset) {
-            // If the packet is only forwarded, its segments must be as they came.
+            // If the packet is only forwarded, its segments must leave unchanged.
             // SAFETY: As above.
             unsafe { net_bindings::skb_add_gso_type(skb, net_bindings::SKB_GSO_TUNNEL_REMCSUM) };
         }

@@ -70,8 +70,8 @@ impl Packet<'_> {
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
         let offset = self.skb.offset() as u32;
         let start = self.see(len)?.as_ptr().cast();
-        // SAFETY: `start` is valid for `len` bytes, by `find` both numbers have 32 bits, and the list
-        // is that of the held packets, whose length is checked there.
+        // SAFETY: `start` is valid for `len` bytes, and by `find` both numbers have 32 bits. The list is
+        // the list of held packets, whose lengths the function checks.
         unsafe { net_bindings::gro_compare_held(self.held, start, offset, len as u32) };
         Ok(())
     }

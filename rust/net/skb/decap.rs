@@ -116,7 +116,7 @@ impl RxSkb {
 
     /// The fast path of [`Self::decapsulate_with_remote_checksum`] with [`RemcsumMode::Partial`].
     ///
-    /// Returns the packet unchanged if it is a GSO packet, or if `place` is not that of the TCP or UDP
+    /// Returns the packet unchanged if it is a GSO packet, or if `place` is not the place of the TCP or UDP
     /// checksum after an IP header in the linear part.
     #[inline(always)]
     fn decapsulate_leaving_checksum(
@@ -190,9 +190,9 @@ impl Deref for RxSkb {
 ///
 /// # Invariants
 ///
-/// If a function of this module made the packet's checksum a partial one, that checksum is the one of the
+/// If a function of this module made the packet's checksum a partial one, the checksum belongs to the
 /// first transport header, found from a header of `protocol` at the packet's data. The stack verifies or
-/// completes it there before it pulls past it.
+/// completes the checksum there before it pulls past it.
 // The packet's bytes and its data pointer cannot be changed through this type.
 pub struct InnerSkb {
     skb: OwnedSkb,
@@ -226,10 +226,10 @@ impl InnerSkb {
     /// Subtracts `by`, the length of the pulled headers, from the length in the outer IP header, of IPv6 or
     /// of IPv4.
     ///
-    /// A length of 0 stays: it is that of a GSO packet of 64 KiB or more. Other packets that share the
-    /// header do not see the change. If the length was not that of the whole received packet, because UDP's
+    /// A length of 0 stays, because a GSO packet of 64 KiB or more has it. Other packets that share the
+    /// header do not see the change. If IP's length is not the length of the received packet, because UDP's
     /// length is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's
-    /// length, and UDP has cut the sum to its own.
+    /// length, and UDP has cut the sum to UDP's length.
     ///
     /// Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet, with
     /// `EINVAL` if the IP header does not or its length is less than `by`, with `ENOMEM`.
