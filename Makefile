@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The one door for people; the kernel's build enters by Kbuild. `make help`.
+# Every command for people; `make help` lists them. The kernel's build reads Kbuild instead.
 
 KERNEL ?= stock
 vm := scripts/vm --kernel $(KERNEL) --module rfou

@@ -8,8 +8,8 @@ MODULES = ("fou", "rfou")
 # Tunnels that the modules' tunnels are compared with; "plain" has no UDP.
 REFERENCES = ("plain", "vxlan", "geneve")
 
-# Every path is run so often after a first run that fills caches, and the least counts: other work
-# of the kernel adds instructions to a run and never removes any.
+# Number of runs of every path, after a first run that fills caches. The least one counts, because
+# other work of the kernel adds instructions to a run and never removes any.
 RUNS = 5
 
 SMALL, FULL = 64, 1400

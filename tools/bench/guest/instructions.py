@@ -72,7 +72,7 @@ def observe(module, paths, frames, report):
             if (path.direction != "gso-segmented") != device_segments:
                 device_segments = not device_segments
                 set_segmentation(device_segments)
-                # rfou may use what it knows of a device for so long.
+                # rfou may use the cached features of a device for so long.
                 time.sleep(1)
             costs, came = measure(path, frames)
             report(path, module or path.encap, costs, came)

@@ -3,8 +3,9 @@
 
 modules FILE...   the layout of each file
 
-As kernel/module/main.c (`__layout_sections`) and kallsyms.c (`layout_symtab`) do it: four kinds of
-memory, each of whole pages. What only initialisation needs is freed after it and not counted.
+The layout is that of kernel/module/main.c (`__layout_sections`) and kallsyms.c (`layout_symtab`):
+four kinds of memory, each of whole pages. Sections that only initialisation needs are freed after
+it, and not counted.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ from bench.paths import MODULES, all_paths
 from bench.report.bars import MOST_RATIO
 
 matplotlib.use("svg")
-# Words stay words, files are small, and the same figures give the same file.
+# Text stays text, files are small, and the same figures give the same file.
 matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["svg.hashsalt"] = "rfou"
 from matplotlib import pyplot  # noqa: E402

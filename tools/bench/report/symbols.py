@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Tell by function what the profiling plugin counted.
+"""Attribute to functions what the profiling plugin counted.
 
-symbols SYMBOLS COUNTS SYMBOLS COUNTS   of Linux's fou, and of rfou; where they differ
+symbols SYMBOLS COUNTS SYMBOLS COUNTS   of Linux's fou and of rfou; shows where they differ
 """
 
 import bisect

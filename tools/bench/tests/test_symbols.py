@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Profiles: each instruction is told of the right function, run and path."""
+"""Profiles: each instruction counts for the right function, run and path."""
 
 import pytest
 

@@ -48,7 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(parsed, Ok(header));
     assert!(asked <= bytes.len());
-    // Bytes after the header have no say.
+    // Bytes after the header change nothing.
     assert_eq!(Header::parse(&bytes[..asked], Dialect::Linux), Ok(header));
     let Some(repr) = header.repr() else {
         assert!(header.is_direct());

@@ -4,8 +4,8 @@
 FOU and RFOU are files of observe.py. Writes REPORT in Markdown: the number of inputs of each kind,
 how many had the same result, the intended differences, and each other difference. Prints a line for
 each kind, "ok" or "not ok". Fails if there is another difference, or if a kind of input did not
-have its effect. Breaks observations on purpose too, and fails if one of them passes as an intended
-difference: the predicates must not cover more.
+have its effect. Also breaks observations on purpose, and fails if a broken one passes as an
+intended difference, because the predicates must not cover more.
 """
 
 import collections
@@ -84,7 +84,7 @@ def try_strictness(fou, rfou):
 
 
 def effect_missed(group, effects, total):
-    """Returns what is wrong with the number of a group's inputs that had an effect, or None.
+    """Returns the fault in the number of a group's inputs that had an effect, or None.
 
     Two modules that do nothing would not differ.
     """

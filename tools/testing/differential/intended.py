@@ -46,7 +46,7 @@ def says(line, texts):
 def protocol_zero(name, was, now):
     """Linux's policy refuses protocol 0 in any request; rfou accepts it if the last type is GUE.
 
-    Where the protocol stands twice, rfou reads the last.
+    If a request has the protocol twice, rfou reads the last.
     """
     if not PROTOCOL_ZERO.search(name):
         return False
@@ -100,7 +100,7 @@ def base_header(was, now):
     return sent[: len(expected)] == expected and length == int(old[4] or len(frame)) - 8
 
 
-def whole_super_packets(name, was, now):
+def whole_gso_packets(name, was, now):
     """Linux sends segments with remote checksums; rfou sends GSO packets without.
 
     rfou sends the other packets of the flow with the same base header.
@@ -158,7 +158,7 @@ DIFFERENCES = (
             "test_flow_has_one_header_form_and_stays_in_order",
         ],
         "transmit",
-        whole_super_packets,
+        whole_gso_packets,
     ),
     Difference(
         "a port lost from a dump at each message boundary",

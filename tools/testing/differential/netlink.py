@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Answers of the netlink interface to every combination of attributes.
 
-Answers are written down whole, but for the numbers that the kernel or this program has chosen: the
-family's, the sender's and the request's. What an extended acknowledgement says stands apart, as
-rfou gives reasons where Linux's fou gives none.
+Answers are recorded whole, except for the numbers that the kernel or this program has chosen, of
+the family, the sender and the request. The content of extended acknowledgements is recorded apart,
+because rfou gives reasons where Linux's fou gives none.
 """
 
 import errno
@@ -122,7 +122,7 @@ def odd_messages():
 
 
 class Client:
-    """A netlink socket that keeps answers as they came, and their reasons apart."""
+    """A netlink socket that keeps answers unchanged, and keeps their reasons apart."""
 
     def __init__(self):
         self.fou = nl.Fou()

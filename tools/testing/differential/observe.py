@@ -18,7 +18,7 @@ from testing.lib.hosts import two_hosts
 def put_off_nothing():
     """Has packets arrive before their sender goes on, on this guest's one CPU.
 
-    When the kernel is busy it leaves packets to a thread, which would take its turn after us.
+    A busy kernel leaves packets to a thread. Without this, the thread would run after the sender.
     """
     for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
         if comm.read_text(encoding="ascii").startswith("ksoftirqd/"):

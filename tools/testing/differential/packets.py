@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Generate packets for receive.py: packets OUTPUT [--seed N] [--count N]
 
-First always the same: one of each format, cut at each byte, with an outer UDP length or checksum
-that is wrong, and UDP and GRE in GUE with a wrong checksum. Then N at random for each --seed: valid
-ones, valid ones with a field changed, cut short, or with noise after the UDP header. A line of
-JSON each: [kind, IP version, bytes in hexadecimal]. The same seeds give the same packets.
+The first packets are always the same: one of each format, cut at each byte, with a wrong outer UDP
+length or checksum, and UDP and GRE in GUE with a wrong checksum. N random packets follow for each
+--seed: valid ones, valid ones with a field changed, cut short, or with noise after the UDP header.
+Each packet is a line of JSON: [kind, IP version, bytes in hexadecimal]. The same seeds give the
+same packets.
 """
 
 import argparse
@@ -103,8 +104,8 @@ def addresses(version):
 def verified_in_gue(version, protocol, wrong=0):
     """UDP to a closed port, or GRE with a key of no tunnel, in GUE; with a remote checksum.
 
-    The remote checksum covers what follows the first 12 bytes, and its field is the last of that.
-    Once it is filled in, UDP's or GRE's own checksum is right, or wrong by `wrong`.
+    The remote checksum covers the bytes after the first 12, and its field is the last two of them.
+    Once the field is filled in, UDP's or GRE's own checksum is right, or wrong by `wrong`.
     """
     rest = b"remcsum of" + bytes(2)
     if protocol == 17:

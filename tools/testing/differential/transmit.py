@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Frames that a tunnel device sends, for every configuration.
 
-Observed by itself for one module; compare.py sets two observations side by side. Input packets
-come from a packet socket on the tunnel device. A virtio header asks for segmentation, or for a
-checksum that is computed on the way, so the host decides nothing about the packets.
+Each observation is of one module; compare.py compares two of them. Input packets come from a packet
+socket on the tunnel device. A virtio header asks for segmentation, or for a checksum that is
+computed on the way, so the host decides nothing about the packets.
 """
 
 import fcntl

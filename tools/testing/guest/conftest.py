@@ -48,7 +48,7 @@ def drop_monitor():
 
 @pytest.fixture(scope="session")
 def module():
-    """The name of the module under test: rfou, or fou to show what Linux's own does."""
+    """The name of the module under test: rfou, or fou for Linux's own."""
     return os.environ["RFOU_MODULE"]
 
 

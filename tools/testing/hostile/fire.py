@@ -44,7 +44,7 @@ DELIVERED_PER_THOUSAND = {
     "eth6": 1,
     "reassembly": 12,
 }
-# With fewer packets, all those of one tunnel may pass while no capture is open.
+# With fewer packets, all packets of one tunnel may pass while no capture is open.
 FEW = 20000
 # The host is checked after each round, which limits the volleys in question.
 ROUNDS = 8
@@ -63,7 +63,7 @@ class Captures(threading.Thread):
     """Captures on all devices, open for half of the time.
 
     A packet that a capture holds is a clone of the stack's packet, as with tcpdump. A full capture
-    clones nothing any more, and closing empties it without reading.
+    clones no more packets. Closing a capture empties it without reading.
     """
 
     def __init__(self, host):
@@ -224,7 +224,7 @@ def unload():
 def main():
     """Fires, and reports."""
     cannon = sys.argv[1]
-    # The cannon's marks in the log tell what was fired when the kernel reported a fault.
+    # The cannon's marks in the log name the volley before a fault of the kernel.
     pathlib.Path("/proc/sys/kernel/printk_devkmsg").write_text("on\n", encoding="ascii")
     if sys.argv[2] == "--replay":
         flavour = run(cannon, "flavour", sys.argv[3]).stdout.strip()

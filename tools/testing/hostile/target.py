@@ -68,7 +68,7 @@ def ports():
 def witness(name):
     """Returns a command for `ip`: a veth device whose peer is in the initial namespace.
 
-    The peer stays for as long as the namespace, which a leaked port would hold.
+    The peer stays as long as the namespace. A leaked port would hold the namespace.
     """
     return f"link add {WITNESS} type veth peer name {WITNESS}{name} netns 1"
 
@@ -90,12 +90,12 @@ def wait_for_witnesses():
 
 
 def set_send_buffer(tap, size):
-    """Limits the bytes of packets that a tap device's writer has not seen freed."""
+    """Limits the bytes of packets from a tap device's writer that are not freed yet."""
     fcntl.ioctl(tap, TUNSETSNDBUF, struct.pack("i", size))
 
 
 def make_tap(host, flavour, flush_ms, mac=HOST_MAC):
-    """Makes a host's tap device, whose GRO holds packets for `flush_ms`; returns its file."""
+    """Makes a host's tap device; its GRO holds packets for `flush_ms`. Returns its file."""
     if not pathlib.Path("/dev/net/tun").exists():
         run("modprobe", "tun")
     # The tun driver does not wake a writer that sleeps in write(): Documentation/reports.rst.

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """One of two guests on one wire, with rfou or Linux's fou: peer leader|follower [few]
 
-The leader goes through all kinds of tunnels: has the follower make its end, makes its own, and
-sends in both directions. A line for each, "ok" or "not ok", on its standard output. With "few",
-each tunnel is made once, every other one with offloads, not twice.
+For each kind of tunnel the leader has the follower make one end, makes the other end, and sends in
+both directions. It prints a line for each tunnel, "ok" or "not ok". Each tunnel is made twice,
+without and with offloads. With "few", each is made once, every other one with offloads.
 """
 
 import contextlib

@@ -29,7 +29,7 @@ def demangled(names):
 
 
 def callees(file):
-    """The module's own functions, and those of them that each calls or jumps to, demangled."""
+    """The module's own functions, each with those that it calls or jumps to, demangled."""
     begins, branches, section, caller = {}, collections.defaultdict(set), None, None
     for line in output_of("objdump", "-dr", "--no-show-raw-insn", file).splitlines():
         if found := SECTION.match(line):

@@ -98,7 +98,7 @@ impl Packet {
         (bound(&mut self.rng), bound(&mut self.rng))
     }
 
-    /// Returns an IP packet full of UDP headers, each within the one before by FOU or GUE.
+    /// Returns an IP packet full of UDP headers. Each carries the next by FOU or GUE.
     pub(super) fn headers_alone(&mut self, net: &Net) -> Vec<u8> {
         let len = self.rng.random_range(500..=LONGEST);
         let surplus = self.pick(&[0, 0, 1, 28]);

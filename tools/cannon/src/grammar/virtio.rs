@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtio header in front of a packet: checksum, segmentation and layout.
+//! The virtio header before a packet: checksum, segmentation and layout.
 
 use super::{protocol::TCP, Packet};
 use rand::Rng;

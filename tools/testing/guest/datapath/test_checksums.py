@@ -64,8 +64,8 @@ def test_remote_checksum_bounds(hosts, port):
 def nested_in_udp(source, start, wrong):
     """Returns GUE with a remote checksum over an IP packet with FOU.
 
-    The remote checksum is at the end, and its seed makes the inner UDP checksum right or wrong once
-    the remote checksum is computed.
+    The field of the remote checksum is at the end. Its seed makes the inner UDP checksum right or
+    wrong once the remote checksum is computed.
     """
     innermost = IP(src="10.9.9.1", dst="10.9.9.2", proto=253) / (bytes([wrong]) * 120)
     # Not 0, which would mean that UDP has no checksum.

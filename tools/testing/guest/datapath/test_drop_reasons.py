@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""rfou's own drop reasons other than those of GUE headers."""
+"""rfou's own drop reasons, except the reasons about GUE headers."""
 
 import socket
 import struct
@@ -66,7 +66,7 @@ def test_overwritten_checksum_start(hosts, drop_monitor, encap):
 @pytest.mark.parametrize("encap", PORTS)
 @pytest.mark.parametrize("version", [4, 6])
 def test_outer_length_shorter_than_the_headers(hosts, drop_monitor, version, encap):
-    """IP verifies the length, but not that of a packet that segment routing has decapsulated."""
+    """IP verifies the length, but not after segment routing has decapsulated the packet."""
     h2 = hosts[1]
     what, payload = PORTS[encap]
     add_port(h2, version, what)

@@ -119,7 +119,7 @@ def test_forwarded_gre_leaves_as_it_came(carrier, version):
     ids=["partial", "nopartial"],
 )
 def test_forwarded_remote_checksums_leave_as_they_came(port):
-    """Merged packets are segmented again, and their checksums still left to the receiver."""
+    """Segments of merged packets still leave their checksums to the receiver."""
     frames = []
     for number in range(SEGMENTS):
         outer = Ether(src=PEER_MAC, dst=HOST_MAC)
@@ -140,7 +140,7 @@ UDP_ENCAP, UDP_GRO, UDP_ENCAP_ESPINUDP = 100, 104, 2
 # The debug kernel has no IPsec, and so a smaller table.
 @pytest.mark.stock_only
 def test_each_kind_of_udp_tunnel_has_a_place_in_gro(hosts):
-    """The core has a place for the GRO hook of each kind of tunnel, and two for fou.
+    """The core's table has a place for the GRO hook of each kind of tunnel, and two for fou.
 
     A hook without a place turns the core's direct calls off until the next boot.
     """
@@ -202,7 +202,7 @@ KINDS_OF_PORT = {
     ],
 )
 def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_by):
-    """GRO completes packets as the tunnel that merged them, which wrote the lengths."""
+    """GRO completes packets as packets of the tunnel that merged them."""
 
     def is_ours(frame):
         return frame[36:38] == b"\x1b\x58"

@@ -158,7 +158,8 @@ def both_sums(link, version, protocol, start, pseudo=b""):
     """Yields two GUE packets whose payload has a wrong checksum, then a right one.
 
     The payload is `start`, two bytes that make the checksum wrong or right, a word that says which,
-    and a field for a remote checksum of everything from byte 12 on, which then adds up to 0.
+    and a field for a remote checksum. With the field filled in, everything from byte 12 on adds up
+    to 0.
     """
     for wrong in (1, 0):
         check = int.from_bytes(expected_checksum(pseudo + start), "big")

@@ -172,7 +172,7 @@ def test_remote_checksum_in_a_fragment_that_the_head_has_no_room_for():
 
 
 def free_packets():
-    """Returns the memory of unreclaimable slabs in kB, which holds packets."""
+    """Returns the kB of unreclaimable slabs, which hold packets."""
     for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("SUnreclaim:"):
             return int(line.split()[1])

@@ -21,10 +21,10 @@ PORT = 6080
 )
 @pytest.mark.parametrize("encap", ["fou", "gue"])
 def test_tunnel_over_a_device_with_big_tcp(hosts, kind, how, encap):
-    """GSO packets of more than 64 KiB, whose length fields are 0, on the device below.
+    """The device below the tunnel has GSO packets of over 64 KiB; their length fields are 0.
 
-    In this kernel tunnel devices refuse that size, and GRO merges no encapsulated packets to it: no
-    such packet reaches a port.
+    In this kernel tunnel devices refuse that size, and GRO merges no encapsulated packets to it. So
+    no such packet reaches a port.
     """
     limits = "gso_max_size 150000 gso_ipv4_max_size 150000 gro_max_size 150000"
     limits += " gro_ipv4_max_size 150000"

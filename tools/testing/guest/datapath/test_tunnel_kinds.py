@@ -27,7 +27,7 @@ from testing.lib.tunnels import (
 )
 
 ALL_KINDS = few_on_debug(KINDS, ("gre", "ip6ip6"))
-# Bytes of a transfer, of which the debug kernel needs fewer to show merged segments.
+# Bytes of a transfer. The debug kernel needs fewer to show merged segments.
 SIZE = {"stock": 1_000_000, "debug": 300_000}[os.environ["RFOU_KERNEL"]]
 
 

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.rfou_only
 SECONDS = float(os.environ.get("RFOU_TIMING_SECONDS", "10"))
 # Work that never waits.
 QUICK = ("shoot", "send_through", "move_ports", "move_the_same_ports")
-# At most so many seconds longer for work that a busy machine has not done once.
+# The most seconds to wait longer for work that a busy machine has not done once.
 PATIENCE = 90
 FINIT_MODULE, DELETE_MODULE = 313, 176
 O_NONBLOCK = os.O_NONBLOCK

@@ -109,7 +109,7 @@ impl Tunnel {
                     .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
                     .map_err(|(skb, _)| skb),
             },
-            // Any length, also that of another IP version.
+            // Any length, also of another IP version.
             _ => match skb.decapsulate(len) {
                 Ok(()) => {
                     let mut inner = InnerSkb::new(skb, protocol);

@@ -123,7 +123,7 @@ fn misuse(place: Place<'_>) -> Result<()> {
     let tunnel = UdpTunnelSocket::new(open(place, KEPT_TUNNEL)?, Sink::new()?)?;
     let mut tunnels = handles.tunnels.lock();
     tunnels.push(tunnel, GFP_KERNEL)?;
-    // Those of other namespaces, too.
+    // Handles of other namespaces, too.
     for tunnel in tunnels.iter() {
         let _ = tunnel.socket().addresses();
     }
