@@ -73,7 +73,7 @@ impl Fields {
         }
     }
 
-    /// Reads the fields that `flags` announces. `bytes` may go on after them.
+    /// Reads the fields that `flags` announces. `bytes` may continue after them.
     ///
     /// The caller has refused unknown flags.
     ///

@@ -102,7 +102,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`, which may go on after it.
+    /// Reads the header at the start of `bytes`, which may continue after the header.
     ///
     /// # Errors
     ///

@@ -74,8 +74,8 @@ impl Sum {
         }
     }
 
-    /// Returns the inverted 16-bit sum, as a checksum's field stores it. Returns 0xffff for 0, which is the
-    /// same number in this arithmetic: UDP takes 0 for "none".
+    /// Returns the inverted 16-bit sum, as a checksum's field stores it. Returns 0xffff instead of 0,
+    /// because 0 means "none" to UDP. Both are the same number in this arithmetic.
     #[inline]
     pub const fn to_field(self) -> [u8; 2] {
         let sum = (self.0 & 0xffff) + (self.0 >> 16);

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 //!
-//! A type says where a packet is on its way, and so what may be done with it:
+//! The type of a packet says where the packet is on its way, and which operations are allowed:
 //!
 //! - [`RxSkb`]: received by a tunnel's socket; owned, to be decapsulated;
 //! - [`InnerSkb`]: received, decapsulated; owned, to be delivered;
@@ -166,7 +166,7 @@ impl SkBuff {
         // to them while the packet is borrowed: the owner of a clone must unclone before it writes.
         unsafe {
             let data = self.fields().data;
-            // A load does not tell the compiler, which would look for the null of `Err`.
+            // The compiler does not know that a loaded pointer is not null, and would check for it.
             hint::assert_unchecked(!data.is_null());
             slice::from_raw_parts(data, len)
         }

@@ -158,7 +158,7 @@ impl Packet<'_> {
         protocol: InnerProtocol,
     ) -> Result<GroCallback, NoMerge> {
         // Transport protocols rely on the last network header. In a held packet, the outer UDP header
-        // follows that header: TCP would take it for TCP's own, and compute its checksum over addresses at
+        // follows that header. TCP would read it as a TCP header, and compute a checksum over addresses at
         // an offset that no layer has set. GRO would look up an inner UDP socket by other addresses on
         // completion than on receive.
         if !protocol.has_network_header() {
@@ -283,7 +283,7 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
         }
     };
     if let Some(patch) = packet.patch {
-        // Encryption may have taken the packet, which is not ours any more.
+        // An inner layer with encryption may have taken the packet. Then it is not ours any more.
         if complete != (-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff {
             patch.restore(packet.skb);
         }

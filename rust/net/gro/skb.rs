@@ -46,13 +46,13 @@ impl GroSkb {
         let skb = self.as_raw();
         // SAFETY: The packet is valid; `data_len` never exceeds `len`.
         let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
-        // C's way to the bytes may lead to a fragment that the bytes have been pulled out of since, by an
-        // inner layer that needed more of them than the fragment had.
+        // Looks in the linear part first, because C would look in the first fragment. An inner layer may
+        // have pulled the bytes from there since, if it needed more bytes than the fragment had.
         if end <= linear as usize {
             // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
             return Ok(unsafe {
                 let start = data.add(from);
-                // A load does not tell the compiler, which would look for the null of `Err`.
+                // The compiler does not know that a loaded pointer is not null, and would check for it.
                 hint::assert_unchecked(!start.is_null());
                 NonNull::new_unchecked(start)
             });

@@ -170,7 +170,7 @@ impl<T: Operations> Undo for Registration<T> {
     const PHASE: Phase = Phase::EntryPoint;
 
     fn undo(&self) {
-        // Waits for operations. A dump goes on with the family, which the scope keeps until the module
+        // Waits for operations. A dump continues with the family, which the scope keeps until the module
         // has no references any more.
         // SAFETY: By the type invariant the family is registered.
         unsafe { bindings::genl_unregister_family(self.family.as_raw()) };

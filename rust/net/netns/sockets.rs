@@ -87,9 +87,9 @@ unsafe fn close(Raw(sock): Raw) {
     // it frees it.
     unsafe {
         // A packet may refer to the socket for any time: early demux has found the socket, and the
-        // packet waits in netfilter's queue. When it goes on, the module may be gone. UDP reads the hook
-        // once and copes with none. A call that has begun is an RCU reader: the tunnel's data waits for
-        // it and, before a module's memory is freed, C does.
+        // packet waits in netfilter's queue. When it leaves the queue, the module may be unloaded. UDP
+        // reads the hook once and accepts none. A call that has begun is an RCU reader: the tunnel's
+        // data is dropped after the call, and C frees the module's memory after the call.
         net_bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
         net_bindings::udp_tunnel_sock_release(sock.as_ptr());
     }
@@ -115,10 +115,10 @@ impl Socket {
         if SLOT.state.load(Ordering::Acquire) != READY {
             return Err(EINVAL);
         }
-        // SAFETY: A `Place` comes from a hook of the module, or from C's making a state, under the lock that
-        // unregistering takes. So the sockets, which are registered, are not unregistered before this
-        // returns. They were registered before the other states and under C's lock, so a namespace has
-        // them before a hook can see it and before another state is made in it.
+        // SAFETY: A `Place` comes from a hook of the module, or from C's call to make a state, which holds
+        // the lock that unregistering takes. So the sockets, which are registered, stay registered until
+        // this returns. They were registered before the other states and under C's lock. So a namespace
+        // has them before a hook can see it, and before another state is made in it.
         let sockets = unsafe { &*super::state::<Sockets>(place.0.as_raw()) };
         let table = sockets.table.clone();
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;

@@ -76,8 +76,8 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
         // Closed while the packet was on its way.
         return 1;
     };
-    // SAFETY: UDP passes a valid packet and gives it up. It takes the packet back only where the result
-    // says so, and then a packet that the tunnel returns is the one that was passed: see `RxSkb`.
+    // SAFETY: UDP passes a valid packet and gives it up. UDP takes the packet back only if the result says
+    // so. The tunnel can then return only the packet that it got: see `RxSkb`.
     let skb = unsafe { RxSkb::from_raw(NonNull::new_unchecked(skb)) };
     let len = skb.len();
     match tunnel.receive::<IPV6>(skb) {
@@ -145,8 +145,8 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
     held: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // When a second kind of tunnel joins the only one, C goes on calling the first kind's hook for the
-    // sockets of both until it has updated its call.
+    // When a second kind of tunnel joins the only one, C still calls the first kind's hook for the
+    // sockets of both, until C has updated its call.
     // SAFETY: GRO passes a valid socket of UDP.
     let tunnel = if unsafe { has_hook::<T>(sock) } {
         // SAFETY: A socket with this hook is one of ours for `T`. The caller holds the RCU read lock.

@@ -25,7 +25,7 @@ def prepare():
 
 
 class FailingAllocation:
-    """In this context, the n-th allocation of this thread fails; `hit` tells whether it came."""
+    """In this context, the n-th allocation of this thread fails; `hit` is True if it came."""
 
     def __init__(self, number):
         self.number = number

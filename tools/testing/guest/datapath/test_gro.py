@@ -79,7 +79,7 @@ def inner_tcp(number):
 # With Linux's fou, GRE's GRO overwrites the GSO type of the UDP header.
 @pytest.mark.rfou_only
 def test_forwarded_gre_leaves_as_it_came(carrier, version):
-    """A port merges GRE packets to another host: they leave as if the port were not there."""
+    """A port merges GRE packets to another host. They leave as they would without the port."""
     port, header = {"fou": (FOU_GRE_PORT, b""), "gue": (GUE_PORT, bytes.fromhex("002f0000"))}[
         carrier
     ]

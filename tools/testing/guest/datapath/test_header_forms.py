@@ -204,7 +204,7 @@ def segment_in_software(host, name):
     ),
 )
 def test_flow_has_one_header_form_and_stays_in_order(way, kind, csum, segments):
-    """GRO would take packets with and without GSO for two flows, and reorder them."""
+    """To GRO, packets with and without GSO would be two flows, which it would reorder."""
     # Before the tunnel device sends a packet, because the module remembers that packet's form.
     if not segments:
         segment_in_software(way.sender, "eth0")

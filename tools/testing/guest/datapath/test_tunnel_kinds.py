@@ -84,7 +84,7 @@ def test_outer_checksum_is_right_where_routing_chooses_the_source(hosts, module,
 def test_segments_of_a_flow_are_merged_on_receive(hosts, module, kind, encap, options):
     make_tunnel(hosts, kind, encap, options)
     if module == "fou" and options == "remcsum":
-        # Linux takes segments made on this machine for packets with a computed remote checksum.
+        # Linux treats segments made on this machine as packets with a computed remote checksum.
         segment_in_software(hosts[0])
         transfer(hosts, kind, 100_000)
         assert not no_checksum_errors(hosts[1])

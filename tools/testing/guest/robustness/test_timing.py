@@ -193,7 +193,7 @@ def works(host, tap):
             v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         while True:
-            # One tunnel may be gone at the moment, the others are not.
+            # One tunnel may be missing at the moment; the others exist.
             sent = False
             for number in range(1, 4):
                 with contextlib.suppress(OSError):
