@@ -25,8 +25,8 @@ net::module! {
     authors: ["The rfou developers"],
     description: "Foo over UDP and Generic UDP Encapsulation",
     license: "GPL v2",
-    // The kernel loads the netlink family by this alias. Installing rfou makes modprobe take the name
-    // `fou` for it.
+    // The kernel requests the netlink family by this alias. For the name `fou`, modprobe loads rfou by the
+    // file that `make install` installs.
     alias: ["net-pf-16-proto-16-family-fou"],
     params: {
         own_drop_reasons: bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A UDP port in every network namespace that swallows packets: the smallest user of the crate `net`,
-//! from which a tunnel can be started.
+//! A UDP port in every network namespace that swallows packets: the smallest user of the crate `net`, and
+//! a starting point for a tunnel.
 //!
 //! A real tunnel would pull its header with [`RxSkb::decapsulate`] and return [`Verdict::Deliver`].
 //! The sample drops packets that are not meant for it, with a reason.

@@ -5,8 +5,8 @@
  *   -plugin profile.so,out=FILE   FILE: "SECTION ADDRESS INSTRUCTIONS", the second in hexadecimal, a
  *                                 line for each block of code
  *
- * Counts what lies between two marks that the generator executes: nops of eight bytes with a
- * displacement of "rfou" and "RFOU". The first begins a new section.
+ * Counts only between two marks that the generator executes: nops of eight bytes with a
+ * displacement of "rfou" and "RFOU". The first mark begins a new section.
  *
  * QEMU installs no header for plugins, so this file declares the part of the interface that it uses
  * (docs/devel/tcg-plugins.rst, version 2).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The bars that the figures are held against, and what misses them."""
+"""The bars that the figures are compared with, and the figures that miss them."""
 
 import dataclasses
 import statistics
@@ -7,7 +7,7 @@ import statistics
 MOST_RATIO, AIMED_RATIO = 1.008, 1.005
 MOST_MEDIAN_RATIO = 1.0
 LEAST_THROUGHPUT = 1.0
-# Of fou's and fou6's.
+# Multiple of the memory of fou and fou6.
 MOST_MEMORY = 2.0
 
 
@@ -27,7 +27,7 @@ class Bar:
 
 
 def ratio_text(value):
-    """A ratio with as many digits as it repeats to."""
+    """A ratio with the digits that are the same in every run."""
     return f"{value:.4f}"
 
 
@@ -39,7 +39,7 @@ def above(rows, most):
 
 
 def slower(rates):
-    """Scenarios whose median is below the bar, the lowest first, with the pairs that were."""
+    """Scenarios with a median below the bar, lowest first, with the number of such pairs."""
     found = [item for item in rates.items() if item[1]["ratio"] < LEAST_THROUGHPUT]
     found.sort(key=lambda item: item[1]["ratio"])
     return tuple(

@@ -9,7 +9,7 @@ from bench.report.figures import encapsulation
 from bench.report.markdown import table, whole
 
 WORST = 5
-# Names of many misses fill no page.
+# So many misses are named, so that they do not fill the page.
 MISSES_SHOWN = 8
 
 TABLES = (
@@ -83,7 +83,7 @@ def worst(results):
 
 
 def held_against(results):
-    """The bars, and what misses them."""
+    """The bars, and the figures that miss them."""
     found = bars(results)
     rows = (
         [bar.what, bar.limit, bar.value, "yes" if bar.holds else f"no: {len(bar.misses)}"]
@@ -131,17 +131,17 @@ def page(results):
         f" {100 * apart:.2f} % above the least.",
         "- **Throughput.** iperf3 between two network namespaces, two CPUs. The modules take"
         f" turns; a ratio is the median of the ratios of {pairs} pairs of runs next to each other."
-        " The guest is emulated and may share its machine, so that a pair may be off by tens of"
-        " percent; the number of slower pairs tells a slower module from noise.",
-        "- **Paths.** A path's name tells direction, encapsulation, outer IP version, size of the"
+        " The guest is emulated and may share its machine, so a pair may be off by tens of percent."
+        " The number of slower pairs distinguishes a slower module from noise.",
+        "- **Paths.** A path's name has direction, encapsulation, outer IP version, size of the"
         " inner packets, and the numbers of flows and open ports. `gro` merges trains of TCP"
         " segments. `gso` hands a GSO packet to a device that segments by itself; `gso-segmented`"
         " to one that does not.",
         "",
-        "To repeat it: `make bench` (a quarter to half an hour, on a machine that does nothing"
-        " else) writes this page, the tables, the plots and `results.json` to `build/bench`."
-        " `scripts/test/bench --keep` copies the page to `Documentation`. `tools/bench/README.md`"
-        " names the parts, each of which can be measured alone.",
+        "`make bench` repeats the measurements in a quarter to half an hour, on a machine that"
+        " does nothing else. It writes this page, the tables, the plots and `results.json` to"
+        " `build/bench`. `scripts/test/bench --keep` copies the page to `Documentation`. Each part"
+        " can be measured alone; `tools/bench/README.md` names the parts.",
         "",
         "## Tables",
         "",

@@ -18,7 +18,7 @@ import sys
 from testing.differential.intended import DIFFERENCES
 
 SHOWN = 20
-# Of fewer random packets, none may fit its port.
+# With fewer random packets, perhaps none fits its port.
 ENOUGH = 50
 GUEST_TESTS = pathlib.Path(__file__).parents[1] / "guest"
 

@@ -137,7 +137,7 @@ class Difference(typing.NamedTuple):
     what: str
     # Guest tests that show the difference.
     tests: list
-    # The part of the inputs here that show it too, and a predicate for two observations.
+    # The part of the inputs that also shows it, if any, and a predicate for two observations.
     part: str = ""
     holds: typing.Callable = None
 

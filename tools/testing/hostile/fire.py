@@ -33,7 +33,7 @@ from testing.lib.hosts import run
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
-# Packets that each tunnel must receive, of a thousand: about half of what they do receive.
+# Packets of a thousand that each tunnel must receive: about half of those that it does receive.
 DELIVERED_PER_THOUSAND = {
     "tun4": 30,
     "tun6": 20,
@@ -48,7 +48,7 @@ DELIVERED_PER_THOUSAND = {
 FEW = 20000
 # The host is checked after each round, which limits the volleys in question.
 ROUNDS = 8
-# Captures are open, and then closed, for so many seconds.
+# Seconds for which captures are open, and then closed.
 SHARED_FOR = 0.2
 # Seconds that an ordinary packet may take after a round: less than the watchdog waits, so that the
 # volleys in question are printed.

@@ -17,8 +17,8 @@ PORT = 6080
 # The inner packet of gue-reference's vectors: an ICMP echo request.
 INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001")
 TAKEN = "delivered"
-# The port writes a remote checksum that is not TCP's or UDP's. Here it is at the payload's end, and
-# the sum over the payload is right before.
+# The port writes a remote checksum that is not TCP's or UDP's. Here the field is at the payload's
+# end, and the sum over the payload is right before the port writes.
 COMPUTED = "delivered with its checksum"
 
 # The bytes after the UDP header, and the verdict: delivery, or the drop reason.

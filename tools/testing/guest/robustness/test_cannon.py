@@ -10,7 +10,7 @@ from testing.lib.checkout import TOP
 CANNON = TOP / "build/cannon/cargo/release/cannon"
 SEED = 2
 PACKETS = 1000
-# Each tunnel gets a share; of a smaller one, no packet may reach the wire.
+# Each tunnel gets a share. If it is smaller, perhaps no packet reaches the wire.
 PACKETS_TO_TRANSMIT = 2000
 
 
