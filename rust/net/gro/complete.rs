@@ -29,8 +29,8 @@ impl Merged<'_> {
 ///
 /// # Safety
 ///
-/// RCU read side. C passes `skb` and the offset of UDP's payload, `at`, to the `gro_complete` of a socket.
-/// The socket is of IPv6 if `IPV6` is `true`, and of IPv4 otherwise.
+/// RCU read side. `skb` and `at`, the offset of UDP's payload, must be what C passes to the `gro_complete`
+/// of a socket. The socket must be of IPv6 if `IPV6` is `true`, and of IPv4 otherwise.
 #[inline]
 pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,

@@ -245,8 +245,8 @@ impl Patch {
 ///
 /// # Safety
 ///
-/// RCU read side. C passes both pointers to the `gro_receive` of a socket, which is of IPv6 if `IPV6` is
-/// `true`, and of IPv4 otherwise.
+/// RCU read side. Both pointers must be what C passes to the `gro_receive` of a socket. The socket must be
+/// of IPv6 if `IPV6` is `true`, and of IPv4 otherwise.
 #[inline]
 pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,

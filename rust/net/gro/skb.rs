@@ -46,8 +46,8 @@ impl GroSkb {
         let skb = self.as_raw();
         // SAFETY: The packet is valid; `data_len` never exceeds `len`.
         let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
-        // Looks in the linear part first, because C would look in the first fragment. An inner layer may
-        // have pulled the bytes from there since, if it needed more bytes than the fragment had.
+        // Looks in the linear part first, because C may look in a fragment. An inner layer may have pulled
+        // the bytes from there since, if the layer needed more bytes than the fragment had.
         if end <= linear as usize {
             // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
             return Ok(unsafe {

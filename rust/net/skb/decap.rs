@@ -351,7 +351,7 @@ impl SkBuff {
         }
         // SAFETY: The header's place is kept as an offset from `head` that is not negative, and
         // `start + len` is `data`, so these are initialized bytes of the linear part, whose headers
-        // nobody shares; they are borrowed with `self`. A place within an allocation is not null.
+        // no clone shares; they are borrowed with `self`. A place within an allocation is not null.
         Ok(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts_mut(start, len)
