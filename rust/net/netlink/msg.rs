@@ -78,6 +78,8 @@ impl Drop for NetlinkSkBuff {
 /// `skb` is a valid netlink buffer that no other code uses. `info` is the dump's request.
 pub struct DumpSkBuff<'a> {
     skb: NonNull<bindings::sk_buff>,
+    // Not for implementations of `Dumpit`: `extack` of a dump's request dangles after the first call, and
+    // `GenlInfo::refuse` writes to it.
     info: &'a GenlInfo,
 }
 
@@ -120,6 +122,9 @@ impl sealed::Buffer for &mut DumpSkBuff<'_> {
 }
 
 /// A generic netlink message under construction. Dropping the message removes it from its buffer.
+///
+/// A message that is forgotten (`mem::forget`) stays in its buffer with the length of its headers alone, so
+/// the receiver does not find the attributes.
 ///
 /// # Invariants
 ///
