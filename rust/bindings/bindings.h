@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The networking headers whose declarations the kernel's own Rust bindings lack.
- * bindgen_parameters names the declarations that rfou uses.
+ * The headers that declare what rust/net uses, and the helpers. rust/bindings/generate
+ * finds the names, and leaves out what the kernel's own bindings have.
  */
 
+#include <linux/bpf.h>
+#include <linux/btf.h>
 #include <linux/skbuff.h>
 #include <linux/udp.h>
 #include <net/dropreason.h>
+#include <net/flow.h>
+#include <net/genetlink.h>
 #include <net/gro.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/protocol.h>
 #include <net/udp_tunnel.h>
+
+#include "../helpers/helpers.c"

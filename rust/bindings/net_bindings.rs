@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Raw bindings to the parts of the kernel's networking API that the kernel crate's own bindings
-//! lack, for [`rust/net`](../net/net.rs) alone.
+//! Raw bindings to the kernel's networking API, for [`rust/net`](../net/net.rs) alone.
 //!
-//! Everything else, `sk_buff` and `net` above all, is [`kernel::bindings`]'s own type.
+//! A name is that of the kernel's own bindings, [`kernel::bindings`], if these have it. bindgen
+//! generates the others: later kernels have more in their own bindings.
 
 #![allow(
     clippy::all,
@@ -24,26 +24,16 @@
     clippy::undocumented_unsafe_blocks
 )]
 
-#[allow(dead_code)]
-mod generated {
-    use kernel::{bindings::*, ffi};
-    use pin_init::{MaybeZeroable, Zeroable};
+use kernel::ffi;
+use pin_init::{MaybeZeroable, Zeroable};
 
-    // `bindgen` does not derive this.
-    //
-    // SAFETY: `__BindgenBitfieldUnit<Storage>` is a newtype around `Storage`.
-    unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
+pub use kernel::bindings::*;
 
-    include!(concat!(env!("RFOU_BINDINGS"), "/bindings_generated.rs"));
-}
+// `bindgen` does not derive this.
+//
+// SAFETY: `__BindgenBitfieldUnit<Storage>` is a newtype around `Storage`.
+unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
 
-#[allow(dead_code)]
-mod helpers {
-    use super::generated::*;
-    use kernel::{bindings::*, ffi};
-
-    include!(concat!(env!("RFOU_BINDINGS"), "/helpers_generated.rs"));
-}
-
-pub use generated::*;
-pub use helpers::*;
+// Items of the crate's root take precedence over those of a glob import, so a helper may have the
+// name of one of the kernel's.
+include!(concat!(env!("RFOU_BINDINGS"), "/bindings_generated.rs"));

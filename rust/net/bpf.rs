@@ -10,7 +10,8 @@
 
 use crate::module::Scope;
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A set of kfuncs, which [`kfunc_set!`](crate::kfunc_set!) refers to.
 #[repr(transparent)]
@@ -56,7 +57,7 @@ pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Resu
         // SAFETY: The set is static, and C holds the module while a program uses its functions. The
         // module is being loaded, so no program can look for them yet.
         to_result(unsafe {
-            net_bindings::register_btf_kfunc_id_set(
+            bindings::register_btf_kfunc_id_set(
                 bindings::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS,
                 set.0.get(),
             )

@@ -5,6 +5,7 @@
 //! C header: [`include/net/checksum.h`](srctree/include/net/checksum.h)
 
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A ones' complement sum of 16-bit words, not yet folded (C's `__wsum`).
 ///
@@ -38,7 +39,7 @@ impl Sum {
     pub fn of(bytes: &[u8]) -> Self {
         let (start, len) = (bytes.as_ptr(), bytes.len());
         // SAFETY: `start` is valid for `len` bytes. A slice of a packet is far shorter than 2 GiB.
-        Self(unsafe { net_bindings::csum_partial(start.cast(), len as i32, 0) })
+        Self(unsafe { bindings::csum_partial(start.cast(), len as i32, 0) })
     }
 
     /// Returns the sum of one word, given as it lies in memory.

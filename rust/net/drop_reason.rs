@@ -9,7 +9,8 @@ use core::{
     ptr,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
-use kernel::{bindings, ffi::c_char, prelude::*, sync::rcu};
+use kernel::{ffi::c_char, prelude::*, sync::rcu};
+use net_bindings as bindings;
 
 /// A reason for dropping a packet, which tracing and dropwatch show (`enum skb_drop_reason`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,7 @@ impl<const N: usize> Names<N> {
 /// `number` is 0, which is the core's number, or one of `LENDERS`. It is 0 unless the subsystem is
 /// acquired.
 pub struct Subsystem {
-    list: net_bindings::drop_reason_list,
+    list: bindings::drop_reason_list,
     acquired: AtomicBool,
     number: AtomicU32,
 }
@@ -83,13 +84,13 @@ unsafe impl Sync for Subsystem {}
 /// Subsystems whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open
 /// vSwitch.
 const LENDERS: [u32; 2] = [
-    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
-    net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
+    bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_MAC80211_UNUSABLE,
+    bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
 ];
 
 // The core's table has an entry for each.
 const _: () = {
-    let len = net_bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
+    let len = bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
     assert!(LENDERS[0] < len && LENDERS[1] < len);
 };
 
@@ -98,7 +99,7 @@ impl Subsystem {
     pub const fn new<const N: usize>(names: &'static Names<N>) -> Self {
         // INVARIANT: `number` is 0.
         Self {
-            list: net_bindings::drop_reason_list {
+            list: bindings::drop_reason_list {
                 reasons: names.0.as_ptr(),
                 n_reasons: N,
             },
@@ -120,7 +121,7 @@ impl Subsystem {
     /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length; the pointer is compared only.
-        let listed = unsafe { net_bindings::drop_reasons_of_subsys(number) };
+        let listed = unsafe { bindings::drop_reasons_of_subsys(number) };
         ptr::eq(listed, &self.list)
     }
 
@@ -155,14 +156,14 @@ impl Subsystem {
     fn take(&'static self, number: u32) -> bool {
         // SAFETY: The number is below the table's length. The list is static, and the caller calls
         // `give_back` before the module that has the list is unloaded.
-        unsafe { net_bindings::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
+        unsafe { bindings::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
     }
 
     /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if the entry is this subsystem,
     /// and waits for readers of the list. May sleep.
     fn give_back(&'static self, number: u32) {
         // SAFETY: The number is below the table's length.
-        unsafe { net_bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
+        unsafe { bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
         // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
         // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
         // `take` writes it, so this grace period covers all of them.
@@ -250,7 +251,7 @@ mod tests {
         SUBSYSTEM.acquire()?;
         let number = SUBSYSTEM.number.load(Ordering::Relaxed);
         // SAFETY: The entry is `SUBSYSTEM`, so the number's owner is not loaded; the list is static.
-        unsafe { net_bindings::drop_reasons_register_subsys(number, &OWNER.list) };
+        unsafe { bindings::drop_reasons_register_subsys(number, &OWNER.list) };
         assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), OTHERWISE);
         SUBSYSTEM.release();
         let kept = OWNER.is_listed_as(number);

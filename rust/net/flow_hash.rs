@@ -19,7 +19,8 @@
 //! secret is random at each boot, so no user can rely on the source port of a flow in either case.
 
 use crate::SkBuff;
-use kernel::{bindings, prelude::*, sync::SetOnce};
+use kernel::{prelude::*, sync::SetOnce};
+use net_bindings as bindings;
 
 const TCP: u8 = bindings::IPPROTO_TCP as u8;
 const UDP: u8 = bindings::IPPROTO_UDP as u8;
@@ -41,7 +42,7 @@ pub(crate) fn choose_secret() {
 #[inline]
 pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     // SAFETY: The packet is valid.
-    if !unsafe { net_bindings::skb_has_hash(skb.as_raw()) } {
+    if !unsafe { bindings::skb_has_hash(skb.as_raw()) } {
         compute(skb);
     }
 }
@@ -54,9 +55,7 @@ fn compute(skb: Pin<&mut SkBuff>) {
         return;
     };
     // SAFETY: The packet is valid, and keeps its device alive, and the device its namespace.
-    if unsafe {
-        net_bindings::skb_vlan_tag_present(raw) || net_bindings::skb_has_bpf_flow_dissector(raw)
-    } {
+    if unsafe { bindings::skb_vlan_tag_present(raw) || bindings::skb_has_bpf_flow_dissector(raw) } {
         return;
     }
     let found = match u32::from(u16::from_be(skb.protocol())) {
@@ -66,7 +65,7 @@ fn compute(skb: Pin<&mut SkBuff>) {
     };
     if let Some((hash, has_ports)) = found {
         // SAFETY: The packet is valid and exclusively borrowed.
-        unsafe { net_bindings::__skb_set_sw_hash(raw, hash, has_ports) };
+        unsafe { bindings::__skb_set_sw_hash(raw, hash, has_ports) };
     }
 }
 
@@ -124,7 +123,7 @@ fn ipv6(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
         what,
     ];
     // SAFETY: Both pointers are valid and aligned, the first for `size_of_val(&words)` bytes.
-    let hash = unsafe { net_bindings::siphash(words.as_ptr().cast(), size_of_val(&words), secret) };
+    let hash = unsafe { bindings::siphash(words.as_ptr().cast(), size_of_val(&words), secret) };
     Some((not_zero(hash), !has_label))
 }
 

@@ -6,7 +6,8 @@
 //! [`include/net/protocol.h`](srctree/include/net/protocol.h)
 
 use crate::{ip_proto::InnerProtocol, udp, SkBuff};
-use kernel::{bindings, error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
 
 /// Length of an ICMP and of an ICMPv6 header, in bytes (RFC 792, RFC 4443).
 const ICMP_HEADER_LEN_BYTES: usize = 8;
@@ -38,12 +39,7 @@ impl QuotedPacket<'_> {
     #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut bindings::sk_buff) -> Self {
         // SAFETY: Promised by the caller.
-        let (skb, udp_at) = unsafe {
-            (
-                SkBuff::from_raw(ptr),
-                net_bindings::skb_transport_offset(ptr),
-            )
-        };
+        let (skb, udp_at) = unsafe { (SkBuff::from_raw(ptr), bindings::skb_transport_offset(ptr)) };
         // INVARIANT: Promised by the caller.
         Self {
             skb,
@@ -100,7 +96,7 @@ impl QuotedPacket<'_> {
         // `need_inner`, and private by `unclone`. The packet is restored before this returns.
         unsafe {
             let network = shift_headers(self.skb.as_mut(), ip, saved);
-            let result = net_bindings::inet_handle_error(protocol.number(), skb, info);
+            let result = bindings::inet_handle_error(protocol.number(), skb, info);
             if restore_headers(self.skb.as_mut(), ip, saved, network).is_err() {
                 // Says "handled", because no other encapsulation may read headers that stay shifted.
                 return Ok(());
@@ -128,8 +124,8 @@ impl QuotedPacket<'_> {
         // SAFETY: The packet is valid, and begins right after its ICMPv6 header, which handlers
         // expect as its transport header. Both offsets lie in the packet; `error`'s pointer is C's.
         unsafe {
-            net_bindings::skb_set_transport_header(skb, -(ICMP_HEADER_LEN_BYTES as i32));
-            let result = net_bindings::inet6_handle_error(
+            bindings::skb_set_transport_header(skb, -(ICMP_HEADER_LEN_BYTES as i32));
+            let result = bindings::inet6_handle_error(
                 protocol.number(),
                 skb,
                 error.parameters,
@@ -138,7 +134,7 @@ impl QuotedPacket<'_> {
                 inner,
                 error.info,
             );
-            net_bindings::skb_set_transport_header(skb, udp_at);
+            bindings::skb_set_transport_header(skb, udp_at);
             to_result(result)
         }
     }
@@ -161,11 +157,11 @@ unsafe fn shift_headers(skb: Pin<&mut SkBuff>, ip: usize, saved: &mut [u8]) -> i
         let start = (*skb).data.sub(ICMP_HEADER_LEN_BYTES);
         saved.copy_from_slice(core::slice::from_raw_parts(start.add(headers), outer));
         core::ptr::copy(start, start.add(outer), headers);
-        let network = net_bindings::skb_network_offset(skb);
+        let network = bindings::skb_network_offset(skb);
         (*skb).data = (*skb).data.add(outer);
         (*skb).len -= outer as u32;
-        net_bindings::skb_set_transport_header(skb, -(ICMP_HEADER_LEN_BYTES as i32));
-        net_bindings::skb_set_network_header(skb, 0);
+        bindings::skb_set_transport_header(skb, -(ICMP_HEADER_LEN_BYTES as i32));
+        bindings::skb_set_network_header(skb, 0);
         network
     }
 }
@@ -191,8 +187,8 @@ unsafe fn restore_headers(
     unsafe {
         (*raw).data = (*raw).data.sub(outer);
         (*raw).len += outer as u32;
-        net_bindings::skb_set_network_header(raw, network);
-        net_bindings::skb_set_transport_header(raw, ip as i32);
+        bindings::skb_set_network_header(raw, network);
+        bindings::skb_set_transport_header(raw, ip as i32);
     }
     // A socket may have put a clone into its error queue, and reads the headers as they were shifted.
     skb.as_mut().unclone()?;
@@ -207,7 +203,7 @@ unsafe fn restore_headers(
 
 /// C's description of an ICMPv6 error.
 pub(crate) struct Icmp6Error {
-    pub(crate) parameters: *mut net_bindings::inet6_skb_parm,
+    pub(crate) parameters: *mut bindings::inet6_skb_parm,
     pub(crate) kind: u8,
     pub(crate) code: u8,
     pub(crate) info: u32,

@@ -18,7 +18,8 @@ use crate::{
     udp::Checksum,
     SkBuff,
 };
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Registers an [`IpTunnelEncap`] for IPv6, until the module's end. Context and errors are those of
 /// [`ip_tunnel::register`](crate::ip_tunnel::register).
@@ -38,7 +39,7 @@ unsafe impl private::Sealed for FlowIpv6 {
 impl Flow for FlowIpv6 {
     #[inline]
     fn udp_checksum(config: &EncapConfig) -> Checksum {
-        config.checksum_if(net_bindings::TUNNEL_ENCAP_FLAG_CSUM6)
+        config.checksum_if(bindings::TUNNEL_ENCAP_FLAG_CSUM6)
     }
 
     #[inline]
@@ -46,7 +47,7 @@ impl Flow for FlowIpv6 {
         let needed = segmentation::of_tcp(skb, protocol, GsoType::IPXIP6) | gso_type;
         // SAFETY: The packet is on its way out of an `ip6_tunnel` device, because there is a flow, and the
         // device has given the packet its route.
-        let types = unsafe { net_bindings::ip6_tunnel_gso_types(skb.as_raw()) };
+        let types = unsafe { bindings::ip6_tunnel_gso_types(skb.as_raw()) };
         GsoType::from_raw(types).contains(needed)
     }
 
@@ -54,15 +55,15 @@ impl Flow for FlowIpv6 {
     unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32) {
         let (source, destination) = (&self.0.saddr, &self.0.daddr);
         // SAFETY: Promised by the caller; the packet is valid and exclusively borrowed.
-        unsafe { net_bindings::udp6_set_csum(false, skb.as_raw(), source, destination, len) };
+        unsafe { bindings::udp6_set_csum(false, skb.as_raw(), source, destination, len) };
     }
 }
 
 // SAFETY: These functions register and unregister a table for the devices with flows of IPv6.
 unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
-    type Ops = net_bindings::ip6_tnl_encap_ops;
+    type Ops = bindings::ip6_tnl_encap_ops;
 
-    const OPS: &'static Self::Ops = &net_bindings::ip6_tnl_encap_ops {
+    const OPS: &'static Self::Ops = &bindings::ip6_tnl_encap_ops {
         encap_hlen: Some(encap_hlen::<T, Self>),
         build_header: Some(build_header::<T, Self>),
         err_handler: Some(err_handler::<T>),
@@ -70,12 +71,12 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
 
     unsafe fn add(ops: &'static Self::Ops) -> c_int {
         // SAFETY: Promised by the caller.
-        unsafe { net_bindings::ip6_tnl_encap_add_ops(ops, T::TYPE) }
+        unsafe { bindings::ip6_tnl_encap_add_ops(ops, T::TYPE) }
     }
 
     unsafe fn delete(ops: &'static Self::Ops) {
         // SAFETY: Promised by the caller.
-        unsafe { net_bindings::ip6_tnl_encap_del_ops(ops, T::TYPE) };
+        unsafe { bindings::ip6_tnl_encap_del_ops(ops, T::TYPE) };
     }
 }
 
@@ -86,7 +87,7 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
 /// the quoted UDP header.
 unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv6>>(
     skb: *mut bindings::sk_buff,
-    parameters: *mut net_bindings::inet6_skb_parm,
+    parameters: *mut bindings::inet6_skb_parm,
     kind: u8,
     code: u8,
     _offset: c_int,

@@ -20,7 +20,8 @@ use crate::{
     udp::{Checksum, PortNumber},
     SkBuff,
 };
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A tunnel device's encapsulation, as its user configured it (`ip link ... encap`).
 ///
@@ -41,7 +42,7 @@ impl EncapConfig {
     ///
     /// `ptr` must be valid during the call. C may write to it.
     #[inline]
-    unsafe fn read(ptr: *const net_bindings::ip_tunnel_encap) -> Self {
+    unsafe fn read(ptr: *const bindings::ip_tunnel_encap) -> Self {
         // SAFETY: Promised by the caller. The reads are volatile, as the kernel's READ_ONCE(), and of
         // words that C writes at once.
         unsafe {
@@ -66,7 +67,7 @@ impl EncapConfig {
     /// Returns `encap-remcsum`: `true` if the tunnel leaves the inner checksum to the receiver.
     #[inline]
     pub fn remote_checksum(&self) -> bool {
-        u32::from(self.flags) & net_bindings::TUNNEL_ENCAP_FLAG_REMCSUM != 0
+        u32::from(self.flags) & bindings::TUNNEL_ENCAP_FLAG_REMCSUM != 0
     }
 
     /// Returns `encap-sport`; "any" stands for `auto`.
@@ -174,7 +175,7 @@ impl FlowIpv4 {
     #[cold]
     fn look_up_segmentation(&self, skb: &SkBuff, key: u64) -> GsoType {
         // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
-        let types = unsafe { net_bindings::ip_tunnel_gso_types(skb.as_raw(), &self.0) };
+        let types = unsafe { bindings::ip_tunnel_gso_types(skb.as_raw(), &self.0) };
         if types < 0 {
             // The tunnel device drops a packet without a route.
             return GsoType::from_raw(0);
@@ -189,7 +190,7 @@ impl FlowIpv4 {
     #[cold]
     fn source_of_route(&self, skb: &SkBuff) -> u32 {
         // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
-        unsafe { net_bindings::ip_tunnel_source(skb.as_raw(), &self.0) }
+        unsafe { bindings::ip_tunnel_source(skb.as_raw(), &self.0) }
     }
 }
 
@@ -201,7 +202,7 @@ unsafe impl private::Sealed for FlowIpv4 {
 impl Flow for FlowIpv4 {
     #[inline]
     fn udp_checksum(config: &EncapConfig) -> Checksum {
-        config.checksum_if(net_bindings::TUNNEL_ENCAP_FLAG_CSUM)
+        config.checksum_if(bindings::TUNNEL_ENCAP_FLAG_CSUM)
     }
 
     #[inline]
@@ -226,10 +227,10 @@ impl Flow for FlowIpv4 {
         let raw = skb.as_raw();
         // SAFETY: Promised by the caller; the packet is valid and exclusively borrowed.
         unsafe {
-            if net_bindings::skb_is_checksum_partial(raw) && !net_bindings::skb_is_gso(raw) {
-                net_bindings::udp_set_lco_csum(raw, source, destination, len);
+            if bindings::skb_is_checksum_partial(raw) && !bindings::skb_is_gso(raw) {
+                bindings::udp_set_lco_csum(raw, source, destination, len);
             } else {
-                net_bindings::udp_set_csum(false, raw, source, destination, len);
+                bindings::udp_set_csum(false, raw, source, destination, len);
             }
         };
     }
@@ -237,9 +238,9 @@ impl Flow for FlowIpv4 {
 
 // SAFETY: These functions register and unregister a table for the devices with flows of IPv4.
 unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
-    type Ops = net_bindings::ip_tunnel_encap_ops;
+    type Ops = bindings::ip_tunnel_encap_ops;
 
-    const OPS: &'static Self::Ops = &net_bindings::ip_tunnel_encap_ops {
+    const OPS: &'static Self::Ops = &bindings::ip_tunnel_encap_ops {
         encap_hlen: Some(encap_hlen::<T, Self>),
         build_header: Some(build_header::<T, Self>),
         err_handler: Some(err_handler::<T>),
@@ -247,12 +248,12 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
 
     unsafe fn add(ops: &'static Self::Ops) -> c_int {
         // SAFETY: Promised by the caller.
-        unsafe { net_bindings::ip_tunnel_encap_add_ops(ops, T::TYPE) }
+        unsafe { bindings::ip_tunnel_encap_add_ops(ops, T::TYPE) }
     }
 
     unsafe fn delete(ops: &'static Self::Ops) {
         // SAFETY: Promised by the caller.
-        unsafe { net_bindings::ip_tunnel_encap_del_ops(ops, T::TYPE) };
+        unsafe { bindings::ip_tunnel_encap_del_ops(ops, T::TYPE) };
     }
 }
 

@@ -20,10 +20,10 @@ use core::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering},
 };
 use kernel::{
-    bindings,
     prelude::*,
     time::{delay::fsleep, Delta},
 };
+use net_bindings as bindings;
 
 /// A module that registers everything in a [`Scope`].
 pub trait Module: Sized + Send + Sync {
@@ -259,7 +259,7 @@ impl Scope {
         let mut hooks = Queue::new();
         self.entry_points.undo_all(&mut hooks);
         // SAFETY: The module is being unloaded or its `init` has failed, so its memory is not freed yet.
-        while unsafe { net_bindings::module_is_used(module) } {
+        while unsafe { bindings::module_is_used(module) } {
             // A dump runs in a module whose `init` has failed. Its end signals no event to wait for.
             fsleep(POLL_INTERVAL);
         }

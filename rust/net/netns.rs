@@ -17,7 +17,8 @@ use core::{
     ptr,
     sync::atomic::{AtomicU8, Ordering},
 };
-use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A network namespace (`struct net`).
 ///
@@ -202,7 +203,7 @@ impl<T: PerNetns> Registration<T> {
                     size: size_of::<T>().max(1),
                     ..Default::default()
                 });
-                to_result(net_bindings::register_pernet_device(ops))?;
+                to_result(bindings::register_pernet_device(ops))?;
             }
             slot.state.store(READY, Ordering::Release);
             drop(taken);
@@ -231,7 +232,7 @@ impl<T: PerNetns> Undo for Registration<T> {
         // First, because another module may get the number once C has it back.
         slot.state.store(TAKEN, Ordering::Release);
         // SAFETY: By the type invariant the operations are registered.
-        unsafe { net_bindings::unregister_pernet_device(self.ops.get()) };
+        unsafe { bindings::unregister_pernet_device(self.ops.get()) };
         slot.state.store(FREE, Ordering::Release);
     }
 }
@@ -247,7 +248,7 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
     // change until `T` is unregistered.
     let id = unsafe { *T::SLOT.get().id.get() };
     // SAFETY: For a registered id, C keeps `size_of::<T>()` bytes in each namespace.
-    unsafe { net_bindings::net_generic(net, id).cast() }
+    unsafe { bindings::net_generic(net, id).cast() }
 }
 
 /// # Safety

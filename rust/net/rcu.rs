@@ -8,7 +8,8 @@ use core::{
     ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use kernel::{bindings, prelude::*, types::Opaque};
+use kernel::{prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A value that RCU readers may have a reference to.
 #[repr(C)]

@@ -10,7 +10,8 @@ use crate::{
     SkBuff,
 };
 use core::sync::atomic::{AtomicU64, Ordering};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Returns the GSO type that a TCP packet of a tunnel would have before the encapsulation adds its type:
 /// the type of TCP, and the type that the tunnel device adds, which is `ip_in_ip` or a type of GRE.
@@ -107,7 +108,7 @@ const _: () = {
 #[inline]
 pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) -> u64 {
     // SAFETY: No requirements.
-    let time = unsafe { net_bindings::coarse_time() };
+    let time = unsafe { bindings::coarse_time() };
     let addresses = u64::from(flow.saddr) | u64::from(flow.daddr) << 32;
     mix(
         device as u64,

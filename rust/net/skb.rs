@@ -29,7 +29,8 @@ pub use owned::OwnedSkb;
 pub use xmit::TxSkb;
 
 use core::{ffi::c_int, hint, slice};
-use kernel::{bindings, prelude::*, types::Opaque};
+use kernel::{prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A packet (`struct sk_buff`).
 ///
@@ -122,14 +123,14 @@ impl SkBuff {
     #[inline]
     pub fn is_gso(&self) -> bool {
         // SAFETY: The packet is valid.
-        unsafe { net_bindings::skb_is_gso(self.as_raw()) }
+        unsafe { bindings::skb_is_gso(self.as_raw()) }
     }
 
     /// Returns the EtherType that the stack has noted for the packet, in network byte order.
     #[inline]
     pub(crate) fn protocol(&self) -> u16 {
         // SAFETY: The packet is valid.
-        unsafe { net_bindings::skb_protocol(self.as_raw()) }
+        unsafe { bindings::skb_protocol(self.as_raw()) }
     }
 
     /// Pulls the first `len` bytes into the linear part and returns them.
@@ -179,8 +180,8 @@ impl SkBuff {
         // SAFETY: The packet is valid.
         let (start, tail) = unsafe {
             (
-                net_bindings::skb_network_header(skb),
-                net_bindings::skb_tail_pointer(skb),
+                bindings::skb_network_header(skb),
+                bindings::skb_tail_pointer(skb),
             )
         };
         let len = (tail as usize).checked_sub(start as usize)?;
@@ -198,7 +199,7 @@ impl SkBuff {
     #[inline]
     pub fn unclone(self: Pin<&mut Self>) -> Result {
         // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
-        to_result(unsafe { net_bindings::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
+        to_result(unsafe { bindings::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
     }
 
     /// Pulls bytes from the fragments until `len` bytes are linear: the slow path of [`Self::header`].
@@ -209,7 +210,7 @@ impl SkBuff {
             return Err(EINVAL);
         }
         // SAFETY: The packet is valid and exclusively borrowed. The function checks the length, too.
-        if unsafe { net_bindings::pskb_may_pull(self.as_raw(), len) } {
+        if unsafe { bindings::pskb_may_pull(self.as_raw(), len) } {
             Ok(())
         } else {
             Err(ENOMEM)

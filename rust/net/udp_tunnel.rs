@@ -19,6 +19,7 @@ use crate::{
 };
 use core::{ffi::c_void, ptr::NonNull};
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A tunnel's decision about a packet that its socket received.
 pub enum Verdict {
@@ -82,7 +83,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     fn set_up(
         socket: UdpSocket,
         tunnel: T,
-        mut config: net_bindings::udp_tunnel_sock_cfg,
+        mut config: bindings::udp_tunnel_sock_cfg,
     ) -> Result<Self> {
         let tunnel = RcuBox::new(tunnel)?;
         config.sk_user_data = tunnel.as_ptr().cast::<c_void>();
@@ -90,7 +91,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         // during the call. The user data lives until no RCU reader can find it, and the hooks are all
         // for an `RcuBox<T>`.
         let done = socket.with(|sock| unsafe {
-            net_bindings::setup_udp_tunnel_sock(net_bindings::sock_net(sock), sock, &mut config);
+            bindings::setup_udp_tunnel_sock(bindings::sock_net(sock), sock, &mut config);
         });
         if done.is_none() {
             // SAFETY: No socket was given it.

@@ -11,6 +11,7 @@ use crate::{
     udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
 };
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen from
 /// the namespace's local port range by the hash of the inner headers.
@@ -25,9 +26,8 @@ pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
     flow_hash::provide(skb.as_mut().as_skb());
     // SAFETY: A packet on its way out of a device keeps the device alive, and the device its namespace.
     // Minimum and maximum of zero stand for the namespace's own range.
-    let be = unsafe {
-        net_bindings::udp_flow_src_port(net_bindings::dev_net(dev), skb.as_raw(), 0, 0, false)
-    };
+    let be =
+        unsafe { bindings::udp_flow_src_port(bindings::dev_net(dev), skb.as_raw(), 0, 0, false) };
     Ok(PortNumber::from_be(be))
 }
 

@@ -4,7 +4,8 @@
 
 use super::{skb::GroSkb, GroTunnel};
 use crate::ip_proto::InnerProtocol;
-use kernel::{bindings, error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
 
 /// A packet that others have been merged into, or a single one that was held. Its data begins with the
 /// outer IP header.
@@ -42,12 +43,12 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     // Another kind of tunnel may have had this port, and merged the packet.
     let mut len_bytes = 0;
     // SAFETY: The packet is in GRO.
-    let noted = unsafe { net_bindings::gro_leave_tunnel(skb, &mut len_bytes) };
+    let noted = unsafe { bindings::gro_leave_tunnel(skb, &mut len_bytes) };
     let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
     let inner = at.checked_add(usize::from(len_bytes)).ok_or(EINVAL)?;
     let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
     // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
-    let complete = unsafe { net_bindings::inet_offload(IPV6, protocol.number()).as_ref() }
+    let complete = unsafe { bindings::inet_offload(IPV6, protocol.number()).as_ref() }
         .and_then(|offload| offload.callbacks.gro_complete)
         .ok_or(ENOENT)?;
     // SAFETY: The packet is a merged one. By the note, its headers up to `inner` were pulled on receive, and
@@ -55,10 +56,10 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     // and held packets keep their headers.
     unsafe {
         // GRE overwrites the type. Without the outer type, segmentation would not know of the UDP header.
-        let outer = net_bindings::skb_gso_type(skb);
+        let outer = bindings::skb_gso_type(skb);
         let result = complete(skb, inner_c);
-        net_bindings::skb_add_gso_type(skb, outer);
-        net_bindings::skb_set_inner_mac_header(skb, inner_c);
+        bindings::skb_add_gso_type(skb, outer);
+        bindings::skb_set_inner_mac_header(skb, inner_c);
         to_result(result)?;
     }
     let merged = Merged {
@@ -69,8 +70,8 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         // SAFETY: As above, and the inner layers have set the place of the checksum for segmentation.
         let (computed_at, offset) = unsafe {
             (
-                net_bindings::skb_checksum_start_offset(skb),
-                net_bindings::skb_csum_offset(skb),
+                bindings::skb_checksum_start_offset(skb),
+                bindings::skb_csum_offset(skb),
             )
         };
         let start = inner.checked_add(usize::from(place.start));
@@ -78,7 +79,7 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         if same_start && place.field.checked_sub(place.start) == Some(offset) {
             // If the packet is only forwarded, its segments must leave unchanged.
             // SAFETY: As above.
-            unsafe { net_bindings::skb_add_gso_type(skb, net_bindings::SKB_GSO_TUNNEL_REMCSUM) };
+            unsafe { bindings::skb_add_gso_type(skb, bindings::SKB_GSO_TUNNEL_REMCSUM) };
         }
     }
     Ok(())

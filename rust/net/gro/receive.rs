@@ -9,7 +9,8 @@ use crate::{
     skb::RemcsumMode,
 };
 use core::{ptr, ptr::NonNull, slice};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Offset of the checksum in a TCP header, in bytes (RFC 9293).
 const TCP_CHECKSUM_OFFSET: u16 = 16;
@@ -72,7 +73,7 @@ impl Packet<'_> {
         let start = self.see(len)?.as_ptr().cast();
         // SAFETY: `start` is valid for `len` bytes, and by `find` both numbers have 32 bits. The list is
         // the list of held packets, whose lengths the function checks.
-        unsafe { net_bindings::gro_compare_held(self.held, start, offset, len as u32) };
+        unsafe { bindings::gro_compare_held(self.held, start, offset, len as u32) };
         Ok(())
     }
 
@@ -89,9 +90,9 @@ impl Packet<'_> {
         let skb = self.skb.as_raw();
         // SAFETY: As above, and the packet is in GRO.
         unsafe {
-            net_bindings::gro_compare_held(self.held, start, offset, len as u32);
-            net_bindings::skb_gro_postpull_rcsum(skb, start, len as u32);
-            net_bindings::skb_gro_pull(skb, len as u32);
+            bindings::gro_compare_held(self.held, start, offset, len as u32);
+            bindings::skb_gro_postpull_rcsum(skb, start, len as u32);
+            bindings::skb_gro_pull(skb, len as u32);
         }
         self.pulled = pulled;
         self.forget_seen();
@@ -116,7 +117,7 @@ impl Packet<'_> {
         self.forget_seen();
         let skb = self.skb.as_raw();
         // SAFETY: The packet is in GRO.
-        if !unsafe { net_bindings::gro_checksum_valid(skb) } {
+        if !unsafe { bindings::gro_checksum_valid(skb) } {
             return Err(NoMerge);
         }
         // A packet whose checksum lies past its end will be dropped.
@@ -134,7 +135,7 @@ impl Packet<'_> {
                 }
                 let start = u16::try_from(start).map_err(|_| NoMerge)?;
                 // SAFETY: As above.
-                unsafe { net_bindings::gro_set_remcsum_start(skb, start) };
+                unsafe { bindings::gro_set_remcsum_start(skb, start) };
             }
             RemcsumMode::Compute => {
                 // A second change would replace the first one's note, and only one would be restored.
@@ -168,9 +169,9 @@ impl Packet<'_> {
         // Leaves a note for completion, which must not ask the port or the packet: the port may be another
         // one by then, and a peer may have chosen the packet's bytes.
         // SAFETY: The packet is in GRO.
-        unsafe { net_bindings::gro_enter_tunnel(skb, number, self.pulled) };
+        unsafe { bindings::gro_enter_tunnel(skb, number, self.pulled) };
         // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
-        unsafe { net_bindings::inet_offload(IPV6, number).as_ref() }
+        unsafe { bindings::inet_offload(IPV6, number).as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
             .ok_or(NoMerge)
     }
@@ -204,7 +205,7 @@ impl Patch {
         let raw = skb.as_raw();
         // A clone would see the change, and its owner may read at the same time.
         // SAFETY: The packet is valid.
-        if end > skb.len() || unsafe { net_bindings::skb_cloned(raw) } {
+        if end > skb.len() || unsafe { bindings::skb_cloned(raw) } {
             return Err(NoMerge);
         }
         // Linear, so that `restore` finds the bytes again after changes of the fragments. Before all else,
@@ -218,11 +219,11 @@ impl Patch {
         // exclusively borrowed, and its checksum is valid. The bytes are linear, after `head`.
         unsafe {
             let bytes = place.read();
-            let total = Sum::from_raw(net_bindings::gro_checksum(raw));
+            let total = Sum::from_raw(bindings::gro_checksum(raw));
             let new = total.minus(before).shift(start).to_field();
             let change = Sum::of_word(new).minus(Sum::of_word(bytes));
             place.write(new);
-            net_bindings::gro_set_checksum(raw, total.plus(change.shift(field)).as_raw());
+            bindings::gro_set_checksum(raw, total.plus(change.shift(field)).as_raw());
             let from_head = place.as_ptr().byte_offset_from((*raw).head) as usize;
             Ok(Self { from_head, bytes })
         }
@@ -265,7 +266,7 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     let callback = tunnel.ok_or(NoMerge).and_then(|tunnel| {
         // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
         // SAFETY: The packet is in GRO.
-        if unsafe { net_bindings::gro_in_tunnel(skb) } {
+        if unsafe { bindings::gro_in_tunnel(skb) } {
             return Err(NoMerge);
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
@@ -275,9 +276,9 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
     let complete = unsafe {
         match callback {
-            Ok(callback) => net_bindings::call_gro_receive(Some(callback), held, skb),
+            Ok(callback) => bindings::call_gro_receive(Some(callback), held, skb),
             Err(NoMerge) => {
-                net_bindings::gro_set_flush(skb);
+                bindings::gro_set_flush(skb);
                 ptr::null_mut()
             }
         }

@@ -5,7 +5,8 @@
 use super::NoMerge;
 use crate::SkBuff;
 use core::{hint, ops::Deref, ptr::NonNull};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A packet in GRO.
 ///
@@ -32,7 +33,7 @@ impl GroSkb {
     #[inline]
     pub(super) fn offset(&self) -> usize {
         // SAFETY: By the type invariant the packet is in GRO.
-        unsafe { net_bindings::skb_gro_offset(self.as_raw()) as usize }
+        unsafe { bindings::skb_gro_offset(self.as_raw()) as usize }
     }
 
     /// Finds the `len` bytes of the packet that begin `from` bytes after its data.
@@ -70,9 +71,9 @@ impl GroSkb {
         let skb = self.as_raw();
         let short = u32::try_from(end).map_err(|_| NoMerge)?;
         // SAFETY: By the type invariant the packet is in GRO.
-        if unsafe { net_bindings::skb_gro_may_pull(skb, short) } {
+        if unsafe { bindings::skb_gro_may_pull(skb, short) } {
             // SAFETY: As above; the first `end` bytes lie where GRO says, and `from` has 32 bits.
-            let start = unsafe { net_bindings::skb_gro_header_fast(skb, from as u32) };
+            let start = unsafe { bindings::skb_gro_header_fast(skb, from as u32) };
             return NonNull::new(start.cast()).ok_or(NoMerge);
         }
         self.make_linear(from, end)
@@ -90,7 +91,7 @@ impl GroSkb {
             u32::try_from(end).map_err(|_| NoMerge)?,
         );
         // SAFETY: By the type invariant the packet is in GRO. C checks that there are `end` bytes.
-        let start = unsafe { net_bindings::skb_gro_header_slow(self.as_raw(), end, from) };
+        let start = unsafe { bindings::skb_gro_header_slow(self.as_raw(), end, from) };
         NonNull::new(start.cast()).ok_or(NoMerge)
     }
 }

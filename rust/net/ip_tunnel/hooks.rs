@@ -9,7 +9,8 @@ use crate::{
     skb::TxSkb,
 };
 use core::marker::PhantomData;
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// The hooks of an encapsulation `T` for the tunnel devices whose flows are of this type.
 ///
@@ -99,7 +100,7 @@ const MAX_HEADER_LEN_BYTES: usize = 1024;
 ///
 /// Only C may call this, with a valid configuration.
 pub(crate) unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<F>, F: Flow>(
-    config: *mut net_bindings::ip_tunnel_encap,
+    config: *mut bindings::ip_tunnel_encap,
 ) -> usize {
     // SAFETY: C passes a configuration that is valid during the call.
     T::header_len_bytes(&unsafe { EncapConfig::read(config) }).min(MAX_HEADER_LEN_BYTES)
@@ -111,7 +112,7 @@ pub(crate) unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<F>, F: Flow>(
 /// type `F`, and with the packet's flow.
 pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
     skb: *mut bindings::sk_buff,
-    config: *mut net_bindings::ip_tunnel_encap,
+    config: *mut bindings::ip_tunnel_encap,
     protocol: *mut u8,
     flow: *mut <F as Sealed>::Raw,
 ) -> c_int {

@@ -3,7 +3,8 @@
 //! Attributes of requests, and the policy that netlink checks them against.
 
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{bindings, prelude::*, transmute::FromBytes};
+use kernel::{prelude::*, transmute::FromBytes};
+use net_bindings as bindings;
 
 /// The policy of one attribute (`struct nla_policy`). Netlink refuses an attribute that breaks the
 /// policy before it calls an operation.

@@ -5,7 +5,8 @@
 use super::{DumpSkBuff, GenlInfo, NlaPolicy};
 use crate::module::{Phase, Scope, Undo};
 use core::{marker::PhantomData, ptr::NonNull};
-use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A generic netlink family's operations, and the state that they work on.
 pub trait Operations: Send + Sync + Sized + 'static {
@@ -218,7 +219,7 @@ unsafe extern "C" fn dumpit_callback<T: Operations, D: Dumpit<T>>(
     // is a `Registration<T>`; the dump holds a reference to the module, for which the scope waits before
     // it frees the family.
     let (info, state) = unsafe {
-        let info = GenlInfo::from_raw(net_bindings::genl_info_dump(callback));
+        let info = GenlInfo::from_raw(bindings::genl_info_dump(callback));
         (info, state::<T>(info))
     };
     // SAFETY: C passes the buffer to write to.

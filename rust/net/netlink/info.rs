@@ -5,7 +5,8 @@
 use super::NlAttr;
 use crate::Netns;
 use core::ptr::NonNull;
-use kernel::{bindings, prelude::*, types::Opaque};
+use kernel::{prelude::*, types::Opaque};
+use net_bindings as bindings;
 
 /// A request to a family (`struct genl_info`).
 ///
@@ -40,7 +41,7 @@ impl GenlInfo {
     #[inline]
     pub fn netns(&self) -> &Netns {
         // SAFETY: By the type invariant the request is valid and its namespace lives as long.
-        unsafe { Netns::from_raw(net_bindings::genl_info_net(self.as_raw())) }
+        unsafe { Netns::from_raw(bindings::genl_info_net(self.as_raw())) }
     }
 
     /// Returns an attribute, if it was sent. Netlink has checked it against the policy.

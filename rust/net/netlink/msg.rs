@@ -9,13 +9,14 @@ use core::{
     mem::ManuallyDrop,
     ptr::{self, NonNull},
 };
-use kernel::{alloc::AllocError, bindings, error::to_result, prelude::*, transmute::AsBytes};
+use kernel::{alloc::AllocError, error::to_result, prelude::*, transmute::AsBytes};
+use net_bindings as bindings;
 
 /// The default size of a message, in bytes.
 pub const GENLMSG_DEFAULT_SIZE: usize = bindings::GENLMSG_DEFAULT_SIZE;
 
 mod sealed {
-    use kernel::bindings;
+    use net_bindings as bindings;
 
     pub trait Buffer {
         /// Returns a valid netlink buffer that no other code uses while `self` is borrowed.
@@ -217,7 +218,7 @@ impl GenlMsg<NetlinkSkBuff> {
         let this = self.complete();
         let skb = this.skb.skb.as_ptr();
         // SAFETY: The buffer is valid. C takes it: nothing drops `this`.
-        to_result(unsafe { net_bindings::genlmsg_reply(skb, info.as_raw()) })
+        to_result(unsafe { bindings::genlmsg_reply(skb, info.as_raw()) })
     }
 }
 

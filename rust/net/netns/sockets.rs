@@ -9,11 +9,12 @@
 use super::{PerNetns, Place, Slot, SlotRef, READY};
 use core::{ptr::NonNull, sync::atomic::Ordering};
 use kernel::{
-    bindings, new_mutex,
+    new_mutex,
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
     sync::{Arc, Mutex},
 };
+use net_bindings as bindings;
 
 /// The sockets of one network namespace.
 pub(crate) struct Sockets {
@@ -90,8 +91,8 @@ unsafe fn close(Raw(sock): Raw) {
         // packet waits in netfilter's queue. When it leaves the queue, the module may be unloaded. UDP
         // reads the hook once and accepts none. A call that has begun is an RCU reader: the tunnel's
         // data is dropped after the call, and C frees the module's memory after the call.
-        net_bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
-        net_bindings::udp_tunnel_sock_release(sock.as_ptr());
+        bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
+        bindings::udp_tunnel_sock_release(sock.as_ptr());
     }
 }
 

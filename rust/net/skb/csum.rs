@@ -5,6 +5,7 @@
 use super::SkBuff;
 use crate::{checksum::Sum, ip_proto::ChecksumPlace};
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 impl SkBuff {
     /// Returns the place of the packet's partial checksum (`CHECKSUM_PARTIAL`), or `None`.
@@ -19,14 +20,14 @@ impl SkBuff {
     pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
         let skb = self.as_raw();
         // SAFETY: The packet is valid.
-        if !unsafe { net_bindings::skb_is_checksum_partial(skb) } {
+        if !unsafe { bindings::skb_is_checksum_partial(skb) } {
             return Ok(None);
         }
         // SAFETY: The packet is valid, and one with a partial checksum has these fields.
         let (start, offset) = unsafe {
             (
-                net_bindings::skb_checksum_start_offset(skb),
-                net_bindings::skb_csum_offset(skb),
+                bindings::skb_checksum_start_offset(skb),
+                bindings::skb_csum_offset(skb),
             )
         };
         let start = u16::try_from(start).map_err(|_| EINVAL)?;
@@ -54,11 +55,11 @@ impl SkBuff {
         let skb = self.as_raw();
         // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
         unsafe {
-            if net_bindings::skb_has_checksum(skb) {
-                if net_bindings::skb_is_checksum_partial(skb) {
+            if bindings::skb_has_checksum(skb) {
+                if bindings::skb_is_checksum_partial(skb) {
                     self.keep_partial_checksum(start, len)?;
                 } else {
-                    net_bindings::skb_sub_csum(skb, start.cast(), len);
+                    bindings::skb_sub_csum(skb, start.cast(), len);
                 }
             }
         }
@@ -74,7 +75,7 @@ impl SkBuff {
     #[inline(never)]
     unsafe fn keep_partial_checksum(self: Pin<&mut Self>, start: *const u8, len: u32) -> Result {
         // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
-        unsafe { net_bindings::skb_postpull_rcsum(self.as_raw(), start.cast(), len) };
+        unsafe { bindings::skb_postpull_rcsum(self.as_raw(), start.cast(), len) };
         self.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
     }
 
@@ -82,7 +83,7 @@ impl SkBuff {
     #[inline]
     pub(super) fn forget_complete_checksum(self: Pin<&mut Self>) {
         // SAFETY: The packet is valid and exclusively borrowed.
-        unsafe { net_bindings::skb_forget_complete_checksum(self.as_raw()) }
+        unsafe { bindings::skb_forget_complete_checksum(self.as_raw()) }
     }
 
     /// Makes the checksum at `place`, counted from `base` bytes after the packet's data, a partial checksum
@@ -105,7 +106,7 @@ impl SkBuff {
         let offset = place.field.checked_sub(place.start).ok_or(EINVAL)?;
         let start = usize::from(place.start).saturating_add(base);
         // SAFETY: The packet is valid.
-        let headroom = unsafe { net_bindings::skb_headroom(self.as_raw()) } as usize;
+        let headroom = unsafe { bindings::skb_headroom(self.as_raw()) } as usize;
         if start.saturating_add(headroom) > usize::from(u16::MAX)
             || place.end().saturating_add(base) > self.headlen()
         {
@@ -113,7 +114,7 @@ impl SkBuff {
         }
         // SAFETY: The packet is valid and exclusively borrowed; the field lies in its linear part. `start`
         // has 16 bits.
-        unsafe { net_bindings::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
+        unsafe { bindings::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
         Ok(())
     }
 
@@ -129,7 +130,7 @@ impl SkBuff {
         let skb = self.as_raw();
         // SAFETY: The packet is valid and exclusively borrowed. If its sum is unknown, C computes the sum
         // and notes it.
-        let total = Sum::from_raw(unsafe { net_bindings::skb_complete_checksum(skb) });
+        let total = Sum::from_raw(unsafe { bindings::skb_complete_checksum(skb) });
         let bytes = self.header(place.end())?;
         let new = bytes
             .get(..start)
@@ -140,7 +141,7 @@ impl SkBuff {
         // SAFETY: The field is linear, and private since `unclone`.
         unsafe {
             (*skb).data.add(field).cast::<[u8; 2]>().write(new);
-            net_bindings::skb_set_csum(skb, total.plus(change.shift(field)).as_raw());
+            bindings::skb_set_csum(skb, total.plus(change.shift(field)).as_raw());
         }
         Ok(())
     }

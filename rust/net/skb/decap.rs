@@ -9,7 +9,8 @@ use crate::{
     DropReason,
 };
 use core::{hint, ops::Deref, ptr::NonNull, slice};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// The treatment of a checksum that the sender left to the tunnel's receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl RxSkb {
         // SAFETY: The field, after `len` bytes, is linear. The packet is valid and exclusively borrowed.
         unsafe {
             skb.as_mut().pull(len);
-            net_bindings::skb_clear_encapsulation(skb.as_raw());
+            bindings::skb_clear_encapsulation(skb.as_raw());
         }
         // INVARIANT: As said above.
         Ok(InnerSkb {
@@ -282,7 +283,7 @@ impl SkBuff {
         unsafe {
             let len = self.as_mut().pull(len);
             self.as_mut().postpull_checksum(start, len)?;
-            to_result(net_bindings::iptunnel_pull_offloads(self.as_raw()))
+            to_result(bindings::iptunnel_pull_offloads(self.as_raw()))
         }
     }
 
@@ -301,7 +302,7 @@ impl SkBuff {
         unsafe {
             (*skb).len = (*skb).len.wrapping_sub(len);
             (*skb).data = (*skb).data.add(len as usize);
-            net_bindings::skb_reset_transport_header(skb);
+            bindings::skb_reset_transport_header(skb);
         }
         len
     }
@@ -340,9 +341,9 @@ impl SkBuff {
         // A sender on this machine that keeps the packet, as TCP does, shares the payload alone and has
         // said so; that must not cost a copy of each packet.
         // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
-        to_result(unsafe { net_bindings::skb_header_unclone(skb, bindings::GFP_ATOMIC) })?;
+        to_result(unsafe { bindings::skb_header_unclone(skb, bindings::GFP_ATOMIC) })?;
         // SAFETY: The packet is valid.
-        let start = unsafe { net_bindings::skb_network_header(skb) };
+        let start = unsafe { bindings::skb_network_header(skb) };
         let (data, start_at) = (self.fields().data as usize, start as usize);
         // One comparison: a header that is not before the data is further than there is memory.
         let len = data.wrapping_sub(start_at);
@@ -367,7 +368,7 @@ impl SkBuff {
     #[inline]
     fn prepare_for_pull(self: Pin<&mut Self>) {
         // SAFETY: The packet is valid.
-        if unsafe { net_bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
+        if unsafe { bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
             self.make_tailroom(INNER_HEADERS_LEN_BYTES);
         }
     }
@@ -376,9 +377,7 @@ impl SkBuff {
     #[cold]
     fn make_tailroom(self: Pin<&mut Self>, len: u32) {
         // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
-        unsafe {
-            net_bindings::pskb_expand_head(self.as_raw(), 0, len as i32, bindings::GFP_ATOMIC)
-        };
+        unsafe { bindings::pskb_expand_head(self.as_raw(), 0, len as i32, bindings::GFP_ATOMIC) };
     }
 }
 

@@ -5,7 +5,8 @@
 use super::SkBuff;
 use crate::DropReason;
 use core::{mem, ops::Deref, ptr::NonNull};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A packet of our own.
 ///
@@ -48,14 +49,14 @@ impl OwnedSkb {
     /// Frees the packet as one that was used: drop monitors do not see it.
     pub fn consume(self) {
         // SAFETY: We owned the packet and give it up here.
-        unsafe { net_bindings::consume_skb(self.into_raw()) };
+        unsafe { bindings::consume_skb(self.into_raw()) };
     }
 
     /// Frees the packet as one that is dropped for a reason.
     #[inline]
     pub fn free(self, reason: DropReason) {
         // SAFETY: We owned the packet and give it up here.
-        unsafe { net_bindings::kfree_skb_reason(self.into_raw(), reason.as_raw()) };
+        unsafe { bindings::kfree_skb_reason(self.into_raw(), reason.as_raw()) };
     }
 
     /// Frees the packet as one that was used, after a grace period: RCU readers may have pointers into it.
@@ -78,7 +79,7 @@ unsafe extern "C" fn consume_in_callback(rcu: *mut bindings::callback_head) {
         let skb = rcu
             .byte_sub(mem::offset_of!(bindings::sk_buff, cb))
             .cast::<bindings::sk_buff>();
-        net_bindings::consume_skb(skb);
+        bindings::consume_skb(skb);
     }
 }
 
@@ -101,9 +102,7 @@ impl Deref for OwnedSkb {
 impl Drop for OwnedSkb {
     fn drop(&mut self) {
         // SAFETY: By the type invariant we own the packet. No code uses it after this.
-        unsafe {
-            net_bindings::kfree_skb_reason(self.as_raw(), DropReason::NOT_SPECIFIED.as_raw())
-        };
+        unsafe { bindings::kfree_skb_reason(self.as_raw(), DropReason::NOT_SPECIFIED.as_raw()) };
     }
 }
 
@@ -113,15 +112,15 @@ impl OwnedSkb {
     pub(super) fn of_bytes(headroom: usize, bytes: &[u8]) -> Result<Self> {
         let size = u32::try_from(headroom.checked_add(bytes.len()).ok_or(EINVAL)?)?;
         // SAFETY: No requirements.
-        let skb = unsafe { net_bindings::alloc_skb(size, bindings::GFP_KERNEL) };
+        let skb = unsafe { bindings::alloc_skb(size, bindings::GFP_KERNEL) };
         let skb = NonNull::new(skb).ok_or(ENOMEM)?;
         // SAFETY: The packet is new, ours, and has room for the headroom and the bytes. The bytes that are
         // put are written at once.
         unsafe {
-            net_bindings::skb_reserve(skb.as_ptr(), headroom as i32);
-            let to = net_bindings::skb_put(skb.as_ptr(), bytes.len() as u32);
+            bindings::skb_reserve(skb.as_ptr(), headroom as i32);
+            let to = bindings::skb_put(skb.as_ptr(), bytes.len() as u32);
             core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast(), bytes.len());
-            net_bindings::skb_reset_network_header(skb.as_ptr());
+            bindings::skb_reset_network_header(skb.as_ptr());
             Ok(Self::from_raw(skb))
         }
     }
@@ -129,7 +128,7 @@ impl OwnedSkb {
     /// Clones the packet, for tests. The clone shares the packet's data.
     pub(super) fn share(&self) -> Result<Self> {
         // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
-        let skb = unsafe { net_bindings::skb_clone(self.as_raw(), bindings::GFP_KERNEL) };
+        let skb = unsafe { bindings::skb_clone(self.as_raw(), bindings::GFP_KERNEL) };
         let skb = NonNull::new(skb).ok_or(ENOMEM)?;
         // SAFETY: As above.
         Ok(unsafe { Self::from_raw(skb) })

@@ -5,6 +5,7 @@
 use super::{OwnedSkb, TxSkb};
 use crate::checksum::Sum;
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 #[kunit_tests(rfou_net_skb)]
 mod skb {
@@ -95,10 +96,10 @@ mod skb {
             let mut skb = OwnedSkb::of_bytes(0, &bytes)?;
             let sum = Sum::of(&bytes).as_raw();
             // SAFETY: The packet is valid and ours to change.
-            unsafe { net_bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
+            unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
             skb.as_pin_mut().decapsulate(len)?;
             // SAFETY: As above.
-            let left = unsafe { net_bindings::skb_complete_checksum(skb.as_raw()) };
+            let left = unsafe { bindings::skb_complete_checksum(skb.as_raw()) };
             let left = Sum::from_raw(left);
             let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;
             assert_eq!(left.to_field(), expected.to_field());

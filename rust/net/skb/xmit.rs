@@ -4,7 +4,8 @@
 
 use super::{to_result, GsoType, OwnedSkb, SkBuff};
 use core::{hint, ops::Deref, ptr::NonNull, slice};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// A packet that a tunnel device sends, to be encapsulated: it can be read and pushed to.
 ///
@@ -66,9 +67,7 @@ impl TxSkb {
         let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
         let skb = self.as_raw();
         // SAFETY: The packet is valid.
-        if unsafe {
-            net_bindings::skb_headroom(skb) < short || net_bindings::skb_header_cloned(skb)
-        } {
+        if unsafe { bindings::skb_headroom(skb) < short || bindings::skb_header_cloned(skb) } {
             self.as_mut().make_headroom(short)?;
         }
         // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
@@ -93,12 +92,12 @@ impl TxSkb {
     fn make_headroom(self: Pin<&mut Self>, len: u32) -> Result {
         let skb = self.as_raw();
         // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
-        let old = unsafe { net_bindings::skb_clone(skb, bindings::GFP_ATOMIC) };
+        let old = unsafe { bindings::skb_clone(skb, bindings::GFP_ATOMIC) };
         let old = NonNull::new(old).ok_or(ENOMEM)?;
         // SAFETY: As above.
         let old = unsafe { OwnedSkb::from_raw(old) };
         // SAFETY: The packet is valid and exclusively borrowed.
-        let result = to_result(unsafe { net_bindings::skb_cow_head(skb, len) });
+        let result = to_result(unsafe { bindings::skb_cow_head(skb, len) });
         match result {
             Ok(()) => old.consume_after_readers(),
             // The packet keeps its head, and its owner drops the packet, once.
@@ -116,7 +115,7 @@ impl TxSkb {
     pub fn leave_checksum_to_receiver(self: Pin<&mut Self>) {
         if !self.is_gso() {
             // SAFETY: The packet is valid and exclusively borrowed.
-            unsafe { net_bindings::skb_clear_checksum(self.as_raw()) }
+            unsafe { bindings::skb_clear_checksum(self.as_raw()) }
         }
     }
 
@@ -124,7 +123,7 @@ impl TxSkb {
     #[inline]
     pub fn reset_transport_header(self: Pin<&mut Self>) {
         // SAFETY: The packet is valid and exclusively borrowed.
-        unsafe { net_bindings::skb_reset_transport_header(self.as_raw()) }
+        unsafe { bindings::skb_reset_transport_header(self.as_raw()) }
     }
 
     /// Prepares the packet for encapsulation: notes the places of the inner headers and adds `gso_type`
@@ -134,13 +133,11 @@ impl TxSkb {
     #[inline]
     pub fn handle_offloads(self: Pin<&mut Self>, gso_type: GsoType) -> Result {
         // SAFETY: The packet is valid.
-        if unsafe { net_bindings::skb_offloads_are_handled(self.as_raw()) } {
+        if unsafe { bindings::skb_offloads_are_handled(self.as_raw()) } {
             return Ok(());
         }
         // SAFETY: The packet is valid and exclusively borrowed.
-        to_result(unsafe {
-            net_bindings::iptunnel_handle_offloads(self.as_raw(), gso_type.as_raw())
-        })
+        to_result(unsafe { bindings::iptunnel_handle_offloads(self.as_raw(), gso_type.as_raw()) })
     }
 }
 

@@ -10,11 +10,12 @@ use crate::{
     DropReason,
 };
 use core::{ptr, ptr::NonNull};
-use kernel::{bindings, prelude::*};
+use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Returns C's configuration of a socket whose tunnel is a `T`, without user data.
-pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> net_bindings::udp_tunnel_sock_cfg {
-    net_bindings::udp_tunnel_sock_cfg {
+pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> bindings::udp_tunnel_sock_cfg {
+    bindings::udp_tunnel_sock_cfg {
         // Any value but 0 says that there is a hook.
         encap_type: 1,
         // The IP version is known here, once for all packets.
@@ -31,8 +32,8 @@ pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> net_bindings::udp_t
 /// Returns what [`config`] returns, for a tunnel whose packets GRO merges.
 pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
     socket: &UdpSocket,
-) -> net_bindings::udp_tunnel_sock_cfg {
-    net_bindings::udp_tunnel_sock_cfg {
+) -> bindings::udp_tunnel_sock_cfg {
+    bindings::udp_tunnel_sock_cfg {
         // One hook for both IP versions: UDP keeps the hooks in a table with few entries, and calls a
         // single hook without reading the socket.
         gro_receive: Some(gro_receive::<T>),
@@ -54,7 +55,7 @@ pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
 #[inline]
 unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
     // SAFETY: The socket is valid, and the caller holds the RCU read lock.
-    let data = unsafe { net_bindings::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
+    let data = unsafe { bindings::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
     // SAFETY: The user data of a socket with our hooks is an `RcuBox<T>` or null, and it is not
     // freed before the end of the RCU read side.
     unsafe { data.as_ref() }.map(RcuBox::value)
@@ -166,7 +167,7 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
 #[inline]
 pub(super) unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings::sock) -> bool {
     // SAFETY: Promised by the caller.
-    unsafe { net_bindings::udp_sk_gro_receive(sock) }
+    unsafe { bindings::udp_sk_gro_receive(sock) }
         .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T> as GroReceive))
 }
 
@@ -178,7 +179,7 @@ pub(super) unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings
 #[inline]
 unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
     // SAFETY: Promised by the caller.
-    u32::from(unsafe { net_bindings::sk_family(sock) }) == bindings::AF_INET6
+    u32::from(unsafe { bindings::sk_family(sock) }) == bindings::AF_INET6
 }
 
 /// C's hook for GRO.

@@ -7,7 +7,8 @@ use crate::{
     udp::PortNumber,
 };
 use core::{mem::ManuallyDrop, ptr, ptr::NonNull};
-use kernel::{bindings, error::to_result, prelude::*};
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
 
 /// A local and a peer address of an address family of UDP; all zero means "any".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +81,7 @@ impl UdpSocket {
     /// if the kernel has no IPv6; `EINVAL` also if the module has no state by network namespace
     /// ([`netns::register`](crate::netns::register)).
     pub fn open<'a>(place: impl Into<Place<'a>>, binding: &Binding) -> Result<Self> {
-        let mut config = net_bindings::udp_port_cfg {
+        let mut config = bindings::udp_port_cfg {
             local_udp_port: binding.local_port.to_be(),
             peer_udp_port: binding.peer_port.to_be(),
             bind_ifindex: binding.ifindex,
@@ -103,12 +104,12 @@ impl UdpSocket {
             let mut socket = ptr::null_mut();
             // SAFETY: The namespace is valid, and both other pointers are for the duration of the
             // call.
-            to_result(unsafe { net_bindings::udp_sock_create(net, &mut config, &mut socket) })?;
+            to_result(unsafe { bindings::udp_sock_create(net, &mut config, &mut socket) })?;
             // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
             let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
             // Connecting or sending errors must not wait for memory in softirq context.
             // SAFETY: The socket is ours alone.
-            unsafe { net_bindings::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
+            unsafe { bindings::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
             Ok(sock)
         };
         Ok(Self {
@@ -130,20 +131,17 @@ impl UdpSocket {
             // plain bytes.
             let found = self.socket.with(|sock| unsafe {
                 (
-                    (*net_bindings::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
-                    (*net_bindings::sk_v6_daddr(sock)).in6_u.u6_addr8,
+                    (*bindings::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
+                    (*bindings::sk_v6_daddr(sock)).in6_u.u6_addr8,
                 )
             });
             let (local, peer) = found.unwrap_or_default();
             Addresses::V6 { local, peer }
         } else {
             // SAFETY: The socket is open.
-            let found = self.socket.with(|sock| unsafe {
-                (
-                    net_bindings::sk_rcv_saddr(sock),
-                    net_bindings::sk_daddr(sock),
-                )
-            });
+            let found = self
+                .socket
+                .with(|sock| unsafe { (bindings::sk_rcv_saddr(sock), bindings::sk_daddr(sock)) });
             let (local, peer) = found.unwrap_or_default();
             Addresses::V4 {
                 local: local.to_ne_bytes(),
@@ -156,7 +154,7 @@ impl UdpSocket {
     pub fn peer_port(&self) -> PortNumber {
         let port = self.socket.with(|sock| {
             // SAFETY: The socket is open.
-            unsafe { net_bindings::sk_dport(sock) }
+            unsafe { bindings::sk_dport(sock) }
         });
         PortNumber::from_be(port.unwrap_or_default())
     }
@@ -165,7 +163,7 @@ impl UdpSocket {
     pub fn ifindex(&self) -> i32 {
         let index = self.socket.with(|sock| {
             // SAFETY: The socket is open.
-            unsafe { net_bindings::sk_bound_dev_if(sock) }
+            unsafe { bindings::sk_bound_dev_if(sock) }
         });
         index.unwrap_or_default()
     }
