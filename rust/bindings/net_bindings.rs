@@ -2,8 +2,8 @@
 
 //! Raw bindings to the kernel's networking API, for [`rust/net`](../net/net.rs) alone.
 //!
-//! A name is that of the kernel's own bindings, [`kernel::bindings`], if these have it. bindgen
-//! generates the others: later kernels have more in their own bindings.
+//! Re-exports the kernel's own bindings, [`kernel::bindings`], and adds the names that they lack. Later
+//! kernels lack fewer.
 
 #![allow(
     clippy::all,
