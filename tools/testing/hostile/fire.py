@@ -13,7 +13,6 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
@@ -30,6 +29,7 @@ from testing.hostile.target import (
 )
 from testing.lib import progress
 from testing.lib.hosts import run
+from testing.lib.threads import Meanwhile
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
@@ -59,7 +59,7 @@ class NotWellError(AssertionError):
     """The host does not work any more, or was not reached."""
 
 
-class Captures(threading.Thread):
+class Captures(Meanwhile):
     """Captures on all devices, open for half of the time.
 
     A packet that a capture holds is a clone of the stack's packet, as with tcpdump. A full capture
@@ -69,7 +69,6 @@ class Captures(threading.Thread):
     def __init__(self, host):
         super().__init__()
         self.host = host
-        self.over = threading.Event()
         self.seen = dict.fromkeys(("tap0", *TUNNELS), 0)
 
     def run(self):
@@ -87,14 +86,6 @@ class Captures(threading.Thread):
                     packets, dropped = struct.unpack("=II", numbers)
                     self.seen[device] += packets - dropped
             self.over.wait(SHARED_FOR)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
 
 
 def packet_socket(host, device):

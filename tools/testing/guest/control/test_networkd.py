@@ -105,6 +105,16 @@ def ping(host, address, device="eth0"):
         return [frame[26:30] for frame in capture.frames(lambda f: is_udp_to(f, PORT), 2)]
 
 
+def opened(host, fou, address):
+    """Waits for the tunnel's address and the port. Returns the port's attributes."""
+    wait_until(lambda: address in host.ip("addr").stdout and fou.dump(), "port and tunnel")
+    [port] = fou.dump()
+    attributes = dict(port)
+    assert attributes[nl.PORT] == nl.be16(PORT)
+    assert attributes[nl.LOCAL_V4] == nl.v4("192.0.2.1")
+    return attributes
+
+
 BOTH_WAYS = [nl.v4("192.0.2.1"), nl.v4("192.0.2.2")]
 
 
@@ -117,12 +127,9 @@ def test_networkd_opens_a_fou_port_for_its_ipip_tunnel(hosts, fou, tmp_path):
         "tunnel.network": ADDRESS_FILE.format("10.1.1.1/24"),
     }
     with networkd(h1, tmp_path, files):
-        wait_until(lambda: "10.1.1.1" in h1.ip("addr").stdout and fou.dump(), "port and tunnel")
-        [port] = fou.dump()
-        assert dict(port)[nl.TYPE] == nl.u8(nl.DIRECT)
-        assert dict(port)[nl.IPPROTO] == nl.u8(4)
-        assert dict(port)[nl.PORT] == nl.be16(PORT)
-        assert dict(port)[nl.LOCAL_V4] == nl.v4("192.0.2.1")
+        port = opened(h1, fou, "10.1.1.1")
+        assert port[nl.TYPE] == nl.u8(nl.DIRECT)
+        assert port[nl.IPPROTO] == nl.u8(4)
         assert ping(h1, "10.1.1.2") == BOTH_WAYS
 
 
@@ -142,12 +149,7 @@ def test_networkd_opens_a_gue_port_for_its_sit_tunnel(hosts, fou, module, tmp_pa
             wait_until(lambda: refusal in log.read_text(), "Linux's fou refuses the port")
             assert fou.dump() == []
             return
-        wait_until(
-            lambda: "2001:db8:1::1" in h1.ip("addr").stdout and fou.dump(), "port and tunnel"
-        )
-        [port] = fou.dump()
-        assert dict(port)[nl.TYPE] == nl.u8(nl.GUE)
-        assert dict(port)[nl.IPPROTO] == nl.u8(0)
-        assert dict(port)[nl.PORT] == nl.be16(PORT)
-        assert dict(port)[nl.LOCAL_V4] == nl.v4("192.0.2.1")
+        port = opened(h1, fou, "2001:db8:1::1")
+        assert port[nl.TYPE] == nl.u8(nl.GUE)
+        assert port[nl.IPPROTO] == nl.u8(0)
         assert ping(h1, "2001:db8:1::2") == BOTH_WAYS

@@ -38,6 +38,7 @@ from testing.lib.netlink import (
     GenericNetlink,
     NetlinkError,
 )
+from testing.lib.threads import Meanwhile
 
 pytestmark = pytest.mark.rfou_only
 
@@ -102,12 +103,11 @@ def last_words():
     return {name: int(number) for name, number in re.findall(r"(\w[\w ]*) (\d+)", said)}
 
 
-class Flood(threading.Thread):
-    """In this context, sends to ports of another host and of its own."""
+class Flood(Meanwhile):
+    """Sends to ports of another host and of its own."""
 
     def __init__(self, host, other, ports):
         super().__init__()
-        self.over = threading.Event()
         self.targets = [(address, port) for address in (other, "127.0.0.1") for port in ports]
         with host.inside():
             self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -121,13 +121,8 @@ class Flood(threading.Thread):
                     self.socket.sendto(bytes(100), target)
             time.sleep(0.001)
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
+    def __exit__(self, *error):
+        super().__exit__(*error)
         self.socket.close()
 
 
