@@ -31,7 +31,8 @@ pub use kernel::bindings::*;
 
 // `bindgen` does not derive this.
 //
-// SAFETY: `__BindgenBitfieldUnit<Storage>` is a newtype around `Storage`.
+// SAFETY: `__BindgenBitfieldUnit<Storage>` is `repr(C)` with `Storage` as its only field, so its bytes
+// are the bytes of `Storage`, for which all zeroes are valid.
 unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
 
 // Items of the crate's root take precedence over those of a glob import, so a helper may have the

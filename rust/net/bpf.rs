@@ -17,7 +17,8 @@ use net_bindings as bindings;
 #[repr(transparent)]
 pub struct KfuncSet(Opaque<bindings::btf_kfunc_id_set>);
 
-// SAFETY: The set is constant.
+// SAFETY: A shared reference only gives out C's pointer. Safe code gets a set from `kfunc_set!` alone,
+// whose sets are constants in C, and the core only reads them.
 unsafe impl Sync for KfuncSet {}
 
 /// Refers to the [`KfuncSet`] that a C file of the module names by `RUST_KFUNC_SET()`. The module does
@@ -54,8 +55,9 @@ pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Resu
         if CALLED.swap(true, Ordering::Relaxed) {
             return Err(EBUSY);
         }
-        // SAFETY: The set is static, and C holds the module while a program uses its functions. The
-        // module is being loaded, so no program can look for them yet.
+        // SAFETY: The set is a valid constant of the module. C holds the module while a program uses the
+        // set's functions. C does not lock the module's sets: no second call changes them, because `CALLED`
+        // was just set, and no program looks for them, because the module is being loaded.
         to_result(unsafe {
             bindings::register_btf_kfunc_id_set(
                 bindings::bpf_prog_type_BPF_PROG_TYPE_SCHED_CLS,

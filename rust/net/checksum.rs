@@ -38,7 +38,8 @@ impl Sum {
     #[inline]
     pub fn of(bytes: &[u8]) -> Self {
         let (start, len) = (bytes.as_ptr(), bytes.len());
-        // SAFETY: `start` is valid for `len` bytes. A slice of a packet is far shorter than 2 GiB.
+        // SAFETY: `start` and `len` are the parts of a slice, so `start` is valid for reads of `len` bytes.
+        // Of a slice longer than `i32::MAX` bytes, which no packet has, C reads fewer.
         Self(unsafe { bindings::csum_partial(start.cast(), len as i32, 0) })
     }
 
@@ -56,7 +57,7 @@ impl Sum {
         Self(sum.wrapping_add(carry as u32))
     }
 
-    /// Returns the sum of the words of `self` without those of `other`.
+    /// Returns the sum of the words of `self` without the words of `other`.
     #[inline]
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {

@@ -41,7 +41,8 @@ impl DropReason {
 /// Names of a module's own drop reasons, in the order of their numbers.
 pub struct Names<const N: usize>([*const c_char; N]);
 
-// SAFETY: The pointers are to constant strings.
+// SAFETY: `new` is the only constructor, and takes `&'static CStr`s: the pointers are valid for ever, and
+// nothing writes to the strings.
 unsafe impl<const N: usize> Sync for Names<N> {}
 
 impl<const N: usize> Names<N> {
@@ -78,7 +79,8 @@ pub struct Subsystem {
     number: AtomicU32,
 }
 
-// SAFETY: The list points to static data and is only read.
+// SAFETY: `new` makes the list of a `&'static Names`, and nothing writes to either afterwards. The other
+// fields are atomic.
 unsafe impl Sync for Subsystem {}
 
 /// Subsystems whose numbers may be borrowed. A host with tunnels needs mac80211 less often than Open
@@ -120,7 +122,8 @@ impl Subsystem {
 
     /// Returns `true` if the table's entry for `number`, 0 or one of [`LENDERS`], is this subsystem.
     fn is_listed_as(&'static self, number: u32) -> bool {
-        // SAFETY: The number is below the table's length; the pointer is compared only.
+        // SAFETY: 0 and all of `LENDERS` are below the table's length. The pointer is only compared, so the
+        // list may be freed at any time.
         let listed = unsafe { bindings::drop_reasons_of_subsys(number) };
         ptr::eq(listed, &self.list)
     }
@@ -154,7 +157,7 @@ impl Subsystem {
     /// Writes this subsystem into the table's entry for `number`, one of [`LENDERS`], if the entry is
     /// empty.
     fn take(&'static self, number: u32) -> bool {
-        // SAFETY: The number is below the table's length. The list is static, and the caller calls
+        // SAFETY: All of `LENDERS` are below the table's length. The list is static, and the caller calls
         // `give_back` before the module that has the list is unloaded.
         unsafe { bindings::drop_reasons_cmpxchg(number, ptr::null(), &self.list) }
     }
@@ -162,7 +165,8 @@ impl Subsystem {
     /// Empties the table's entry for `number`, 0 or one of [`LENDERS`], if the entry is this subsystem,
     /// and waits for readers of the list. May sleep.
     fn give_back(&'static self, number: u32) {
-        // SAFETY: The number is below the table's length.
+        // SAFETY: 0 and all of `LENDERS` are below the table's length. The call writes null, which is valid
+        // in the table, and only compares the pointer to the list.
         unsafe { bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
         // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
         // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
@@ -250,7 +254,8 @@ mod tests {
         static OWNER: Subsystem = Subsystem::new(&OTHER_NAMES);
         SUBSYSTEM.acquire()?;
         let number = SUBSYSTEM.number.load(Ordering::Relaxed);
-        // SAFETY: The entry is `SUBSYSTEM`, so the number's owner is not loaded; the list is static.
+        // SAFETY: `number` is one of `LENDERS`, below the table's length. Its entry is `SUBSYSTEM`, so its
+        // owner is not loaded. `OWNER.list` is static, and `give_back` removes the list below.
         unsafe { bindings::drop_reasons_register_subsys(number, &OWNER.list) };
         assert_eq!(SUBSYSTEM.reason(0, OTHERWISE), OTHERWISE);
         SUBSYSTEM.release();

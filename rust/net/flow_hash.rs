@@ -31,7 +31,8 @@ static SECRET: SetOnce<bindings::siphash_key_t> = SetOnce::new();
 /// Chooses the secret, if there is none yet. Any context.
 pub(crate) fn choose_secret() {
     let mut secret = bindings::siphash_key_t::default();
-    // SAFETY: The secret is valid for writes of its size, and may be any bytes.
+    // SAFETY: `secret` is a local variable, so it is valid for writes of its size. It consists of integers,
+    // for which any bytes are valid.
     unsafe { bindings::get_random_bytes((&raw mut secret).cast(), size_of_val(&secret)) };
     // If another call was first, its secret stays.
     SECRET.populate(secret);
@@ -41,7 +42,7 @@ pub(crate) fn choose_secret() {
 /// is not one that this module can read. Any context, RCU read side.
 #[inline]
 pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
-    // SAFETY: The packet is valid.
+    // SAFETY: By the invariant of `SkBuff` the packet is valid.
     if !unsafe { bindings::skb_has_hash(skb.as_raw()) } {
         compute(skb);
     }
@@ -54,7 +55,9 @@ fn compute(skb: Pin<&mut SkBuff>) {
     let Some(secret) = SECRET.as_ref() else {
         return;
     };
-    // SAFETY: The packet is valid, and keeps its device alive, and the device its namespace.
+    // SAFETY: By the invariant of `SkBuff` the packet is valid. A device sends it, by the contract of
+    // `provide`, so the packet keeps its device alive, and the device its namespace. The caller is an RCU
+    // reader, as the look-up of the dissector's program asks.
     if unsafe { bindings::skb_vlan_tag_present(raw) || bindings::skb_has_bpf_flow_dissector(raw) } {
         return;
     }
@@ -64,7 +67,8 @@ fn compute(skb: Pin<&mut SkBuff>) {
         _ => None,
     };
     if let Some((hash, has_ports)) = found {
-        // SAFETY: The packet is valid and exclusively borrowed.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid. It is exclusively borrowed, so no other
+        // code reads or writes the hash.
         unsafe { bindings::__skb_set_sw_hash(raw, hash, has_ports) };
     }
 }
@@ -86,7 +90,7 @@ fn ipv4(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     let source = u32::from_ne_bytes([s0, s1, s2, s3]);
     let destination = u32::from_ne_bytes([d0, d1, d2, d3]);
     let addresses = u64::from(source.min(destination)) << 32 | u64::from(source.max(destination));
-    // SAFETY: The secret is valid.
+    // SAFETY: `secret` is a reference, so C may read the key through it. C reads nothing else.
     let hash = unsafe { bindings::siphash_2u64(addresses, sorted(ports, protocol), secret) };
     Some((not_zero(hash), true))
 }
@@ -122,7 +126,8 @@ fn ipv6(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
         (high >> 64) as u64,
         what,
     ];
-    // SAFETY: Both pointers are valid and aligned, the first for `size_of_val(&words)` bytes.
+    // SAFETY: `words` is a local variable of `size_of_val(&words)` bytes, aligned for `u64`, which is what
+    // C asks for. `secret` is a reference to a key. C reads both only during the call.
     let hash = unsafe { bindings::siphash(words.as_ptr().cast(), size_of_val(&words), secret) };
     Some((not_zero(hash), !has_label))
 }

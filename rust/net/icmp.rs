@@ -38,7 +38,8 @@ impl QuotedPacket<'_> {
     /// packet's data.
     #[inline]
     pub(crate) unsafe fn from_raw(ptr: *mut bindings::sk_buff) -> Self {
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller promises what `SkBuff::from_raw` asks for, so the packet is valid. The offset
+        // is read from two of its fields; `skb` is not used yet.
         let (skb, udp_at) = unsafe { (SkBuff::from_raw(ptr), bindings::skb_transport_offset(ptr)) };
         // INVARIANT: Promised by the caller.
         Self {
@@ -93,7 +94,10 @@ impl QuotedPacket<'_> {
         self.skb.as_mut().unclone()?;
         let skb = self.skb.as_raw();
         // SAFETY: The headers and the `outer` bytes after them are linear, by the type invariant and by
-        // `need_inner`, and private by `unclone`. The packet is restored before this returns.
+        // `need_inner`, and private by `unclone`. `restore_headers` gets the same packet and lengths, and
+        // no other code uses the packet before that but the handler, to which it looks as if sent without
+        // UDP. The caller is a hook that C calls for ICMP errors, in the RCU read side that the handler
+        // asks for.
         unsafe {
             let network = shift_headers(self.skb.as_mut(), ip, saved);
             let result = bindings::inet_handle_error(protocol.number(), skb, info);
@@ -121,8 +125,10 @@ impl QuotedPacket<'_> {
         let inner = i32::try_from(inner).map_err(|_| EINVAL)?;
         let udp_at = i32::try_from(self.udp_at).map_err(|_| EINVAL)?;
         let skb = self.skb.as_raw();
-        // SAFETY: The packet is valid, and begins right after its ICMPv6 header, which handlers
-        // expect as its transport header. Both offsets lie in the packet; `error`'s pointer is C's.
+        // SAFETY: By the type invariant the packet is valid and begins right after its ICMPv6 header, which
+        // is linear and which handlers expect as the transport header. `need_inner` has found bytes at
+        // `inner`, and `udp_at` is the offset that the transport header had. `error` has what C passed to
+        // the hook, so its pointer is valid during the hook, in whose RCU read side the handler runs.
         unsafe {
             bindings::skb_set_transport_header(skb, -(ICMP_HEADER_LEN_BYTES as i32));
             let result = bindings::inet6_handle_error(
@@ -152,7 +158,9 @@ impl QuotedPacket<'_> {
 unsafe fn shift_headers(skb: Pin<&mut SkBuff>, ip: usize, saved: &mut [u8]) -> i32 {
     let (headers, outer) = (ICMP_HEADER_LEN_BYTES + ip, saved.len());
     let skb = skb.as_raw();
-    // SAFETY: Promised by the caller; `outer` is no more than is linear, and 32 bits wide.
+    // SAFETY: The caller promises that `headers + outer` bytes from `start` on are linear and private, so
+    // both copies stay within them, and the pull leaves `data` at most at `tail`. `saved` is memory of our
+    // own, of `outer` bytes. `outer` is at most `len`, which has 32 bits.
     unsafe {
         let start = (*skb).data.sub(ICMP_HEADER_LEN_BYTES);
         saved.copy_from_slice(core::slice::from_raw_parts(start.add(headers), outer));
@@ -183,7 +191,9 @@ unsafe fn restore_headers(
 ) -> Result {
     let (headers, outer) = (ICMP_HEADER_LEN_BYTES + ip, saved.len());
     let raw = skb.as_raw();
-    // SAFETY: The bytes were pulled by `shift_headers`.
+    // SAFETY: `shift_headers` has pulled `outer` bytes from this packet, and nothing has changed `data` or
+    // `len` since, so the bytes lie before `data` in the head, wherever the head is now. `network` and `ip`
+    // are the offsets that the headers had.
     unsafe {
         (*raw).data = (*raw).data.sub(outer);
         (*raw).len += outer as u32;
@@ -192,7 +202,8 @@ unsafe fn restore_headers(
     }
     // A socket may have put a clone into its error queue, and reads the headers as they were shifted.
     skb.as_mut().unclone()?;
-    // SAFETY: As in `shift_headers`; the bytes are private by `unclone`.
+    // SAFETY: After the push these are the bytes that `shift_headers` has written, linear as they were
+    // then, and private by `unclone`. `saved` has `outer` bytes, which do not overlap a packet.
     unsafe {
         let start = (*raw).data.sub(ICMP_HEADER_LEN_BYTES);
         core::ptr::copy(start.add(outer), start, headers);

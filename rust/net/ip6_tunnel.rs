@@ -21,7 +21,7 @@ use crate::{
 use kernel::prelude::*;
 use net_bindings as bindings;
 
-/// Registers an [`IpTunnelEncap`] for IPv6, until the module's end. Context and errors are those of
+/// Registers an [`IpTunnelEncap`] for IPv6, until the module's end. Context and errors as for
 /// [`ip_tunnel::register`](crate::ip_tunnel::register).
 pub fn register<T: IpTunnelEncap<FlowIpv6>>(scope: &'static Scope) -> Result {
     register_hooks::<T, FlowIpv6>(scope)
@@ -31,7 +31,7 @@ pub fn register<T: IpTunnelEncap<FlowIpv6>>(scope: &'static Scope) -> Result {
 #[repr(transparent)]
 pub struct FlowIpv6(bindings::flowi6);
 
-// SAFETY: The type is a transparent wrapper.
+// SAFETY: `FlowIPv6` is a `repr(transparent)` wrapper of `flowi6`.
 unsafe impl private::Sealed for FlowIpv6 {
     type Raw = bindings::flowi6;
 }
@@ -54,12 +54,16 @@ impl Flow for FlowIpv6 {
     #[inline]
     unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32) {
         let (source, destination) = (&self.0.saddr, &self.0.daddr);
-        // SAFETY: Promised by the caller; the packet is valid and exclusively borrowed.
+        // SAFETY: The packet is valid and exclusively borrowed. The caller promises the UDP header, which C
+        // writes to, and the place of a partial checksum, which C reads. The addresses are of the flow,
+        // which is a reference.
         unsafe { bindings::udp6_set_csum(false, skb.as_raw(), source, destination, len) };
     }
 }
 
-// SAFETY: These functions register and unregister a table for the devices with flows of IPv6.
+// SAFETY: `ip6_tnl_encap_add_ops` registers for the devices with flows of IPv6 alone.
+// `ip6_tnl_encap_del_ops` unregisters, and ends with `synchronize_net()`: packets are in the hooks only in
+// RCU read sides.
 unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
     type Ops = bindings::ip6_tnl_encap_ops;
 
@@ -70,12 +74,12 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv6 {
     };
 
     unsafe fn add(ops: &'static Self::Ops) -> c_int {
-        // SAFETY: Promised by the caller.
+        // SAFETY: `ops` is static, and the caller promises to unregister it before its functions go.
         unsafe { bindings::ip6_tnl_encap_add_ops(ops, T::TYPE) }
     }
 
     unsafe fn delete(ops: &'static Self::Ops) {
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller promises that `ops` is registered under this number. C compares the pointer.
         unsafe { bindings::ip6_tnl_encap_del_ops(ops, T::TYPE) };
     }
 }
@@ -99,7 +103,8 @@ unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv6>>(
         code,
         info,
     };
-    // SAFETY: Promised by the caller, who does not touch the packet during the call.
+    // SAFETY: C passes a valid packet and does not touch it during the call. The caller promises that the
+    // ICMP header lies in the linear part, right before the packet's data.
     let mut quoted = unsafe { QuotedPacket::from_raw(skb) };
     match T::find_inner(&mut quoted)
         .and_then(|(at, protocol)| quoted.handle_ipv6(at, protocol, &error))

@@ -43,8 +43,8 @@ impl EncapConfig {
     /// `ptr` must be valid during the call. C may write to it.
     #[inline]
     unsafe fn read(ptr: *const bindings::ip_tunnel_encap) -> Self {
-        // SAFETY: Promised by the caller. The reads are volatile, as the kernel's READ_ONCE(), and of
-        // words that C writes at once.
+        // SAFETY: The caller promises a valid pointer. C may write to the fields at the same time: the
+        // reads are volatile, as the kernel's READ_ONCE(), and of words that C writes at once.
         unsafe {
             Self {
                 flags: (&raw const (*ptr).flags).read_volatile(),
@@ -174,7 +174,8 @@ impl FlowIpv4 {
     // Not inlined: it has a flow of its own, which would take room on the stack for every packet.
     #[cold]
     fn look_up_segmentation(&self, skb: &SkBuff, key: u64) -> GsoType {
-        // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
+        // SAFETY: The packet is valid, and on its way out of an `ip_tunnel` device, because there is a
+        // flow. So the packet has a device whose private data is an `ip_tunnel`. C copies the flow.
         let types = unsafe { bindings::ip_tunnel_gso_types(skb.as_raw(), &self.0) };
         if types < 0 {
             // The tunnel device drops a packet without a route.
@@ -189,12 +190,12 @@ impl FlowIpv4 {
     // Not inlined, for the same reason.
     #[cold]
     fn source_of_route(&self, skb: &SkBuff) -> u32 {
-        // SAFETY: The packet is on its way out of an `ip_tunnel` device, because there is a flow.
+        // SAFETY: As in `look_up_segmentation`.
         unsafe { bindings::ip_tunnel_source(skb.as_raw(), &self.0) }
     }
 }
 
-// SAFETY: The type is a transparent wrapper.
+// SAFETY: `FlowIPv4` is a `repr(transparent)` wrapper of `flowi4`.
 unsafe impl private::Sealed for FlowIpv4 {
     type Raw = bindings::flowi4;
 }
@@ -225,7 +226,8 @@ impl Flow for FlowIpv4 {
             source = self.source_of_route(&skb);
         }
         let raw = skb.as_raw();
-        // SAFETY: Promised by the caller; the packet is valid and exclusively borrowed.
+        // SAFETY: The packet is valid and exclusively borrowed. The caller promises the UDP header, which C
+        // writes to, and the place of a partial checksum, which C reads.
         unsafe {
             if bindings::skb_is_checksum_partial(raw) && !bindings::skb_is_gso(raw) {
                 bindings::udp_set_lco_csum(raw, source, destination, len);
@@ -236,7 +238,9 @@ impl Flow for FlowIpv4 {
     }
 }
 
-// SAFETY: These functions register and unregister a table for the devices with flows of IPv4.
+// SAFETY: `ip_tunnel_encap_add_ops` registers for the devices with flows of IPv4 alone.
+// `ip_tunnel_encap_del_ops` unregisters, and ends with `synchronize_net()`: packets are in the hooks only
+// in RCU read sides.
 unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
     type Ops = bindings::ip_tunnel_encap_ops;
 
@@ -247,12 +251,12 @@ unsafe impl<T: IpTunnelEncap<Self>> Hooks<T> for FlowIpv4 {
     };
 
     unsafe fn add(ops: &'static Self::Ops) -> c_int {
-        // SAFETY: Promised by the caller.
+        // SAFETY: `ops` is static, and the caller promises to unregister it before its functions go.
         unsafe { bindings::ip_tunnel_encap_add_ops(ops, T::TYPE) }
     }
 
     unsafe fn delete(ops: &'static Self::Ops) {
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller promises that `ops` is registered under this number. C compares the pointer.
         unsafe { bindings::ip_tunnel_encap_del_ops(ops, T::TYPE) };
     }
 }
@@ -266,7 +270,8 @@ unsafe extern "C" fn err_handler<T: IpTunnelEncap<FlowIpv4>>(
     skb: *mut bindings::sk_buff,
     info: u32,
 ) -> c_int {
-    // SAFETY: Promised by the caller, who does not touch the packet during the call.
+    // SAFETY: C passes a valid packet and does not touch it during the call. The caller promises that the
+    // ICMP header lies in the linear part, right before the packet's data.
     let mut quoted = unsafe { QuotedPacket::from_raw(skb) };
     match T::find_inner(&mut quoted)
         .and_then(|(at, protocol)| quoted.handle_ipv4(at, protocol, info))

@@ -33,7 +33,7 @@ pub trait Module: Sized + Send + Sync {
 /// Declares a kernel module by its [`Module`] type.
 ///
 /// `version` is optional: a constant `&str`. `modinfo` and `/sys/module/NAME/version` show it without
-/// trailing white space. The other fields are those of `kernel::prelude::module!`.
+/// trailing white space. The other fields are the same as in `kernel::prelude::module!`.
 ///
 /// ```
 /// use kernel::prelude::*;

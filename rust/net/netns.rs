@@ -34,7 +34,8 @@ use net_bindings as bindings;
 #[repr(transparent)]
 pub struct Netns(Opaque<bindings::net>);
 
-// SAFETY: A shared reference gives no access to the namespace's fields.
+// SAFETY: A shared reference only gives out C's pointer. C functions that take the pointer may be called
+// from any thread.
 unsafe impl Sync for Netns {}
 
 impl Netns {
@@ -45,7 +46,8 @@ impl Netns {
     /// `ptr` must be valid for the chosen lifetime.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(ptr: *const bindings::net) -> &'a Self {
-        // SAFETY: Promised by the caller; the type is a transparent wrapper.
+        // SAFETY: The caller promises a pointer that is valid for the lifetime. The type is a transparent
+        // wrapper of an `Opaque`, so C may change the namespace meanwhile.
         unsafe { &*ptr.cast() }
     }
 
@@ -94,7 +96,9 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 const READY: u8 = 2;
 
-// SAFETY: Only the call that took the slot writes `id`, while registering. All others read it.
+// SAFETY: `state` is atomic. C writes `id` while it registers, for the call that has changed `state` from
+// `FREE` to `TAKEN`, so once at a time. Others read `id` only in hooks of a `T` that is registered, which
+// begin after the write: C makes the namespaces' states, and the caller registers its hooks, after that.
 unsafe impl<T> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -125,7 +129,8 @@ impl<T> SlotRef<T> {
 
     #[inline]
     fn get(self) -> &'static Slot<T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant the pointer came from a reference that is valid for ever, to a type
+        // that is `Sync`.
         unsafe { &*self.0 }
     }
 }
@@ -159,7 +164,8 @@ pub struct Registration<T: PerNetns> {
     _state: PhantomData<fn(T) -> T>,
 }
 
-// SAFETY: C serializes registering and unregistering by its own lock, and `get` only reads.
+// SAFETY: Any thread may register and unregister: C does both under its own lock, and writes to `ops` only
+// then. `get` does not read `ops`. The states are `Send` and `Sync`, by `PerNetns`.
 unsafe impl<T: PerNetns> Send for Registration<T> {}
 // SAFETY: As above.
 unsafe impl<T: PerNetns> Sync for Registration<T> {}
@@ -189,11 +195,13 @@ impl<T: PerNetns> Registration<T> {
                 .compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
                 .map_err(|_| EBUSY)?;
             let taken = Taken(&slot.state);
-            // SAFETY: This closure initializes `this`.
+            // SAFETY: `pin_init_from_closure` passes memory for a `Self`, so the field's place can be
+            // computed.
             let ops = unsafe { Opaque::cast_into(&raw const (*this).ops) };
-            // SAFETY: As above. The operations stay where they are until `undo` has unregistered
-            // them. The slot is static. The callbacks are for the `T` whose size is given. The other
-            // field has no size.
+            // SAFETY: `ops` is valid for writes, as above. The operations stay where they are until `undo`
+            // has unregistered them, because the memory is pinned and the scope undoes what it has
+            // registered. The slot is static. The callbacks are for the `T` whose size is given, and the
+            // assertion above has checked its alignment. C serializes the call by its own lock.
             unsafe {
                 ops.write(bindings::pernet_operations {
                     init: Some(init::<T>),
@@ -209,8 +217,8 @@ impl<T: PerNetns> Registration<T> {
             drop(taken);
             Ok(())
         };
-        // SAFETY: The closure initializes all fields that have a size, or fails and leaves nothing to
-        // drop.
+        // SAFETY: The closure initializes `ops`, the only field that has a size, or fails and leaves
+        // nothing to drop: C has unregistered the operations then. It does not move the memory.
         unsafe { pin_init::pin_init_from_closure(init) }
     }
 
@@ -231,7 +239,7 @@ impl<T: PerNetns> Undo for Registration<T> {
         let slot = T::SLOT.get();
         // First, because another module may get the number once C has it back.
         slot.state.store(TAKEN, Ordering::Release);
-        // SAFETY: By the type invariant the operations are registered.
+        // SAFETY: By the type invariant the operations are registered, and the scope calls `undo` once.
         unsafe { bindings::unregister_pernet_device(self.ops.get()) };
         slot.state.store(FREE, Ordering::Release);
     }
@@ -244,10 +252,11 @@ impl<T: PerNetns> Undo for Registration<T> {
 /// `net` must be valid, and `T` registered or about to be.
 #[inline]
 unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
-    // SAFETY: C has written the id before it calls `init` for the first time, and it does not
-    // change until `T` is unregistered.
+    // SAFETY: The slot is static. By the caller's promise C has written the id, which it does before it
+    // calls `init` for the first time, and the id does not change until `T` is unregistered.
     let id = unsafe { *T::SLOT.get().id.get() };
-    // SAFETY: For a registered id, C keeps `size_of::<T>()` bytes in each namespace.
+    // SAFETY: The caller promises a valid namespace. The id is one that C has given out for `T` and not
+    // taken back, so C keeps `size_of::<T>()` bytes under it in each namespace.
     unsafe { bindings::net_generic(net, id).cast() }
 }
 
@@ -255,9 +264,12 @@ unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
 ///
 /// Only C may call this, while it sets up a namespace or registers `T`.
 unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
-    // SAFETY: C passes a valid namespace, and has registered `T`'s operations with this callback.
+    // SAFETY: C passes a namespace that is valid during the call. It calls this because `T`'s operations
+    // are registered or about to be, and has written the id and allocated the state before.
     let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
-    // SAFETY: C has allocated the state, no other code has a pointer to it yet, and it does not move.
+    // SAFETY: C has allocated `size_of::<T>()` bytes at `slot`, aligned for `T` as `new` asserts. No other
+    // code has a pointer to the state yet, and C does not move it. On an error C frees it without a call of
+    // `exit`.
     match unsafe { T::new(Place(netns)).__init(slot) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),

@@ -41,7 +41,8 @@ impl<T> RcuBox<T> {
     ///
     /// `this` must come from [`Self::new`] and must not be used afterwards.
     pub(crate) unsafe fn drop_now(this: NonNull<Self>) {
-        // SAFETY: `new` has taken it from a `KBox`.
+        // SAFETY: The caller promises a pointer of `new`, which took it from a `KBox`, and not to use it
+        // again.
         drop(unsafe { KBox::from_raw(this.as_ptr()) });
     }
 
@@ -56,8 +57,10 @@ impl<T> RcuBox<T> {
         T: Send,
     {
         PENDING.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: By `new` and the caller's promise only this callback frees the value. `head` is the
-        // first field, so the callback finds the value from it.
+        // SAFETY: The caller promises a pointer of `new` that it does not use again, so only this callback
+        // frees the value, and `head` is not queued already. `head` is the first field of a `repr(C)` type,
+        // so the callback finds the value from it; RCU may write to it, because it is an `Opaque`. A `T`
+        // may be dropped by another thread, because it is `Send`.
         unsafe { bindings::call_rcu(this.as_ptr().cast(), Some(drop_in_callback::<T>)) };
     }
 }
@@ -66,7 +69,8 @@ impl<T> RcuBox<T> {
 ///
 /// Only RCU may call this, with the head of an [`RcuBox<T>`] that no other code uses.
 unsafe extern "C" fn drop_in_callback<T>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the first field of an `RcuBox<T>` that `new` has taken from a `KBox`.
+    // SAFETY: `head` is the first field of an `RcuBox<T>` that `new` took from a `KBox`. The grace period
+    // is over, so no reader has a reference, and RCU is done with `head` when it calls this.
     drop(unsafe { KBox::from_raw(head.cast::<RcuBox<T>>()) });
     PENDING.fetch_sub(1, Ordering::Release);
 }

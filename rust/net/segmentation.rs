@@ -107,7 +107,7 @@ const _: () = {
 /// the last 12 bits, one case in 2⁵². A sender that provokes this must know addresses of kernel memory.
 #[inline]
 pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) -> u64 {
-    // SAFETY: No requirements.
+    // SAFETY: C reads its clock, which may be read in any context.
     let time = unsafe { bindings::coarse_time() };
     let addresses = u64::from(flow.saddr) | u64::from(flow.daddr) << 32;
     mix(

@@ -83,7 +83,8 @@ impl SkBuff {
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::sk_buff) -> Pin<&'a mut Self> {
         // INVARIANT: Promised by the caller.
-        // SAFETY: Promised by the caller; the type is a transparent wrapper. C does not move packets.
+        // SAFETY: The caller promises a valid pointer that is used only through the result. The type is a
+        // transparent wrapper of `sk_buff`, which C does not move.
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
@@ -122,14 +123,14 @@ impl SkBuff {
     /// Returns `true` if the packet is a GSO packet.
     #[inline]
     pub fn is_gso(&self) -> bool {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         unsafe { bindings::skb_is_gso(self.as_raw()) }
     }
 
     /// Returns the EtherType that the stack has noted for the packet, in network byte order.
     #[inline]
     pub(crate) fn protocol(&self) -> u16 {
-        // SAFETY: The packet is valid.
+        // SAFETY: As in `is_gso`.
         unsafe { bindings::skb_protocol(self.as_raw()) }
     }
 
@@ -142,7 +143,7 @@ impl SkBuff {
         if self.headlen() < len {
             self.as_mut().pull_tail(len)?;
         }
-        // SAFETY: There are at least `len` linear bytes now.
+        // SAFETY: Either `headlen` is at least `len`, or `pull_tail` has made `len` bytes linear.
         Ok(unsafe { self.into_ref().get_ref().linear_bytes(len) })
     }
 
@@ -152,7 +153,7 @@ impl SkBuff {
         if self.headlen() < len {
             return None;
         }
-        // SAFETY: There are at least `len` linear bytes.
+        // SAFETY: `headlen` is at least `len`.
         Some(unsafe { self.linear_bytes(len) })
     }
 
@@ -177,7 +178,7 @@ impl SkBuff {
     #[inline]
     pub(crate) fn network_header(&self) -> Option<&[u8]> {
         let skb = self.as_raw();
-        // SAFETY: The packet is valid.
+        // SAFETY: As in `is_gso`.
         let (start, tail) = unsafe {
             (
                 bindings::skb_network_header(skb),
@@ -185,8 +186,9 @@ impl SkBuff {
             )
         };
         let len = (tail as usize).checked_sub(start as usize)?;
-        // SAFETY: `head <= start` and `start + len == tail`, so these bytes are in the linear part. No code
-        // writes to them, for the reason in `linear_bytes`.
+        // SAFETY: C keeps the header's place as an offset from `head` without sign, so `head <= start`.
+        // With `start + len == tail`, these bytes are in the linear part, so they are initialized. No code
+        // writes to them, for the reason in `linear_bytes`. A place within an allocation is not null.
         Some(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts(start, len)
@@ -198,7 +200,8 @@ impl SkBuff {
     /// Any context. Fails with `ENOMEM`.
     #[inline]
     pub fn unclone(self: Pin<&mut Self>) -> Result {
-        // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
+        // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so no reference
+        // points into the head, which C may reallocate. `GFP_ATOMIC` is allowed in any context.
         to_result(unsafe { bindings::skb_unclone(self.as_raw(), bindings::GFP_ATOMIC) })
     }
 
@@ -209,7 +212,8 @@ impl SkBuff {
         if len > self.fields().len {
             return Err(EINVAL);
         }
-        // SAFETY: The packet is valid and exclusively borrowed. The function checks the length, too.
+        // SAFETY: As in `unclone`: C may reallocate the head, and allocates with `GFP_ATOMIC`. The packet
+        // has `len` bytes, as was just checked.
         if unsafe { bindings::pskb_may_pull(self.as_raw(), len) } {
             Ok(())
         } else {

@@ -54,7 +54,9 @@ pub struct UdpTunnelSocket<T: EncapReceive> {
     tunnel: NonNull<RcuBox<T>>,
 }
 
-// SAFETY: A `T` may be sent and shared, and so may the socket.
+// SAFETY: By `EncapReceive`, a `T` may be sent and shared, and `UdpSocket` is `Send` and `Sync`. The
+// pointer is an owning one: it gives out shared references, and `drop_after_readers` asks for `T: Send`
+// alone.
 unsafe impl<T: EncapReceive> Send for UdpTunnelSocket<T> {}
 // SAFETY: As above.
 unsafe impl<T: EncapReceive> Sync for UdpTunnelSocket<T> {}
@@ -87,14 +89,17 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     ) -> Result<Self> {
         let tunnel = RcuBox::new(tunnel)?;
         config.sk_user_data = tunnel.as_ptr().cast::<c_void>();
-        // SAFETY: The socket is open and ours, its namespace is there, and the configuration is valid
-        // during the call. The user data lives until no RCU reader can find it, and the hooks are all
-        // for an `RcuBox<T>`.
+        // SAFETY: `with` passes an open socket, which keeps its namespace from being freed while it is
+        // open, and which is ours: it has no user data and no hooks yet. The configuration is a local
+        // variable, which C copies. `Drop` closes the socket before it gives up the user data, and then
+        // waits for RCU readers. The hooks are for `T`, as `hooks` makes them, and the user data is an
+        // `RcuBox<T>`.
         let done = socket.with(|sock| unsafe {
             bindings::setup_udp_tunnel_sock(bindings::sock_net(sock), sock, &mut config);
         });
         if done.is_none() {
-            // SAFETY: No socket was given it.
+            // SAFETY: `tunnel` came from `new`. `with` did not call the closure, so no socket has the
+            // pointer, and this function returns without it.
             unsafe { RcuBox::drop_now(tunnel) };
             return Err(ENODEV);
         }
@@ -105,7 +110,8 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// Returns the tunnel.
     #[inline]
     pub fn tunnel(&self) -> &T {
-        // SAFETY: By the type invariant the data lives at least until `self` is dropped.
+        // SAFETY: By the type invariant only `Drop` drops the data, so it lives as long as `self` is
+        // borrowed. Only shared references to it are given out.
         unsafe { self.tunnel.as_ref() }.value()
     }
 
@@ -121,7 +127,8 @@ impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
         self.socket.close();
         // The socket has no user data any more, but a reader that loaded it before uses it until the end
         // of its RCU read side.
-        // SAFETY: By the type invariant no other code drops it.
+        // SAFETY: `tunnel` came from `RcuBox::new`, and by the type invariant no other code drops it. The
+        // socket is closed, so no new reader finds it there.
         unsafe { RcuBox::drop_after_readers(self.tunnel) };
     }
 }

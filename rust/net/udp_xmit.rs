@@ -24,8 +24,8 @@ pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
         return Err(ENODEV);
     }
     flow_hash::provide(skb.as_mut().as_skb());
-    // SAFETY: A packet on its way out of a device keeps the device alive, and the device its namespace.
-    // Minimum and maximum of zero stand for the namespace's own range.
+    // SAFETY: The packet is valid. It is on its way out of `dev`, so it keeps `dev` alive, and the device
+    // its namespace. Minimum and maximum of zero stand for the namespace's own range.
     let be =
         unsafe { bindings::udp_flow_src_port(bindings::dev_net(dev), skb.as_raw(), 0, 0, false) };
     Ok(PortNumber::from_be(be))

@@ -38,16 +38,18 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     skb: *mut bindings::sk_buff,
     at: usize,
 ) -> Result {
-    // SAFETY: Promised by the caller.
+    // SAFETY: The caller passes what GRO passes: a valid packet whose control block is GRO's, and which GRO
+    // does not touch during the call. Below, the pointer is used only while `packet` is not.
     let packet = unsafe { GroSkb::from_raw(skb) };
     // Another kind of tunnel may have had this port, and merged the packet.
     let mut len_bytes = 0;
-    // SAFETY: The packet is in GRO.
+    // SAFETY: The packet is valid and in GRO, as above. `len_bytes` is a local variable, which C writes to.
     let noted = unsafe { bindings::gro_leave_tunnel(skb, &mut len_bytes) };
     let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
     let inner = at.checked_add(usize::from(len_bytes)).ok_or(EINVAL)?;
     let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
-    // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
+    // SAFETY: C's table has an entry for each number of 8 bits. An entry is null, or points to an offload
+    // that stays valid until the end of the RCU read side, in which the caller is.
     let complete = unsafe { bindings::inet_offload(IPV6, protocol.number()).as_ref() }
         .and_then(|offload| offload.callbacks.gro_complete)
         .ok_or(ENOENT)?;
@@ -67,7 +69,8 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         at,
     };
     if let Some(place) = tunnel.and_then(|tunnel| tunnel.gro_remote_checksum(&merged)) {
-        // SAFETY: As above, and the inner layers have set the place of the checksum for segmentation.
+        // SAFETY: The packet is valid, as above. The inner layers have completed it without an error, and
+        // have set the fields that are read here for segmentation.
         let (computed_at, offset) = unsafe {
             (
                 bindings::skb_checksum_start_offset(skb),
@@ -78,7 +81,8 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         let same_start = start.is_some() && usize::try_from(computed_at).ok() == start;
         if same_start && place.field.checked_sub(place.start) == Some(offset) {
             // If the packet is only forwarded, its segments must leave unchanged.
-            // SAFETY: As above.
+            // SAFETY: The packet is valid, as above, and this call is its only user. GRO's layers add their
+            // types to the shared information in this step.
             unsafe { bindings::skb_add_gso_type(skb, bindings::SKB_GSO_TUNNEL_REMCSUM) };
         }
     }

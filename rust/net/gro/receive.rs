@@ -62,7 +62,9 @@ impl Packet<'_> {
     #[inline(always)]
     pub fn header(&mut self, len: usize) -> Result<&[u8], NoMerge> {
         let start = self.see(len)?;
-        // SAFETY: `len` bytes are there. They are written to through `self` only.
+        // SAFETY: By the type invariant the pointer from `see` is valid for `len` bytes, which are
+        // initialized as all bytes of a packet are. The result borrows `self`, and only methods that take
+        // `self` exclusively write to the bytes or move them.
         Ok(unsafe { slice::from_raw_parts(start.as_ptr(), len) })
     }
 
@@ -71,8 +73,10 @@ impl Packet<'_> {
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
         let offset = self.skb.offset() as u32;
         let start = self.see(len)?.as_ptr().cast();
-        // SAFETY: `start` is valid for `len` bytes, and by `find` both numbers have 32 bits. The list is
-        // the list of held packets, whose lengths the function checks.
+        // SAFETY: `start` is valid for `len` bytes, by the type invariant, and no number is cut to 32 bits:
+        // `offset` had no more in C, and `find` has found `len` bytes in a packet. By the type invariant
+        // `held` is the list of held packets, which GRO does not change during its call. C checks the
+        // length of each held packet.
         unsafe { bindings::gro_compare_held(self.held, start, offset, len as u32) };
         Ok(())
     }
@@ -88,7 +92,8 @@ impl Packet<'_> {
         let offset = self.skb.offset() as u32;
         let start = self.see(len)?.as_ptr().cast();
         let skb = self.skb.as_raw();
-        // SAFETY: As above, and the packet is in GRO.
+        // SAFETY: As in `compare_held`. The packet is in GRO, and has the `len` bytes at `start` at its GRO
+        // offset, so the offset stays within the packet.
         unsafe {
             bindings::gro_compare_held(self.held, start, offset, len as u32);
             bindings::skb_gro_postpull_rcsum(skb, start, len as u32);
@@ -100,7 +105,7 @@ impl Packet<'_> {
     }
 
     /// Handles a checksum that the sender left to the receiver, so that the inner layers find it good. The
-    /// arguments are those of [`RxSkb::decapsulate_with_remote_checksum`].
+    /// arguments are the same as for [`RxSkb::decapsulate_with_remote_checksum`].
     ///
     /// Bytes that this changes are restored when the inner layers are done. Fails if the outer checksum is
     /// unknown or the packet is too short; with [`RemcsumMode::Partial`] also if the field is not where TCP
@@ -116,7 +121,7 @@ impl Packet<'_> {
     ) -> Result<(), NoMerge> {
         self.forget_seen();
         let skb = self.skb.as_raw();
-        // SAFETY: The packet is in GRO.
+        // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's.
         if !unsafe { bindings::gro_checksum_valid(skb) } {
             return Err(NoMerge);
         }
@@ -134,7 +139,8 @@ impl Packet<'_> {
                     return Err(NoMerge);
                 }
                 let start = u16::try_from(start).map_err(|_| NoMerge)?;
-                // SAFETY: As above.
+                // SAFETY: The control block is GRO's, as above. `start` and TCP's checksum after it lie in
+                // the packet, as was just checked; TCP's handler checks that TCP starts there.
                 unsafe { bindings::gro_set_remcsum_start(skb, start) };
             }
             RemcsumMode::Compute => {
@@ -168,9 +174,11 @@ impl Packet<'_> {
         let (skb, number) = (self.skb.as_raw(), protocol.number());
         // Leaves a note for completion, which must not ask the port or the packet: the port may be another
         // one by then, and a peer may have chosen the packet's bytes.
-        // SAFETY: The packet is in GRO.
+        // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's. It is
+        // exclusively borrowed.
         unsafe { bindings::gro_enter_tunnel(skb, number, self.pulled) };
-        // SAFETY: The caller holds the RCU read lock. C's table has null or valid pointers.
+        // SAFETY: C's table has an entry for each number of 8 bits. An entry is null, or points to an
+        // offload that stays valid until the end of the RCU read side, in which the caller is.
         unsafe { bindings::inet_offload(IPV6, number).as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
             .ok_or(NoMerge)
@@ -204,7 +212,7 @@ impl Patch {
         let end = at.saturating_add(size_of::<u16>());
         let raw = skb.as_raw();
         // A clone would see the change, and its owner may read at the same time.
-        // SAFETY: The packet is valid.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid.
         if end > skb.len() || unsafe { bindings::skb_cloned(raw) } {
             return Err(NoMerge);
         }
@@ -212,11 +220,14 @@ impl Patch {
         // because bytes may move.
         skb.as_mut().make_linear(at, end)?;
         let covered = skb.as_mut().find(offset, start)?;
-        // SAFETY: `find` has found `start` bytes, which no code writes to while the slice lives.
+        // SAFETY: `find` has found `start` bytes of the packet, which are initialized. The slice lives
+        // until `of` returns, and nothing writes to the bytes or moves them until then.
         let before = Sum::of(unsafe { slice::from_raw_parts(covered.as_ptr(), start) });
         let place = skb.find(at, size_of::<u16>())?.cast::<[u8; 2]>();
-        // SAFETY: `find` has found two bytes, to which no reference exists. The packet is in GRO and
-        // exclusively borrowed, and its checksum is valid. The bytes are linear, after `head`.
+        // SAFETY: `find` has found two bytes, to which no reference exists: `before` is a number. They may
+        // be written, because no clone shares them. They are linear since `make_linear`, so `head` lies
+        // before them in the same allocation. The packet is in GRO and exclusively borrowed, so its control
+        // block may be read and written; the caller has checked that its checksum is valid.
         unsafe {
             let bytes = place.read();
             let total = Sum::from_raw(bindings::gro_checksum(raw));
@@ -233,8 +244,10 @@ impl Patch {
     #[inline(always)]
     fn restore(self, skb: Pin<&mut GroSkb>) {
         let skb = skb.as_raw();
-        // SAFETY: The packet is valid. Pulling bytes into the linear part may have moved the head, in which
-        // they keep their offset. Merging pulls the data, not the head.
+        // SAFETY: The caller of `restore` still has the packet, so it is valid. Pulling bytes into the
+        // linear part may have moved the head, in which the bytes keep their offset, and a head does not
+        // shrink. Merging pulls the data, not the head. GRO frees the head with the packet, after this
+        // hook. The packet is exclusively borrowed, so no reference to the bytes exists.
         unsafe {
             let place = (*skb).head.add(self.from_head).cast::<[u8; 2]>();
             place.write(self.bytes);
@@ -257,7 +270,8 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     // INVARIANT: Promised by the caller; nothing was seen.
     let mut packet = Packet {
         held,
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller passes what GRO passes: a valid packet whose control block is GRO's, and which
+        // GRO does not touch during the call. The pointer itself is used only while `packet` is not.
         skb: unsafe { GroSkb::from_raw(skb) },
         pulled: 0,
         seen: NOTHING_SEEN,
@@ -265,15 +279,18 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     };
     let callback = tunnel.ok_or(NoMerge).and_then(|tunnel| {
         // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
-        // SAFETY: The packet is in GRO.
+        // SAFETY: The packet is valid and in GRO, as above.
         if unsafe { bindings::gro_in_tunnel(skb) } {
             return Err(NoMerge);
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller is in an RCU read side until this function returns, and the callback is called
+        // before that.
         unsafe { packet.enter::<IPV6>(protocol) }
     });
-    // SAFETY: The packet is in GRO, the callback is C's for it, and C bounds the recursion.
+    // SAFETY: The packet is in GRO and `held` its list, as above. `enter` has found the callback in C's
+    // table for the protocol at the packet's GRO offset, in this RCU read side. `call_gro_receive` bounds
+    // the depth of such calls. `packet` is not used during the call.
     let complete = unsafe {
         match callback {
             Ok(callback) => bindings::call_gro_receive(Some(callback), held, skb),

@@ -25,14 +25,15 @@ impl GroSkb {
     #[inline]
     pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::sk_buff) -> Pin<&'a mut Self> {
         // INVARIANT: Promised by the caller.
-        // SAFETY: Promised by the caller; the type is a transparent wrapper. C does not move packets.
+        // SAFETY: The caller promises a valid pointer that is used only through the result. `GroSkb` is a
+        // transparent wrapper of `sk_buff`, which C does not move.
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
     /// Returns the offset of the next header, in bytes from the packet's data.
     #[inline]
     pub(super) fn offset(&self) -> usize {
-        // SAFETY: By the type invariant the packet is in GRO.
+        // SAFETY: By the type invariant the packet is valid, and its control block is GRO's.
         unsafe { bindings::skb_gro_offset(self.as_raw()) as usize }
     }
 
@@ -45,12 +46,14 @@ impl GroSkb {
     ) -> Result<NonNull<u8>, NoMerge> {
         let end = from.checked_add(len).ok_or(NoMerge)?;
         let skb = self.as_raw();
-        // SAFETY: The packet is valid; `data_len` never exceeds `len`.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid, and its fields change only through
+        // `self`.
         let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
         // Looks in the linear part first, because C may look in a fragment. An inner layer may have pulled
         // the bytes from there since, if the layer needed more bytes than the fragment had.
         if end <= linear as usize {
-            // SAFETY: `from` is at most `end`, so this lies in the linear part, which is not at null.
+            // SAFETY: `from` is at most `end`, which is at most the number of linear bytes from `data` on,
+            // so `start` lies in the linear part or at its end. An allocation is not at null.
             return Ok(unsafe {
                 let start = data.add(from);
                 // The compiler does not know that a loaded pointer is not null, and would check for it.
@@ -70,9 +73,10 @@ impl GroSkb {
     ) -> Result<NonNull<u8>, NoMerge> {
         let skb = self.as_raw();
         let short = u32::try_from(end).map_err(|_| NoMerge)?;
-        // SAFETY: By the type invariant the packet is in GRO.
+        // SAFETY: By the type invariant the packet is valid, and its control block is GRO's.
         if unsafe { bindings::skb_gro_may_pull(skb, short) } {
-            // SAFETY: As above; the first `end` bytes lie where GRO says, and `from` has 32 bits.
+            // SAFETY: The packet is in GRO, as above. `skb_gro_may_pull` has said that the first `end`
+            // bytes lie in the fragment that GRO has noted. `from` is at most `end`, so it has 32 bits.
             let start = unsafe { bindings::skb_gro_header_fast(skb, from as u32) };
             return NonNull::new(start.cast()).ok_or(NoMerge);
         }
@@ -90,7 +94,9 @@ impl GroSkb {
             u32::try_from(from).map_err(|_| NoMerge)?,
             u32::try_from(end).map_err(|_| NoMerge)?,
         );
-        // SAFETY: By the type invariant the packet is in GRO. C checks that there are `end` bytes.
+        // SAFETY: By the type invariant the packet is valid, and its control block is GRO's. C checks that
+        // the packet has `end` bytes, and `from` is at most `end`. The packet is exclusively borrowed, so
+        // no reference of ours points to bytes that the call moves.
         let start = unsafe { bindings::skb_gro_header_slow(self.as_raw(), end, from) };
         NonNull::new(start.cast()).ok_or(NoMerge)
     }

@@ -63,8 +63,8 @@ where
     F: Hooks<T>,
 {
     let ops = F::OPS;
-    // SAFETY: These are the hooks. They stay registered until `Registered` is undone, which is before the
-    // code goes.
+    // SAFETY: `ops` is `F::OPS`. The hooks stay registered until the scope undoes `Registered`, which it
+    // does before the module's code is freed.
     match unsafe { F::add(ops) } {
         0 => Ok(ops),
         // C says -1 for a number that is taken: no errno.
@@ -88,7 +88,7 @@ impl<T: IpTunnelEncap<F>, F: Hooks<T>> Undo for Registered<T, F> {
     const PHASE: Phase = Phase::EntryPoint;
 
     fn undo(&self) {
-        // SAFETY: By the type invariant the hooks are registered.
+        // SAFETY: By the type invariant `add` has registered these hooks, and the scope calls `undo` once.
         unsafe { F::delete(self.ops) };
     }
 }
@@ -102,7 +102,7 @@ const MAX_HEADER_LEN_BYTES: usize = 1024;
 pub(crate) unsafe extern "C" fn encap_hlen<T: IpTunnelEncap<F>, F: Flow>(
     config: *mut bindings::ip_tunnel_encap,
 ) -> usize {
-    // SAFETY: C passes a configuration that is valid during the call.
+    // SAFETY: C passes the configuration of a device, which is valid during the call.
     T::header_len_bytes(&unsafe { EncapConfig::read(config) }).min(MAX_HEADER_LEN_BYTES)
 }
 
@@ -116,8 +116,9 @@ pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
     protocol: *mut u8,
     flow: *mut <F as Sealed>::Raw,
 ) -> c_int {
-    // SAFETY: The packet is the caller's, who does not touch it during the call, and the rest is
-    // valid during the call. The flow is a transparent wrapper of C's.
+    // SAFETY: C passes a valid packet that it does not touch during the call, from a device's transmit path
+    // in an RCU read side. The configuration and the flow are valid during the call, and C does not change
+    // the flow. By `Sealed`, `F` is a transparent wrapper of C's flow.
     let (skb, config, flow) = unsafe {
         (
             TxSkb::from_raw(skb),
@@ -125,10 +126,10 @@ pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
             &*flow.cast::<F>(),
         )
     };
-    // SAFETY: As above.
+    // SAFETY: C passes a pointer to a variable of its own, which only this call uses.
     match T::build_header(skb, &config, unsafe { *protocol }, flow) {
         Ok(outer) => {
-            // SAFETY: As above.
+            // SAFETY: As for the read above.
             unsafe { *protocol = outer };
             0
         }

@@ -89,7 +89,8 @@ impl Stack {
     }
 
     pub(super) fn push<U: Undo>(&self, entry: Pin<KBox<Entry<U>>>) -> NonNull<Entry<U>> {
-        // SAFETY: The entry is not moved; `free` drops it in its place.
+        // SAFETY: Nothing moves the entry from here on: the lists have pointers to it, and `free` drops it
+        // in its place.
         let entry = NonNull::from(KBox::leak(unsafe { Pin::into_inner_unchecked(entry) }));
         self.push_node(entry.cast());
         entry

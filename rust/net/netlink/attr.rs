@@ -12,7 +12,8 @@ use net_bindings as bindings;
 #[derive(Clone, Copy)]
 pub struct NlaPolicy(bindings::nla_policy);
 
-// SAFETY: It holds plain values; the pointers it could hold are null.
+// SAFETY: `new` is the only constructor, and sets numbers alone. The pointers that share memory with them
+// are used by C only for other kinds of attributes, and a shared reference gives no access to them.
 unsafe impl Sync for NlaPolicy {}
 
 impl NlaPolicy {
@@ -93,13 +94,14 @@ impl NlAttr<'_> {
     /// Fails with `ERANGE` if the payload is shorter.
     pub fn get<T: FromBytes + Copy>(&self) -> Result<T> {
         let header = size_of::<bindings::nlattr>();
-        // SAFETY: By the type invariant the header is there.
+        // SAFETY: By the type invariant the pointer is to an attribute's header, which nothing writes to.
         let len = usize::from(unsafe { self.0.as_ref() }.nla_len).saturating_sub(header);
         if len < size_of::<T>() {
             return Err(ERANGE);
         }
-        // SAFETY: By the type invariant `size_of::<T>()` bytes follow the header; they need not be
-        // aligned, and any bytes are a `T`.
+        // SAFETY: By the type invariant the attribute has the `nla_len` bytes that it says, so at least
+        // `size_of::<T>()` follow the header. They need not be aligned, and by `FromBytes` any bytes are a
+        // `T`.
         Ok(unsafe { self.0.add(1).cast::<T>().read_unaligned() })
     }
 }

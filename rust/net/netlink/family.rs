@@ -47,7 +47,8 @@ pub trait Dumpit<T: Operations> {
 // family.
 pub struct Op<T: Operations>(bindings::genl_small_ops, PhantomData<fn(T) -> T>);
 
-// SAFETY: It holds plain values and function pointers.
+// SAFETY: The operation consists of numbers and function pointers, and only `const` functions that take it
+// by value change it.
 unsafe impl<T: Operations> Sync for Op<T> {}
 
 impl<T: Operations> Op<T> {
@@ -97,7 +98,8 @@ impl<T: Operations> Op<T> {
 #[repr(transparent)]
 struct Family(Opaque<bindings::genl_family>);
 
-// SAFETY: C serializes registration by its own lock and only reads the rest.
+// SAFETY: Any thread may register and unregister a family: C does both under its own lock. It writes to the
+// family only then, and Rust code only passes C the pointer.
 unsafe impl Send for Family {}
 // SAFETY: As above.
 unsafe impl Sync for Family {}
@@ -146,8 +148,9 @@ pub fn register<T: Operations>(scope: &'static Scope, state: T) -> Result {
         family: Family::new::<T>(module),
         // Last, because an operation may run as soon as the family is registered.
         _: {
-            // SAFETY: The family is complete. It keeps its place until the module is unloaded; before
-            // that the scope unregisters the family and waits for its dumps.
+            // SAFETY: `Family::new` has set the name, the policy for each number up to `maxattr`, and the
+            // operations, all of them static. The family keeps its place, because it is pinned, until the
+            // module is unloaded; before that the scope unregisters the family and waits for its dumps.
             to_result(unsafe { bindings::genl_register_family(family.as_raw()) })?
         },
     }? Error))
@@ -173,7 +176,7 @@ impl<T: Operations> Undo for Registration<T> {
     fn undo(&self) {
         // Waits for operations. A dump continues with the family, which the scope keeps until the module
         // has no references any more.
-        // SAFETY: By the type invariant the family is registered.
+        // SAFETY: By the type invariant the family is registered, and the scope calls `undo` once.
         unsafe { bindings::genl_unregister_family(self.family.as_raw()) };
     }
 }
@@ -185,7 +188,9 @@ impl<T: Operations> Undo for Registration<T> {
 /// The request's family must be the first field of a [`Registration<T>`] that lives as long as the
 /// request.
 unsafe fn state<T: Operations>(info: &GenlInfo) -> &T {
-    // SAFETY: Promised by the caller; the type is `repr(C)`.
+    // SAFETY: The caller promises that the family is the first field of a `Registration<T>`, which is
+    // `repr(C)`, so the pointers are the same. The registration lives as long as `info`, and only shared
+    // references to it exist.
     unsafe { &(*info.fields().family.cast::<Registration<T>>()).state }
 }
 
@@ -196,8 +201,9 @@ unsafe extern "C" fn doit_callback<T: Operations, D: Doit<T>>(
     _skb: *mut bindings::sk_buff,
     info: *mut bindings::genl_info,
 ) -> c_int {
-    // SAFETY: C passes a valid request. The family is a `Registration<T>`, and unregistering it waits for
-    // this call.
+    // SAFETY: C passes a valid request to an operation of a registered family, and keeps the request until
+    // this call returns. The family is a `Registration<T>`, because only `Registration<T>` has operations
+    // for `T`, and unregistering it waits for this call.
     let (info, state) = unsafe {
         let info = GenlInfo::from_raw(info);
         (info, state::<T>(info))
@@ -222,9 +228,11 @@ unsafe extern "C" fn dumpit_callback<T: Operations, D: Dumpit<T>>(
         let info = GenlInfo::from_raw(bindings::genl_info_dump(callback));
         (info, state::<T>(info))
     };
-    // SAFETY: C passes the buffer to write to.
+    // SAFETY: C passes a valid buffer to write to, and does not use it during the call.
     let mut skb = unsafe { DumpSkBuff::new(NonNull::new_unchecked(skb), info) };
-    // SAFETY: The context is the dump's own to use, zero at first, aligned for `long`.
+    // SAFETY: C keeps the context for the dump's own use, zero at first and aligned for `long`. Its 48
+    // bytes have room for the cursor. C calls a dump's functions one at a time, so this reference is the
+    // only one.
     let cursor = unsafe { &mut *(&raw mut (*callback).__bindgen_anon_1.ctx).cast::<u64>() };
     let result = D::dumpit(state, cursor, &mut skb);
     let written = skb.len_bytes();

@@ -23,8 +23,9 @@ impl GenlInfo {
     /// `info` must be a request that C has passed to an operation of a registered family, and the
     /// operation must not return during the chosen lifetime.
     pub(super) unsafe fn from_raw<'a>(info: *const bindings::genl_info) -> &'a Self {
-        // SAFETY: Promised by the caller; the type is transparent.
-        // INVARIANT: As above.
+        // SAFETY: The caller promises a request that C keeps valid and unchanged until the operation
+        // returns. The type is a transparent wrapper of it.
+        // INVARIANT: Promised by the caller.
         unsafe { &*info.cast() }
     }
 
@@ -40,7 +41,8 @@ impl GenlInfo {
     /// Returns the network namespace of the sender's socket.
     #[inline]
     pub fn netns(&self) -> &Netns {
-        // SAFETY: By the type invariant the request is valid and its namespace lives as long.
+        // SAFETY: By the type invariant the request is valid, and C keeps what it points to, of which the
+        // namespace is a part, as long as `self` lives.
         unsafe { Netns::from_raw(bindings::genl_info_net(self.as_raw())) }
     }
 
@@ -65,7 +67,9 @@ impl GenlInfo {
     ///
     /// Returns `error`, for the operation to return.
     pub fn refuse(&self, error: Error, msg: &'static CStr, attr: Option<NlAttr<'_>>) -> Error {
-        // SAFETY: By the type invariant the extended acknowledgement is null or valid.
+        // SAFETY: By the type invariant the request is valid. Its extended acknowledgement is null, or
+        // belongs to this request alone: netlink reads it when the operation has returned. `GenlInfo` is
+        // not `Sync`, so no other thread has a reference.
         if let Some(extack) = unsafe { self.fields().extack.as_mut() } {
             extack._msg = msg.as_char_ptr();
             if let Some(attr) = attr {

@@ -43,7 +43,8 @@ impl NetlinkSkBuff {
     // No allocation flags, because only the kernel crate can read the number in them.
     #[inline]
     pub fn new(size: usize) -> Result<Self, AllocError> {
-        // SAFETY: No requirements.
+        // SAFETY: C has no requirement but that the caller may sleep, as `GFP_KERNEL` does; see above. A
+        // size that is too large gives null.
         let skb = unsafe { bindings::genlmsg_new(size, bindings::GFP_KERNEL) };
         // INVARIANT: `genlmsg_new` returns null or a valid buffer, which it gives to the caller.
         let skb = NonNull::new(skb).ok_or(AllocError)?;
@@ -67,7 +68,8 @@ impl sealed::Buffer for NetlinkSkBuff {
 impl Drop for NetlinkSkBuff {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the buffer is valid and ours to free.
+        // SAFETY: By the type invariant the buffer is valid and ours. `drop` runs once, and nothing uses
+        // the buffer after it.
         unsafe { bindings::nlmsg_free(self.skb.as_ptr()) };
     }
 }
@@ -111,7 +113,7 @@ impl<'a> DumpSkBuff<'a> {
 
     /// Returns the number of bytes in the buffer.
     pub(super) fn len_bytes(&self) -> u32 {
-        // SAFETY: By the type invariant the buffer is valid.
+        // SAFETY: By the type invariant the buffer is valid, and no other code uses it.
         unsafe { self.skb.as_ref() }.len
     }
 }
@@ -139,7 +141,8 @@ impl<B: Buffer> GenlMsg<B> {
     /// Appends the header of a message to a buffer.
     fn begin(skb: B, info: &GenlInfo, flags: c_int) -> Result<Self> {
         let info = info.fields();
-        // SAFETY: The buffer is valid. The request has a header, and its family is registered.
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. By the invariant
+        // of `GenlInfo` the request has a header, and its family stays registered. C checks the room.
         let hdr = unsafe {
             bindings::genlmsg_put(
                 skb.as_raw(),
@@ -160,7 +163,9 @@ impl<B: Buffer> GenlMsg<B> {
         // The attribute's length has 16 bits and counts the attribute's header.
         const { assert!(size_of::<T>() <= u16::MAX as usize - size_of::<bindings::nlattr>()) };
         let value = ptr::from_ref(value).cast::<c_void>();
-        // SAFETY: The buffer is valid, and all bytes of an `AsBytes` are initialized.
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. `value` came from
+        // a reference, and by `AsBytes` all of its `size_of::<T>()` bytes are initialized. C checks the
+        // room.
         to_result(unsafe {
             bindings::nla_put(self.skb.as_raw(), attrtype, size_of::<T>() as c_int, value)
         })
@@ -205,7 +210,8 @@ impl<B: Buffer> GenlMsg<B> {
     /// Completes the message, so that it stays in its buffer.
     fn complete(self) -> ManuallyDrop<Self> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: The buffer is valid, and by the type invariant `hdr` is its last message's.
+        // SAFETY: `Buffer` promises a valid buffer. By the type invariant `hdr` is the user header of the
+        // buffer's last message, whose length C writes.
         unsafe { bindings::genlmsg_end(this.skb.as_raw(), this.hdr.as_ptr()) };
         this
     }
@@ -217,7 +223,9 @@ impl GenlMsg<NetlinkSkBuff> {
     pub fn reply(self, info: &GenlInfo) -> Result {
         let this = self.complete();
         let skb = this.skb.skb.as_ptr();
-        // SAFETY: The buffer is valid. C takes it: nothing drops `this`.
+        // SAFETY: The buffer is valid, and has one complete message. C takes the buffer, also on an error,
+        // and nothing else frees it, because `this` is not dropped. By the invariant of `GenlInfo` the
+        // request is valid, and C reads the sender's port and namespace from it.
         to_result(unsafe { bindings::genlmsg_reply(skb, info.as_raw()) })
     }
 }
@@ -232,7 +240,8 @@ impl GenlMsg<&mut DumpSkBuff<'_>> {
 
 impl<B: Buffer> Drop for GenlMsg<B> {
     fn drop(&mut self) {
-        // SAFETY: The buffer is valid, and by the type invariant `hdr` is its last message's.
+        // SAFETY: As in `complete`. C cuts the buffer where the message begins, and nothing uses the
+        // message after that.
         unsafe { bindings::genlmsg_cancel(self.skb.as_raw(), self.hdr.as_ptr()) };
     }
 }
@@ -256,8 +265,9 @@ mod tests {
             ..Default::default()
         };
         let skb = NetlinkSkBuff::new(size)?;
-        // SAFETY: The request is valid during the call, and messages use no more of the family than is
-        // there without registration. Only `test` uses the buffer during the call.
+        // SAFETY: `info` and all that it points to are local variables, which nothing changes during the
+        // call. Messages read a family's number, version and size of its user header, which are zero here.
+        // Only `test` uses the buffer during the call.
         test(unsafe { DumpSkBuff::new(skb.skb, GenlInfo::from_raw(&info)) })
     }
 

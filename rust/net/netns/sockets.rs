@@ -44,7 +44,8 @@ impl Drop for Sockets {
         let mut open = self.table.open.lock();
         open.ended = true;
         while let Some(socket) = open.pop() {
-            // SAFETY: It is an open socket, which was just taken out of the table.
+            // SAFETY: The table holds open sockets. This one was just taken out of it, so no other code
+            // finds it there to close it.
             unsafe { close(socket) };
         }
     }
@@ -75,7 +76,8 @@ impl Open {
 #[derive(Clone, Copy)]
 struct Raw(NonNull<bindings::sock>);
 
-// SAFETY: Sockets may be used and closed from any thread.
+// SAFETY: A socket belongs to no thread: C's functions take its lock, or are used under the table's mutex
+// here, and any process may close a kernel socket.
 unsafe impl Send for Raw {}
 
 /// Closes a socket.
@@ -84,8 +86,8 @@ unsafe impl Send for Raw {}
 ///
 /// The socket must be open, and no other code may close it.
 unsafe fn close(Raw(sock): Raw) {
-    // SAFETY: Promised by the caller. C itself waits for RCU readers that have found the socket before
-    // it frees it.
+    // SAFETY: The caller promises an open socket that is its own to close. C frees the socket only when no
+    // packet refers to it, and after the RCU readers that have found it.
     unsafe {
         // A packet may refer to the socket for any time: early demux has found the socket, and the
         // packet waits in netfilter's queue. When it leaves the queue, the module may be unloaded. UDP
@@ -127,7 +129,8 @@ impl Socket {
         let mut list = table.open.lock();
         let number = list.last.wrapping_add(1);
         if list.ended {
-            // SAFETY: The socket was just opened, and no other code closes it.
+            // SAFETY: The socket was just opened. It did not get into the table, so no other code closes
+            // it.
             unsafe { close(socket) };
             return Err(ENODEV);
         }
@@ -150,7 +153,7 @@ impl Socket {
         // Within the lock, so that the socket is closed when this returns, by this call or another.
         let mut list = self.table.open.lock();
         if let Some(socket) = list.sockets.remove(&self.number) {
-            // SAFETY: It is an open socket, which was just taken out of the table.
+            // SAFETY: As in the table's destructor.
             unsafe { close(socket) };
         }
     }

@@ -19,11 +19,12 @@ impl SkBuff {
     #[inline]
     pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
         let skb = self.as_raw();
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         if !unsafe { bindings::skb_is_checksum_partial(skb) } {
             return Ok(None);
         }
-        // SAFETY: The packet is valid, and one with a partial checksum has these fields.
+        // SAFETY: The packet is valid, as above. Its checksum is a partial one, so the union holds these
+        // fields.
         let (start, offset) = unsafe {
             (
                 bindings::skb_checksum_start_offset(skb),
@@ -53,7 +54,8 @@ impl SkBuff {
         len: u32,
     ) -> Result {
         let skb = self.as_raw();
-        // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
+        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. The caller
+        // promises initialized bytes that were just pulled, which is what both functions ask for.
         unsafe {
             if bindings::skb_has_checksum(skb) {
                 if bindings::skb_is_checksum_partial(skb) {
@@ -74,7 +76,7 @@ impl SkBuff {
     // Not inlined: other packets should not save registers for it.
     #[inline(never)]
     unsafe fn keep_partial_checksum(self: Pin<&mut Self>, start: *const u8, len: u32) -> Result {
-        // SAFETY: The packet is valid and exclusively borrowed; the bytes are promised by the caller.
+        // SAFETY: As in `postpull_checksum`.
         unsafe { bindings::skb_postpull_rcsum(self.as_raw(), start.cast(), len) };
         self.partial_checksum().map(|_| ()).map_err(|_| EBADMSG)
     }
@@ -82,7 +84,8 @@ impl SkBuff {
     /// Downgrades `CHECKSUM_COMPLETE` to `CHECKSUM_NONE`.
     #[inline]
     pub(super) fn forget_complete_checksum(self: Pin<&mut Self>) {
-        // SAFETY: The packet is valid and exclusively borrowed.
+        // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so its fields may
+        // change.
         unsafe { bindings::skb_forget_complete_checksum(self.as_raw()) }
     }
 
@@ -105,15 +108,16 @@ impl SkBuff {
     ) -> Result {
         let offset = place.field.checked_sub(place.start).ok_or(EINVAL)?;
         let start = usize::from(place.start).saturating_add(base);
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         let headroom = unsafe { bindings::skb_headroom(self.as_raw()) } as usize;
         if start.saturating_add(headroom) > usize::from(u16::MAX)
             || place.end().saturating_add(base) > self.headlen()
         {
             return Err(EINVAL);
         }
-        // SAFETY: The packet is valid and exclusively borrowed; the field lies in its linear part. `start`
-        // has 16 bits.
+        // SAFETY: The packet is valid, as above, and exclusively borrowed. The field lies in its linear
+        // part, and `start`, from the head on, fits the 16 bits of `csum_start`: both were just checked.
+        // The caller promises that the stack finds the checksum at this place.
         unsafe { bindings::skb_set_partial_checksum(self.as_raw(), start as u32, offset) }
         Ok(())
     }
@@ -128,8 +132,8 @@ impl SkBuff {
         self.as_mut().unclone()?;
         self.as_mut().header(place.end())?;
         let skb = self.as_raw();
-        // SAFETY: The packet is valid and exclusively borrowed. If its sum is unknown, C computes the sum
-        // and notes it.
+        // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so C may note the
+        // sum that it computes if the sum is unknown.
         let total = Sum::from_raw(unsafe { bindings::skb_complete_checksum(skb) });
         let bytes = self.header(place.end())?;
         let new = bytes
@@ -138,7 +142,9 @@ impl SkBuff {
             .ok_or(EINVAL)?;
         let old: [u8; 2] = *bytes.last_chunk().ok_or(EINVAL)?;
         let change = Sum::of_word(new).minus(Sum::of_word(old));
-        // SAFETY: The field is linear, and private since `unclone`.
+        // SAFETY: `header` has made the bytes up to the field's end linear, at `data`, and they are private
+        // since `unclone`. `bytes` is not used any more, so no reference points to the field. The packet is
+        // valid and exclusively borrowed, so its sum may be written.
         unsafe {
             (*skb).data.add(field).cast::<[u8; 2]>().write(new);
             bindings::skb_set_csum(skb, total.plus(change.shift(field)).as_raw());

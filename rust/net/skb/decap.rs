@@ -37,7 +37,7 @@ impl RxSkb {
     /// As for [`OwnedSkb::from_raw`].
     #[inline]
     pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::sk_buff>) -> Self {
-        // SAFETY: Promised by the caller.
+        // SAFETY: The caller promises what `OwnedSkb::from_raw` asks for.
         Self(unsafe { OwnedSkb::from_raw(ptr) })
     }
 
@@ -135,12 +135,16 @@ impl RxSkb {
             return Err(self);
         }
         let mut skb = self.as_pin_mut();
-        // SAFETY: The place was just checked. The packet becomes an `InnerSkb` of this protocol, whose
-        // bytes do not change, and which goes to this protocol or is freed.
+        // SAFETY: `place` is the place of the first transport header's checksum, from a header of
+        // `protocol`, as was just checked. The packet becomes an `InnerSkb` of this protocol, whose bytes
+        // do not change, and which goes to this protocol or is freed. If it stays an `RxSkb`, its checksum
+        // is unchanged.
         if unsafe { skb.as_mut().leave_checksum(place, len) }.is_err() {
             return Err(self);
         }
-        // SAFETY: The field, after `len` bytes, is linear. The packet is valid and exclusively borrowed.
+        // SAFETY: `linear_header` has found the bytes up to the field's end, which lies after `len` bytes,
+        // so the `len` bytes are linear. The packet is valid and exclusively borrowed, so its fields may
+        // change.
         unsafe {
             skb.as_mut().pull(len);
             bindings::skb_clear_encapsulation(skb.as_raw());
@@ -278,8 +282,9 @@ impl SkBuff {
     #[inline(always)]
     pub(super) fn decapsulate(mut self: Pin<&mut Self>, len: usize) -> Result {
         let start = self.as_mut().header(len)?.as_ptr();
-        // SAFETY: `header` has found `len` linear bytes, at `start`. The packet is valid and exclusively
-        // borrowed.
+        // SAFETY: `header` has found `len` linear bytes, at `start`. `pull` pulls these bytes, does not
+        // move them and has returned their number. The packet is valid and exclusively borrowed; no
+        // reference points into it when C may make its shared information private.
         unsafe {
             let len = self.as_mut().pull(len);
             self.as_mut().postpull_checksum(start, len)?;
@@ -297,8 +302,9 @@ impl SkBuff {
         // At most the packet's own length, which has 32 bits.
         let len = len as u32;
         let skb = self.as_raw();
-        // SAFETY: The packet is exclusively borrowed. `len` bytes are linear, so `data + len` is at most
-        // `tail`, and no less is left than the fragments hold.
+        // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so its fields may
+        // change. The caller promises `len` linear bytes, so `data + len` is at most `tail`, and `len`
+        // counts no fewer bytes than the fragments hold: the invariant stays.
         unsafe {
             (*skb).len = (*skb).len.wrapping_sub(len);
             (*skb).data = (*skb).data.add(len as usize);
@@ -322,8 +328,9 @@ impl SkBuff {
             return Ok(());
         }
         if is_transport_headers && mode == RemcsumMode::Partial {
-            // SAFETY: The place was just checked, and the caller makes the packet an `InnerSkb` of this
-            // protocol.
+            // SAFETY: `place` is the place of the first transport header's checksum, from a header of
+            // `protocol`, as was just checked. The caller makes the packet an `InnerSkb` of this protocol,
+            // or an `RxSkb` with an error, which must not be delivered.
             return unsafe { self.leave_checksum(place, 0) };
         }
         self.compute_remote_checksum(place)
@@ -340,9 +347,10 @@ impl SkBuff {
         let skb = self.as_raw();
         // A sender on this machine that keeps the packet, as TCP does, shares the payload alone and has
         // said so; that must not cost a copy of each packet.
-        // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
+        // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so no reference
+        // points into the head, which C may reallocate. `GFP_ATOMIC` is allowed in any context.
         to_result(unsafe { bindings::skb_header_unclone(skb, bindings::GFP_ATOMIC) })?;
-        // SAFETY: The packet is valid.
+        // SAFETY: The packet is valid, as above.
         let start = unsafe { bindings::skb_network_header(skb) };
         let (data, start_at) = (self.fields().data as usize, start as usize);
         // One comparison: a header that is not before the data is further than there is memory.
@@ -367,7 +375,7 @@ impl SkBuff {
     /// need no more, and only a hostile sender makes so few bytes of a longer TCP header linear.
     #[inline]
     fn prepare_for_pull(self: Pin<&mut Self>) {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         if unsafe { bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
             self.make_tailroom(INNER_HEADERS_LEN_BYTES);
         }
@@ -376,7 +384,9 @@ impl SkBuff {
     /// Reallocates the head as a private one with `len` bytes of tailroom, if memory allows.
     #[cold]
     fn make_tailroom(self: Pin<&mut Self>, len: u32) {
-        // SAFETY: The packet is valid and exclusively borrowed, so nothing of ours points into it.
+        // SAFETY: As for `skb_header_unclone` in `outer_headers_mut`. `pskb_expand_head` takes only a
+        // packet with one owner, as this is: its fields change only through `self`. `len` is far below the
+        // limit of an `i32`.
         unsafe { bindings::pskb_expand_head(self.as_raw(), 0, len as i32, bindings::GFP_ATOMIC) };
     }
 }

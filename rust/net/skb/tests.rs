@@ -13,7 +13,8 @@ mod skb {
 
     /// Borrows a packet as one that is sent.
     fn sent(skb: &mut OwnedSkb) -> Pin<&mut TxSkb> {
-        // SAFETY: The packet is valid, used by its borrower alone, and no code has pointers into it.
+        // SAFETY: `skb` owns a valid packet, and is exclusively borrowed as long as the result. No code has
+        // pointers into the packet, so there is no RCU read side to wait for.
         unsafe { TxSkb::from_raw(skb.as_raw()) }
     }
 
@@ -29,7 +30,7 @@ mod skb {
     }
 
     #[test]
-    fn push_puts_bytes_in_front_and_makes_room_where_there_is_none() -> Result {
+    fn push_puts_bytes_before_the_data_and_makes_room_where_there_is_none() -> Result {
         for headroom in [0, 3, 4, 200] {
             let mut skb = OwnedSkb::of_bytes(headroom, b"payload")?;
             sent(&mut skb).push(4)?.copy_from_slice(b"head");
@@ -95,10 +96,10 @@ mod skb {
         for len in [0, 2, 4, 6, 8, 12] {
             let mut skb = OwnedSkb::of_bytes(0, &bytes)?;
             let sum = Sum::of(&bytes).as_raw();
-            // SAFETY: The packet is valid and ours to change.
+            // SAFETY: `skb` owns a valid packet, and no reference to it exists here.
             unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
             skb.as_pin_mut().decapsulate(len)?;
-            // SAFETY: As above.
+            // SAFETY: As for the checksum's setting above.
             let left = unsafe { bindings::skb_complete_checksum(skb.as_raw()) };
             let left = Sum::from_raw(left);
             let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;

@@ -28,21 +28,24 @@ impl TxSkb {
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::sk_buff) -> Pin<&'a mut Self> {
         // INVARIANT: Promised by the caller.
-        // SAFETY: Promised by the caller; the type is a transparent wrapper. C does not move packets.
+        // SAFETY: The caller promises a valid pointer that is used only through the result. `TxSkb` is a
+        // transparent wrapper of `sk_buff`, which C does not move.
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
     /// Borrows the packet as any packet. The caller must not move the packet's bytes.
     #[inline]
     pub(crate) fn as_skb(self: Pin<&mut Self>) -> Pin<&mut SkBuff> {
-        // SAFETY: The type is a transparent wrapper, and the packet stays pinned.
+        // SAFETY: The result is the only field of `TxSkb`, so it does not move as long as the pinned value
+        // does not, and a pin of it moves nothing else.
         unsafe { self.map_unchecked_mut(|skb| &mut skb.0) }
     }
 
     /// Returns the device that the packet is leaving by, or null.
     #[inline]
     pub(crate) fn device(&self) -> *mut bindings::net_device {
-        // SAFETY: In a transmit path, the union that `dev` is part of holds `dev`.
+        // SAFETY: By the type invariant the packet is in a transmit path, where the union that `dev` is
+        // part of holds `dev`. `fields` gives out a valid reference, and a pointer may have any value.
         unsafe {
             self.fields()
                 .__bindgen_anon_1
@@ -66,15 +69,17 @@ impl TxSkb {
         // The stack counts a packet's bytes in 32 bits.
         let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
         let skb = self.as_raw();
-        // SAFETY: The packet is valid.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid, and no other code changes its fields.
         if unsafe { bindings::skb_headroom(skb) < short || bindings::skb_header_cloned(skb) } {
             self.as_mut().make_headroom(short)?;
         }
         // The kernel allocates heads without clearing them, but any byte pattern is a valid `u8` there
         // and the memory has been allocated as bytes that devices and others write to, that is, it is
         // never uninitialized to the compiler.
-        // SAFETY: There are at least `len` bytes between `head` and `data`, in a head that no clone
-        // shares the headers of; they are initialized as said above.
+        // SAFETY: There are at least `len` bytes between `head` and `data`, as was just checked, or by
+        // `make_headroom`; the headers of this head are shared by no clone, so the bytes may be written.
+        // They are initialized, as said above, and borrowed with `self`. `total` counts them, so the
+        // invariant of `SkBuff` stays. An allocation is not at null.
         unsafe {
             (*skb).data = (*skb).data.sub(len);
             (*skb).len = total;
@@ -91,12 +96,14 @@ impl TxSkb {
     #[cold]
     fn make_headroom(self: Pin<&mut Self>, len: u32) -> Result {
         let skb = self.as_raw();
-        // SAFETY: The packet is valid; a clone is a packet of its own that is ours.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid. `GFP_ATOMIC` is allowed in any context.
         let old = unsafe { bindings::skb_clone(skb, bindings::GFP_ATOMIC) };
         let old = NonNull::new(old).ok_or(ENOMEM)?;
-        // SAFETY: As above.
+        // SAFETY: A clone is a valid packet of its own, which C gives to the caller. It has the same bytes,
+        // so it keeps the invariants of `SkBuff`.
         let old = unsafe { OwnedSkb::from_raw(old) };
-        // SAFETY: The packet is valid and exclusively borrowed.
+        // SAFETY: The packet is valid and exclusively borrowed, so no reference points into the head, which
+        // C replaces. C's own pointers into the old head stay valid as long as `old` keeps it.
         let result = to_result(unsafe { bindings::skb_cow_head(skb, len) });
         match result {
             Ok(()) => old.consume_after_readers(),
@@ -114,7 +121,8 @@ impl TxSkb {
     #[inline]
     pub fn leave_checksum_to_receiver(self: Pin<&mut Self>) {
         if !self.is_gso() {
-            // SAFETY: The packet is valid and exclusively borrowed.
+            // SAFETY: By the invariant of `SkBuff` the packet is valid. It is exclusively borrowed, so its
+            // fields may change.
             unsafe { bindings::skb_clear_checksum(self.as_raw()) }
         }
     }
@@ -122,7 +130,7 @@ impl TxSkb {
     /// Sets the transport header to the packet's data.
     #[inline]
     pub fn reset_transport_header(self: Pin<&mut Self>) {
-        // SAFETY: The packet is valid and exclusively borrowed.
+        // SAFETY: As in `leave_checksum_to_receiver`.
         unsafe { bindings::skb_reset_transport_header(self.as_raw()) }
     }
 
@@ -132,11 +140,12 @@ impl TxSkb {
     /// Call this before the first outer header is pushed. Fails with `ENOMEM`.
     #[inline]
     pub fn handle_offloads(self: Pin<&mut Self>, gso_type: GsoType) -> Result {
-        // SAFETY: The packet is valid.
+        // SAFETY: By the invariant of `SkBuff` the packet is valid, and no other code changes its fields.
         if unsafe { bindings::skb_offloads_are_handled(self.as_raw()) } {
             return Ok(());
         }
-        // SAFETY: The packet is valid and exclusively borrowed.
+        // SAFETY: The packet is valid, as above. It is exclusively borrowed, so no reference points into
+        // the head, whose shared information C may have to make private.
         to_result(unsafe { bindings::iptunnel_handle_offloads(self.as_raw(), gso_type.as_raw()) })
     }
 }

@@ -54,10 +54,10 @@ pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
 /// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
 #[inline]
 unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
-    // SAFETY: The socket is valid, and the caller holds the RCU read lock.
+    // SAFETY: The caller promises a valid socket, and is in an RCU read side.
     let data = unsafe { bindings::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
-    // SAFETY: The user data of a socket with our hooks is an `RcuBox<T>` or null, and it is not
-    // freed before the end of the RCU read side.
+    // SAFETY: `UdpTunnelSocket` set the socket up for `T`, so its user data is an `RcuBox<T>`, or null
+    // after its closing. An `RcuBox` that a reader finds is not freed before the end of the RCU read side.
     unsafe { data.as_ref() }.map(RcuBox::value)
 }
 
@@ -72,13 +72,13 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     sock: *mut bindings::sock,
     skb: *mut bindings::sk_buff,
 ) -> c_int {
-    // SAFETY: Promised by the caller.
+    // SAFETY: UDP calls this in an RCU read side, for a socket that `UdpTunnelSocket` set up for `T`.
     let Some(tunnel) = (unsafe { tunnel_of::<T>(sock) }) else {
         // Closed while the packet was on its way.
         return 1;
     };
-    // SAFETY: UDP passes a valid packet and gives it up. UDP takes the packet back only if the result says
-    // so. The tunnel can then return only the packet that it got: see `RxSkb`.
+    // SAFETY: UDP passes a valid packet, not null, and gives it up. UDP takes the packet back only if the
+    // result says so. The tunnel can then return only the packet that it got: see `RxSkb`.
     let skb = unsafe { RxSkb::from_raw(NonNull::new_unchecked(skb)) };
     let len = skb.len();
     match tunnel.receive::<IPV6>(skb) {
@@ -114,7 +114,8 @@ pub(super) unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
     // Each IP version has code of its own, which need not keep the version in a register.
-    // SAFETY: GRO passes a valid socket of UDP; the rest is promised by the caller.
+    // SAFETY: GRO passes a valid socket of UDP, whose IP version decides which function is called. All
+    // arguments are GRO's own, and the functions ask for the same caller as this one.
     unsafe {
         if is_ipv6(sock) {
             gro_receive_v6::<T>(sock, held, skb)
@@ -133,7 +134,7 @@ unsafe extern "C" fn gro_receive_v6<T: EncapReceive + GroTunnel>(
     held: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // SAFETY: Promised by the caller.
+    // SAFETY: The arguments are GRO's own, and the caller promises a socket of IPv6.
     unsafe { gro_receive_by::<T, true>(sock, held, skb) }
 }
 
@@ -148,14 +149,17 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
 ) -> *mut bindings::sk_buff {
     // When a second kind of tunnel joins the only one, C still calls the first kind's hook for the
     // sockets of both, until C has updated its call.
-    // SAFETY: GRO passes a valid socket of UDP.
+    // SAFETY: GRO passes a socket of UDP that is valid during the call.
     let tunnel = if unsafe { has_hook::<T>(sock) } {
-        // SAFETY: A socket with this hook is one of ours for `T`. The caller holds the RCU read lock.
+        // SAFETY: Only `config_with_gro::<T>` has this hook, so `UdpTunnelSocket` set the socket up for
+        // `T`. The caller is in an RCU read side until this function returns, and the tunnel is used only
+        // here.
         unsafe { tunnel_of::<T>(sock) }
     } else {
         None
     };
-    // SAFETY: The pointers are what GRO passes.
+    // SAFETY: The pointers are what GRO passes to a socket's `gro_receive`, in an RCU read side. The caller
+    // promises that the socket is of this IP version.
     unsafe { gro::receive::<T, IPV6>(tunnel, held, skb) }
 }
 
@@ -166,7 +170,7 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
 /// `sock` must be a valid socket of UDP.
 #[inline]
 pub(super) unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings::sock) -> bool {
-    // SAFETY: Promised by the caller.
+    // SAFETY: The caller promises a valid socket of UDP, so it has a `udp_sock` to read the hook from.
     unsafe { bindings::udp_sk_gro_receive(sock) }
         .is_some_and(|hook| ptr::fn_addr_eq(hook, gro_receive::<T> as GroReceive))
 }
@@ -178,7 +182,7 @@ pub(super) unsafe fn has_hook<T: EncapReceive + GroTunnel>(sock: *const bindings
 /// `sock` must be a valid socket of UDP.
 #[inline]
 unsafe fn is_ipv6(sock: *const bindings::sock) -> bool {
-    // SAFETY: Promised by the caller.
+    // SAFETY: The caller promises a valid socket.
     u32::from(unsafe { bindings::sk_family(sock) }) == bindings::AF_INET6
 }
 
@@ -207,7 +211,8 @@ unsafe extern "C" fn gro_complete<T: EncapReceive + GroTunnel, const IPV6: bool>
     let Ok(at) = usize::try_from(at) else {
         return EINVAL.to_errno();
     };
-    // SAFETY: Promised by the caller; the packet is what GRO passes.
+    // SAFETY: GRO calls this in an RCU read side, for a socket of this IP version that `UdpTunnelSocket`
+    // set up for `T`. `skb` and `at` are what GRO passes.
     match unsafe { gro::complete::<T, IPV6>(tunnel_of::<T>(sock), skb, at) } {
         Ok(()) => 0,
         Err(error) => error.to_errno(),

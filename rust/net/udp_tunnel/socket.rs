@@ -102,18 +102,21 @@ impl UdpSocket {
         }
         let open = |net| {
             let mut socket = ptr::null_mut();
-            // SAFETY: The namespace is valid, and both other pointers are for the duration of the
-            // call.
+            // SAFETY: `Socket::open` passes a valid namespace, and calls this in process context, which may
+            // sleep. The other pointers are to local variables, and C keeps neither. `config` has addresses
+            // of its family.
             to_result(unsafe { bindings::udp_sock_create(net, &mut config, &mut socket) })?;
-            // SAFETY: On success C has stored a socket, which is ours and has a `sock`.
+            // SAFETY: On success C has stored a pointer to a valid socket, which is ours.
             let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
             // Connecting or sending errors must not wait for memory in softirq context.
-            // SAFETY: The socket is ours alone.
+            // SAFETY: `sock` belongs to the socket that was just opened. No other code has a pointer to it
+            // yet, so the plain write races with nothing.
             unsafe { bindings::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
             Ok(sock)
         };
         Ok(Self {
-            // SAFETY: `open` makes a kernel socket in that namespace, for us alone.
+            // SAFETY: `open` makes a kernel socket of UDP in the namespace that it is given, and returns
+            // the only pointer to it, which nothing else closes.
             socket: unsafe { Socket::open(place.into(), open) }?,
             is_ipv6: binding.addresses.is_ipv6(),
         })
@@ -127,8 +130,8 @@ impl UdpSocket {
         // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
         // is an old or a new one.
         if self.is_ipv6 {
-            // SAFETY: The socket is open; one of IPv6 has these fields. All variants of the union are
-            // plain bytes.
+            // SAFETY: `with` passes an open socket. It is of IPv6, so it has these fields, and the pointers
+            // to them are valid. All variants of the union are plain bytes.
             let found = self.socket.with(|sock| unsafe {
                 (
                     (*bindings::sk_v6_rcv_saddr(sock)).in6_u.u6_addr8,
@@ -138,10 +141,10 @@ impl UdpSocket {
             let (local, peer) = found.unwrap_or_default();
             Addresses::V6 { local, peer }
         } else {
-            // SAFETY: The socket is open.
-            let found = self
-                .socket
-                .with(|sock| unsafe { (bindings::sk_rcv_saddr(sock), bindings::sk_daddr(sock)) });
+            let found = self.socket.with(|sock| {
+                // SAFETY: `with` passes an open socket. Every IP socket has these fields.
+                unsafe { (bindings::sk_rcv_saddr(sock), bindings::sk_daddr(sock)) }
+            });
             let (local, peer) = found.unwrap_or_default();
             Addresses::V4 {
                 local: local.to_ne_bytes(),
@@ -153,7 +156,7 @@ impl UdpSocket {
     /// Returns the peer's port that the socket is connected to, or "any". May sleep.
     pub fn peer_port(&self) -> PortNumber {
         let port = self.socket.with(|sock| {
-            // SAFETY: The socket is open.
+            // SAFETY: `with` passes an open socket.
             unsafe { bindings::sk_dport(sock) }
         });
         PortNumber::from_be(port.unwrap_or_default())
@@ -162,7 +165,7 @@ impl UdpSocket {
     /// Returns the index of the device that the socket is bound to, or 0. May sleep.
     pub fn ifindex(&self) -> i32 {
         let index = self.socket.with(|sock| {
-            // SAFETY: The socket is open.
+            // SAFETY: `with` passes an open socket.
             unsafe { bindings::sk_bound_dev_if(sock) }
         });
         index.unwrap_or_default()

@@ -35,7 +35,7 @@ impl<const PROTOCOL: u8> GroTunnel for Tunnel<PROTOCOL> {
 }
 
 fn open() -> Result<UdpSocket> {
-    // SAFETY: The initial namespace is there for good.
+    // SAFETY: `init_net` is a static variable of the kernel, which is never freed.
     let netns: &Netns = unsafe { Netns::from_raw((&raw const init_net).cast()) };
     let any = [0; 4];
     UdpSocket::open(
@@ -65,7 +65,7 @@ mod udp_tunnel {
         };
         let with_gro = UdpTunnelSocket::new_with_gro(socket, Tunnel::<4>)?;
         let without = UdpTunnelSocket::new(open()?, Tunnel::<4>)?;
-        // SAFETY: The sockets are open.
+        // SAFETY: `with` passes open sockets, which `UdpSocket` opened as sockets of UDP.
         let found = unsafe {
             (
                 with_gro.socket().with(|sock| has_hook::<Tunnel<4>>(sock)),
