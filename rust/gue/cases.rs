@@ -87,7 +87,7 @@ const fn remcsum(protocol: u8, start: u16, offset: u16) -> Expected {
 pub const CASES: &[Case] = &[
     case("plain IPv4", &[0x00, 4, 0, 0, 0x45], data(4, 4)),
     case(
-        "plain GRE, nothing behind it",
+        "plain GRE, nothing after it",
         &[0x00, 47, 0, 0],
         data(47, 4),
     ),

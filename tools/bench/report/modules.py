@@ -3,7 +3,7 @@
 
 modules FILE...   the layout of each file
 
-The layout is that of kernel/module/main.c (`__layout_sections`) and kallsyms.c (`layout_symtab`):
+Follows the layout in kernel/module/main.c (`__layout_sections`) and kallsyms.c (`layout_symtab`):
 four kinds of memory, each of whole pages. Sections that only initialisation needs are freed after
 it, and not counted.
 """

@@ -154,7 +154,7 @@ DIFFERENCES = (
     Difference(
         "GSO packets of tunnels with remote checksums, segmented in software",
         [
-            "test_remote_checksums_leave_super_packets_whole_where_the_device_segments",
+            "test_remote_checksums_leave_gso_packets_whole_where_the_device_segments",
             "test_flow_has_one_header_form_and_stays_in_order",
         ],
         "transmit",
@@ -195,13 +195,13 @@ DIFFERENCES = (
     ),
     Difference(
         "UDP in GUE taken as verified because a remote checksum is left to compute",
-        ["test_udp_behind_a_remote_checksum_is_verified"],
+        ["test_udp_after_a_remote_checksum_is_verified"],
         "receive",
         unverified_udp,
     ),
     Difference(
         "GRE's checksum taken as verified because a remote checksum is left to compute",
-        ["test_gre_behind_a_remote_checksum_is_verified"],
+        ["test_gre_after_a_remote_checksum_is_verified"],
         "receive",
         unverified_gre,
     ),

@@ -89,7 +89,7 @@ def test_outer_headers(hosts, kind, sport, csum):
         assert (outer.src, outer.dst) == (f"192.0.2.{source}", f"192.0.2.{target}")
         assert (outer.proto, outer.ttl, outer.len) == (17, 225, len(packet) - 14)
         udp = packet[UDP]
-        assert udp.len == outer.len - 20, "the UDP length is that of the IP payload"
+        assert udp.len == outer.len - 20, "the UDP length is the length of the IP payload"
         if sport == "auto":
             low, high = hosts[0].sysctl("net.ipv4.ip_local_port_range").split()
             assert int(low) <= udp.sport <= int(high)

@@ -171,14 +171,14 @@ def test_each_kind_of_udp_tunnel_has_a_place_in_gro(hosts):
                 assert b"Too many UDP tunnel types" not in line
 
 
-def held_train(port, behind_udp):
+def held_train(port, after_udp):
     """Yields frames of a train that GRO holds until it times out."""
     for number in range(2):
         outer = Ether(src=PEER_MAC, dst=HOST_MAC)
         outer /= IP(src="192.0.2.2", dst="192.0.2.1", id=number, flags="DF")
         inner = IP(src="10.9.9.9", dst="10.0.0.1", id=number, flags="DF")
         inner /= TCP(sport=1000, dport=5, seq=7 + 300 * number, ack=1, flags="A")
-        yield bytes(outer / UDP(sport=40000, dport=port) / behind_udp / inner / bytes(300))
+        yield bytes(outer / UDP(sport=40000, dport=port) / after_udp / inner / bytes(300))
 
 
 KINDS_OF_PORT = {

@@ -183,7 +183,7 @@ def sums_seen(capture, wanted):
 
 @pytest.mark.shows_both
 @pytest.mark.parametrize("version", [4, 6])
-def test_udp_behind_a_remote_checksum_is_verified(hosts, module, version):
+def test_udp_after_a_remote_checksum_is_verified(hosts, module, version):
     """Linux leaves the remote checksum to compute, so that UDP skips its own, and answers."""
     link = receiver(hosts, version)
     ip = bytes(around(b"", version=version))
@@ -198,7 +198,7 @@ def test_udp_behind_a_remote_checksum_is_verified(hosts, module, version):
 
 @pytest.mark.shows_both
 @pytest.mark.parametrize("version", [4, 6])
-def test_gre_behind_a_remote_checksum_is_verified(hosts, module, version):
+def test_gre_after_a_remote_checksum_is_verified(hosts, module, version):
     """The same with GRE's checksum and a gre tunnel."""
     link = receiver(hosts, version)
     ends = "type gre local 192.0.2.2 remote 192.0.2.1"

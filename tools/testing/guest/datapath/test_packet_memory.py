@@ -88,7 +88,7 @@ def test_segments_that_gro_merged_are_unchanged():
     assert b"".join(frame[40:] for frame in seen) == b"".join(payloads)
 
 
-def test_tcp_directly_behind_the_header_is_not_merged():
+def test_tcp_directly_after_the_header_is_not_merged():
     """Without an IP header between, TCP's GRO would read a held packet's UDP header as TCP's.
 
     GRO would find these two packets to be of one flow. It would write a checksum to a wrong place,

@@ -105,7 +105,7 @@ def test_segments_are_merged_by_a_port_that_computes_remote_checksums(hosts, kin
 
 @pytest.mark.shows_both
 @pytest.mark.parametrize("kind", few_on_debug(KINDS, ("ip6ip6",)))
-def test_remote_checksums_leave_super_packets_whole_where_the_device_segments(hosts, module, kind):
+def test_remote_checksums_leave_gso_packets_whole_where_the_device_segments(hosts, module, kind):
     """Linux segments in software, because no device segments packets with remote checksums."""
     make_tunnel(hosts, kind, "gue", "remcsum")
     h1, h2 = hosts

@@ -16,7 +16,7 @@ PACKETS_TO_TRANSMIT = 2000
 
 @pytest.mark.debug_only
 @pytest.mark.parametrize("flavour", TAP_FLAGS)
-def test_hostile_packets_leave_nothing_behind(flavour):
+def test_hostile_packets_leave_no_trace(flavour):
     """Structured random packets of each flavour; kmemleak looks for leaks after the tests."""
     assert CANNON.exists(), "build it first: scripts/build/cannon"
     packets = PACKETS_TO_TRANSMIT if flavour == "transmit" else PACKETS

@@ -19,7 +19,7 @@ net::module! {
     description: "Test: misuses of the crate net",
     license: "GPL v2",
     params: {
-        case: u32 { default: 0, description: "What to misuse: see misuse.rs", },
+        case: u32 { default: 0, description: "the interface to misuse: see misuse.rs", },
     },
 }
 
