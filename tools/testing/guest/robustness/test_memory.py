@@ -269,8 +269,11 @@ def test_failed_head_reallocation_is_one_drop(drop_monitor):
     with target("transmit") as (host, _), contextlib.ExitStack() as stack:
         sender, _ = (stack.enter_context(Capture(host, "tun4")) for _ in range(2))
         lost = []
-        for failing in each_allocation():
-            packet = bytes(inner / (b"head %-9d" % failing.number))
+        # Five rounds, because a page for the slab changes the number of the head's allocation: one
+        # round may miss it.
+        rounds = (failing for _ in range(5) for failing in each_allocation())
+        for number, failing in enumerate(rounds):
+            packet = bytes(inner / (b"head %-9d" % number))
             before = sent()
             try:
                 with failing:
@@ -278,9 +281,9 @@ def test_failed_head_reallocation_is_one_drop(drop_monitor):
             except OSError as error:
                 assert error.errno in NO_MEMORY, str(error)
             else:
-                lost += [failing.number] if sent() == before else []
+                lost += [number] if sent() == before else []
         drops = drop_monitor.drops_for(lambda packet: b"head " in packet)
-    assert len(lost) > 1, "the clone and the head are allocated"
+    assert len(lost) > 5, "the clone and the head are allocated"
     assert [int(packet.partition(b"head ")[2][:9]) for packet, _ in drops] == lost
 
 
