@@ -11,7 +11,7 @@
 #include <linux/btf_ids.h>
 #include <linux/module.h>
 
-/* IDS is what BTF_KFUNCS_START(IDS) begins. The prefix is this macro's own. */
+/* IDS names the set that BTF_KFUNCS_START(IDS) starts. This macro alone uses the prefix. */
 #define RUST_KFUNC_SET(name, ids)                                                                  \
 	extern const struct btf_kfunc_id_set rust_kfunc_set_##name;                                \
 	const struct btf_kfunc_id_set rust_kfunc_set_##name = {                                    \
