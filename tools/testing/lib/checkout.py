@@ -9,4 +9,4 @@ TOP = pathlib.Path(__file__).parents[3]
 
 def built(name):
     """Returns the path of a file that scripts/build/module built for this guest's kernel."""
-    return TOP / "build" / os.environ["RFOU_KERNEL"] / name
+    return TOP / "build" / os.environ["RFOU_BUILD"] / name

@@ -15,7 +15,7 @@ from testing.lib.netlink import Fou, NetlinkError
 SEED = int(os.environ.get("RFOU_SEED", "1"))
 MESSAGES = int(os.environ.get("RFOU_MESSAGES", "3000"))
 REPEAT = (
-    f"to repeat: scripts/vm --kernel {os.environ['RFOU_KERNEL']}"
+    f"to repeat: scripts/vm --kernel {os.environ['RFOU_BUILD']}"
     f" --module {os.environ['RFOU_MODULE']} --env RFOU_SEED={SEED} --env RFOU_MESSAGES={MESSAGES}"
     " -- python3 -B -m pytest tools/testing/guest/robustness/test_netlink_fuzz.py"
 )
