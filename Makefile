@@ -47,8 +47,9 @@ shell: ## an interactive guest with rfou loaded (KERNEL=stock or debug)
 	@$(vm) --interactive
 
 .PHONY: modules
-modules: ## build rfou.ko for the running kernel, or for the prepared kernel tree KDIR=...
+modules: ## build the modules for the running kernel, or for the prepared kernel tree KDIR=..., and ip's plug-in
 	@scripts/build/module "$(if $(KDIR),$(abspath $(KDIR)),$$(uname -r))"
+	@scripts/build/ip-link-gue >/dev/null
 
 .PHONY: install
 install: ## install what `make modules` built, for the running kernel (root)

@@ -203,9 +203,16 @@ def few_modules(tmp_path):
     run("umount", tree)
 
 
+def ip_has_installed_plugin():
+    """Returns whether `ip` knows the link kind gue from its own folder of plug-ins."""
+    shown = run("env", "--unset=IP_LIB_DIR", "ip", "link", "help", "gue", check=False)
+    return "linux-remcsum" in shown.stdout
+
+
 @pytest.mark.soak_on_debug
 def test_modprobe_aliases_and_autoload(without_rfou, few_modules):
     run(TOP / "scripts/build/install-module", pathlib.Path(rfou_file()).parent)
+    assert ip_has_installed_plugin()
     for ask in (["modprobe", "rfou"], ["modprobe", "fou"], ["ip", "fou", "show"]):
         run(*ask)
         assert loaded("rfou") and not loaded("fou"), f"after {' '.join(ask)}"
@@ -219,6 +226,7 @@ def test_modprobe_aliases_and_autoload(without_rfou, few_modules):
         run("rmmod", "rfou")
     # The way back.
     run(TOP / "scripts/build/uninstall-module")
+    assert not ip_has_installed_plugin()
     assert run("modprobe", "rfou", check=False).returncode != 0
     run("modprobe", "fou")
     assert loaded("fou") and not loaded("rfou")

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef LINK_GUE_H
+#define LINK_GUE_H
+
+#include "iproute2.h"
+
+/* Adds the attributes for the words of the command line; -1 after `help`. */
+int gue_parse(struct link_util *self, int argc, char **argv, struct nlmsghdr *message);
+
+/* Prints the attributes as the words that would make the same link, or as JSON. */
+void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[]);
+
+void gue_usage(FILE *file);
+
+#endif

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From words to attributes. Only what the user typed becomes an attribute: the
+ * kernel has the defaults, and keeps what a change does not name.
+ */
+#include <arpa/inet.h>
+#include <linux/netlink.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "link_gue.h"
+#include "rt_link_gue.h"
+
+struct request {
+	struct nlmsghdr *message;
+	int argc;
+	char **argv;
+	/* The word that gave each attribute. */
+	const char *word[IFLA_GUE_MAX + 1];
+	/* 0, AF_INET or AF_INET6; "any" fits both. */
+	int remote_family;
+	int local_family;
+	__u32 variant;
+};
+
+struct option {
+	const char *word;
+	void (*parse)(struct request *request, const struct option *option);
+	int attribute;
+	__u32 min;
+	__u32 max;
+	/* For a word without a value. */
+	__u8 value;
+};
+
+/* Ends `ip` with a text that begins with the argument's name. */
+static _Noreturn void refuse(const char *word, const char *value, const char *fact)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s %s", word, fact);
+	invarg(text, value);
+}
+
+static const char *next_word(struct request *request)
+{
+	if (request->argc < 2)
+		incomplete_command();
+	request->argc--;
+	return *++request->argv;
+}
+
+/* Marks an attribute as given, for the only time. */
+static void give(struct request *request, const struct option *option, int attribute,
+		 const char *value)
+{
+	const char *before = request->word[attribute];
+
+	if (before && strcmp(before, option->word))
+		refuse(option->word, value, "contradicts an earlier argument");
+	if (before)
+		duparg(option->word, value);
+	request->word[attribute] = option->word;
+}
+
+static void put(struct request *request, int attribute, const void *value, int length)
+{
+	addattr_l(request->message, IP_MESSAGE_MAX, attribute, value, length);
+}
+
+static void put_u8(struct request *request, int attribute, __u8 value)
+{
+	put(request, attribute, &value, sizeof(value));
+}
+
+static void put_be16(struct request *request, int attribute, __u16 value)
+{
+	__be16 big = htons(value);
+
+	put(request, attribute, &big, sizeof(big));
+}
+
+static __u32 number(const struct option *option, const char *text)
+{
+	char fact[64];
+	__u32 value;
+
+	if (!get_u32(&value, text, 0) && value >= option->min && value <= option->max)
+		return value;
+	snprintf(fact, sizeof(fact), "must be a number from %u to %u", option->min, option->max);
+	refuse(option->word, text, fact);
+}
+
+static void parse_id(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	__u32 value = number(option, text);
+
+	give(request, option, option->attribute, text);
+	put(request, option->attribute, &value, sizeof(value));
+}
+
+static void parse_flowlabel(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	__be32 value = htonl(number(option, text));
+
+	give(request, option, option->attribute, text);
+	put(request, option->attribute, &value, sizeof(value));
+}
+
+static void parse_port(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+
+	give(request, option, option->attribute, text);
+	put_be16(request, option->attribute, number(option, text));
+}
+
+static void parse_sport(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+
+	give(request, option, IFLA_GUE_SPORT, text);
+	put_be16(request, IFLA_GUE_SPORT, strcmp(text, "auto") ? number(option, text) : 0);
+}
+
+/* `srcport` and `sport` are two ways to say the same thing. */
+static void parse_srcport(struct request *request, const struct option *option)
+{
+	const char *low = next_word(request);
+	const char *high = next_word(request);
+	struct ifla_gue_port_range range = {
+		.low = htons(number(option, low)),
+		.high = htons(number(option, high)),
+	};
+
+	give(request, option, IFLA_GUE_SPORT, high);
+	if (ntohs(range.low) > ntohs(range.high))
+		refuse(option->word, high, "must not end below its first port");
+	put(request, IFLA_GUE_SPORT_RANGE, &range, sizeof(range));
+}
+
+static void parse_dev(struct request *request, const struct option *option)
+{
+	const char *name = next_word(request);
+	__u32 index = ll_name_to_index(name);
+
+	give(request, option, option->attribute, name);
+	if (!index)
+		refuse(option->word, name, "names no device");
+	put(request, option->attribute, &index, sizeof(index));
+}
+
+/* Returns the family of an address that one host may have, 0 for "any". */
+static int address(const struct option *option, const char *text, struct in6_addr *bytes)
+{
+	const __u8 *first = (const __u8 *)bytes;
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+
+	memset(bytes, 0, sizeof(*bytes));
+	if (!strcmp(text, "any"))
+		return 0;
+	if (inet_pton(family, text, bytes) != 1)
+		refuse(option->word, text, "must be an IPv4 or IPv6 address, or any");
+	if (family == AF_INET ? *first >> 4 == 14 : *first == 0xff)
+		refuse(option->word, text, "must not be a multicast address");
+	return family;
+}
+
+static void put_address(struct request *request, int attribute, int family,
+			const struct in6_addr *bytes)
+{
+	/* The attribute for IPv6 follows that for IPv4. */
+	if (family == AF_INET6)
+		put(request, attribute + 1, bytes, sizeof(*bytes));
+	else
+		put(request, attribute, bytes, sizeof(struct in_addr));
+}
+
+static void parse_remote(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	struct in6_addr bytes;
+
+	give(request, option, option->attribute, text);
+	request->remote_family = address(option, text, &bytes);
+	if (request->remote_family)
+		put_address(request, IFLA_GUE_REMOTE, request->remote_family, &bytes);
+}
+
+static void parse_local(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	struct in6_addr bytes;
+
+	give(request, option, option->attribute, text);
+	request->local_family = address(option, text, &bytes);
+	if (request->local_family)
+		put_address(request, IFLA_GUE_LOCAL, request->local_family, &bytes);
+}
+
+static void parse_mode(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+
+	give(request, option, option->attribute, text);
+	if (!strcmp(text, "ip"))
+		put_u8(request, option->attribute, GUE_MODE_IP);
+	else if (!strcmp(text, "ethernet"))
+		put_u8(request, option->attribute, GUE_MODE_ETHERNET);
+	else
+		refuse(option->word, text, "must be ip or ethernet");
+}
+
+static void parse_variant(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+
+	give(request, option, option->attribute, text);
+	request->variant = number(option, text);
+	put_u8(request, option->attribute, request->variant);
+}
+
+static void parse_ttl(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	bool inherit = !strcmp(text, "inherit");
+	__u8 ttl = 0;
+
+	give(request, option, option->attribute, text);
+	if (!inherit && strcmp(text, "auto"))
+		ttl = number(option, text);
+	put_u8(request, IFLA_GUE_TTL, ttl);
+	put_u8(request, IFLA_GUE_TTL_INHERIT, inherit);
+}
+
+/* As elsewhere in `ip`: a name of /etc/iproute2/rt_dsfield, or hexadecimal. */
+static void parse_tos(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	bool inherit = !strcmp(text, "inherit");
+	__u32 tos = 0;
+
+	give(request, option, option->attribute, text);
+	if (!inherit && rtnl_dsfield_a2n(&tos, text))
+		refuse(option->word, text, "must be inherit, a name or a hexadecimal number");
+	if (tos & 3)
+		refuse(option->word, text, "must not set the bits of ECN (0x03)");
+	put_u8(request, IFLA_GUE_TOS, tos);
+	put_u8(request, IFLA_GUE_TOS_INHERIT, inherit);
+}
+
+static void parse_df(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+
+	give(request, option, option->attribute, text);
+	if (!strcmp(text, "unset"))
+		put_u8(request, option->attribute, GUE_DF_UNSET);
+	else if (!strcmp(text, "set"))
+		put_u8(request, option->attribute, GUE_DF_SET);
+	else if (!strcmp(text, "inherit"))
+		put_u8(request, option->attribute, GUE_DF_INHERIT);
+	else
+		refuse(option->word, text, "must be unset, set or inherit");
+}
+
+static void parse_switch(struct request *request, const struct option *option)
+{
+	give(request, option, option->attribute, option->word);
+	put_u8(request, option->attribute, option->value);
+}
+
+static void parse_external(struct request *request, const struct option *option)
+{
+	give(request, option, option->attribute, option->word);
+	put(request, option->attribute, NULL, 0);
+}
+
+static const struct option options[] = {
+	{ "id", parse_id, IFLA_GUE_ID, 0, UINT32_MAX, 0 },
+	{ "remote", parse_remote, IFLA_GUE_REMOTE, 0, 0, 0 },
+	{ "local", parse_local, IFLA_GUE_LOCAL, 0, 0, 0 },
+	{ "dev", parse_dev, IFLA_GUE_LINK, 0, 0, 0 },
+	{ "port", parse_port, IFLA_GUE_PORT, 1, UINT16_MAX, 0 },
+	{ "dport", parse_port, IFLA_GUE_DPORT, 1, UINT16_MAX, 0 },
+	{ "sport", parse_sport, IFLA_GUE_SPORT, 1, UINT16_MAX, 0 },
+	{ "srcport", parse_srcport, IFLA_GUE_SPORT_RANGE, 1, UINT16_MAX, 0 },
+	{ "mode", parse_mode, IFLA_GUE_MODE, 0, 0, 0 },
+	{ "variant", parse_variant, IFLA_GUE_VARIANT, 0, 1, 0 },
+	{ "external", parse_external, IFLA_GUE_EXTERNAL, 0, 0, 0 },
+	{ "ttl", parse_ttl, IFLA_GUE_TTL, 1, UINT8_MAX, 0 },
+	{ "tos", parse_tos, IFLA_GUE_TOS, 0, 0, 0 },
+	{ "df", parse_df, IFLA_GUE_DF, 0, 0, 0 },
+	{ "flowlabel", parse_flowlabel, IFLA_GUE_FLOWLABEL, 0, 0xfffff, 0 },
+	{ "udpcsum", parse_switch, IFLA_GUE_UDP_CSUM, 0, 0, 1 },
+	{ "noudpcsum", parse_switch, IFLA_GUE_UDP_CSUM, 0, 0, 0 },
+	{ "udp6zerocsumtx", parse_switch, IFLA_GUE_UDP_ZERO_CSUM6_TX, 0, 0, 1 },
+	{ "noudp6zerocsumtx", parse_switch, IFLA_GUE_UDP_ZERO_CSUM6_TX, 0, 0, 0 },
+	{ "udp6zerocsumrx", parse_switch, IFLA_GUE_UDP_ZERO_CSUM6_RX, 0, 0, 1 },
+	{ "noudp6zerocsumrx", parse_switch, IFLA_GUE_UDP_ZERO_CSUM6_RX, 0, 0, 0 },
+	{ "remcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_DRAFT },
+	{ "noremcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_OFF },
+	{ "linux-remcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_LINUX },
+	{ "nolinux-remcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_OFF },
+	{ NULL, NULL, 0, 0, 0, 0 },
+};
+
+/* "any" is of the family of the other address: of IPv4 if there is none. */
+static void put_any(struct request *request)
+{
+	static const struct in6_addr any;
+
+	if (request->word[IFLA_GUE_REMOTE] && !request->remote_family)
+		put_address(request, IFLA_GUE_REMOTE, request->local_family, &any);
+	if (request->word[IFLA_GUE_LOCAL] && !request->local_family)
+		put_address(request, IFLA_GUE_LOCAL, request->remote_family, &any);
+}
+
+/* Refuses words that exclude each other. The kernel knows what the link has already. */
+static void check(const struct request *request)
+{
+	static const char no_header[] = "has no place: variant 1 has no header";
+	bool creating = request->message->nlmsg_flags & NLM_F_CREATE;
+
+	if (request->remote_family && request->local_family &&
+	    request->remote_family != request->local_family)
+		refuse("local", "local", "and remote must be of one IP version");
+	if (request->word[IFLA_GUE_EXTERNAL]) {
+		if (request->word[IFLA_GUE_REMOTE])
+			refuse("remote", "remote", "comes with each packet if external is given");
+		if (request->word[IFLA_GUE_ID])
+			refuse("id", "id", "comes with each packet if external is given");
+	} else if (creating && !request->word[IFLA_GUE_REMOTE]) {
+		missarg("remote");
+	}
+	if (request->variant == 1 && request->word[IFLA_GUE_ID])
+		refuse("id", "id", no_header);
+	if (request->variant == 1 && request->word[IFLA_GUE_REMCSUM] &&
+	    strncmp(request->word[IFLA_GUE_REMCSUM], "no", 2))
+		refuse(request->word[IFLA_GUE_REMCSUM], request->word[IFLA_GUE_REMCSUM], no_header);
+}
+
+int gue_parse(struct link_util *self, int argc, char **argv, struct nlmsghdr *message)
+{
+	struct request request = { .message = message, .argc = argc, .argv = argv };
+	const struct option *option;
+
+	(void)self;
+	for (; request.argc > 0; request.argc--, request.argv++) {
+		const char *word = *request.argv;
+
+		for (option = options; option->word && strcmp(option->word, word);)
+			option++;
+		if (!option->word) {
+			if (strcmp(word, "help"))
+				fprintf(stderr, "gue: unknown argument \"%s\"\n", word);
+			gue_usage(stderr);
+			return -1;
+		}
+		option->parse(&request, option);
+	}
+	put_any(&request);
+	check(&request);
+	return 0;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The attributes of the link kind "gue" in IFLA_INFO_DATA, as in
+ * Documentation/netlink/rt-link-gue.yaml. A number is never reused.
+ */
+#ifndef RT_LINK_GUE_H
+#define RT_LINK_GUE_H
+
+#include <linux/types.h>
+
+enum {
+	IFLA_GUE_UNSPEC,
+	IFLA_GUE_ID,
+	IFLA_GUE_REMOTE,
+	IFLA_GUE_REMOTE6,
+	IFLA_GUE_LOCAL,
+	IFLA_GUE_LOCAL6,
+	IFLA_GUE_LINK,
+	IFLA_GUE_PORT,
+	IFLA_GUE_DPORT,
+	IFLA_GUE_SPORT,
+	IFLA_GUE_SPORT_RANGE,
+	IFLA_GUE_MODE,
+	IFLA_GUE_VARIANT,
+	IFLA_GUE_EXTERNAL,
+	IFLA_GUE_TTL,
+	IFLA_GUE_TTL_INHERIT,
+	IFLA_GUE_TOS,
+	IFLA_GUE_TOS_INHERIT,
+	IFLA_GUE_DF,
+	IFLA_GUE_FLOWLABEL,
+	IFLA_GUE_UDP_CSUM,
+	IFLA_GUE_UDP_ZERO_CSUM6_TX,
+	IFLA_GUE_UDP_ZERO_CSUM6_RX,
+	IFLA_GUE_REMCSUM,
+
+	__IFLA_GUE_MAX
+};
+
+#define IFLA_GUE_MAX (__IFLA_GUE_MAX - 1)
+
+struct ifla_gue_port_range {
+	__be16 low;
+	__be16 high;
+};
+
+enum ifla_gue_mode {
+	GUE_MODE_IP,
+	GUE_MODE_ETHERNET,
+};
+
+enum ifla_gue_df {
+	GUE_DF_UNSET,
+	GUE_DF_SET,
+	GUE_DF_INHERIT,
+};
+
+enum ifla_gue_remcsum {
+	GUE_REMCSUM_OFF,
+	GUE_REMCSUM_DRAFT,
+	GUE_REMCSUM_LINUX,
+};
+
+#endif
