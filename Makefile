@@ -51,9 +51,14 @@ modules: ## build the modules for the running kernel, or for the prepared kernel
 	@scripts/build/module "$(if $(KDIR),$(abspath $(KDIR)),$$(uname -r))"
 	@scripts/build/ip-link-gue >/dev/null
 
+.PHONY: tool
+tool: ## build the command rfou, its manual pages and completions: build/rfou
+	@scripts/build/tool
+
 .PHONY: install
-install: ## install what `make modules` built, for the running kernel (root)
+install: ## install what `make modules` and `make tool` built, for the running kernel (root)
 	@scripts/build/install-module
+	@[ ! -x build/rfou/rfou ] || scripts/build/install-tool
 
 .PHONY: uninstall
 uninstall: ## remove what `make install` installed, for every kernel (root)

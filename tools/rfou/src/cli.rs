@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line. Help, manual pages and completions are made from these definitions.
+
+use crate::{ports::Which, protocol};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::{net::IpAddr, path::PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  rfou port add 5555 --protocol ipip      receive IPIP in FOU at UDP port 5555
+  rfou port add 6080 --encap gue          receive GUE at UDP port 6080
+  rfou port show -s                       show the ports with their counters
+  rfou apply /etc/rfou.toml --dry-run     show what differs from a file
+  rfou check                              say what is missing on this machine
+
+Exit status:
+  0  done                                 4  the port, link or namespace does not exist
+  1  failed; check: something is to do    5  exists already, or another program has the UDP port
+  2  wrong command line or file           6  the kernel lacks what the request needs
+  3  not permitted                        7  apply --dry-run: something would change";
+
+/// Show and configure UDP encapsulation: FOU and GUE ports, gue devices
+#[derive(Debug, Parser)]
+#[command(name = "rfou", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(infer_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Debug)]
+pub struct Global {
+    /// Work in the network namespace NAME, as 'ip netns' calls it
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Global options"
+    )]
+    pub netns: Option<String>,
+    /// Print JSON; errors too, on standard error
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// Use colours
+    #[arg(
+        long, global = true, value_name = "WHEN", value_enum, default_value_t = When::Auto,
+        help_heading = "Global options"
+    )]
+    pub color: When,
+    /// Use this family of generic netlink, not the best that the kernel has
+    #[arg(long, global = true, hide = true, value_name = "FAMILY")]
+    pub family: Option<Which>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum When {
+    /// On terminals, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show, add and delete ports that receive FOU or GUE
+    #[command(subcommand, arg_required_else_help = true)]
+    Port(PortCommand),
+    /// Print changes of ports and gue devices as they happen
+    Monitor(MonitorArgs),
+    /// Make ports and gue devices be as a file says
+    Apply(ApplyArgs),
+    /// Check whether this machine can run rfou, and say what to do if not
+    Check(CheckArgs),
+    /// Print the manual page rfou(8), or write all pages into a folder
+    Man(ManArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PortCommand {
+    /// Show ports
+    #[command(visible_alias = "list")]
+    Show(PortShow),
+    /// Open a port
+    Add(PortAdd),
+    /// Close a port
+    #[command(visible_alias = "delete")]
+    Del(PortDel),
+}
+
+/// The words that choose a port.
+#[derive(Args, Debug)]
+pub struct Endpoint {
+    /// Receive over IPv6; the default is IPv4, or the IP version of the given addresses
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+    /// Receive only at this address
+    #[arg(long, value_name = "ADDR")]
+    pub local: Option<IpAddr>,
+    /// Receive only from this address; needs --peer-port
+    #[arg(long, value_name = "ADDR")]
+    pub peer: Option<IpAddr>,
+    /// Receive only from this UDP port; needs --peer
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub peer_port: Option<u16>,
+    /// Receive only from this interface; needs --local
+    #[arg(long, value_name = "NAME")]
+    pub dev: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct PortShow {
+    /// Show only this UDP port
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Show counters
+    #[arg(short, long)]
+    pub statistics: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PortAdd {
+    /// UDP port to receive at
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// Format of the packets; the default is fou
+    #[arg(long, value_name = "ENCAP", value_enum)]
+    pub encap: Option<Encap>,
+    /// IP protocol inside FOU: a number or a name such as ipip, ipv6, gre
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol::parse)]
+    pub protocol: Option<u8>,
+    #[command(flatten)]
+    pub endpoint: Endpoint,
+    /// Complete remote checksums at once, not in the device
+    #[arg(long)]
+    pub remcsum_nopartial: bool,
+    /// Change the port if it exists; do nothing if it is as asked for
+    #[arg(long)]
+    pub replace: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Encap {
+    /// An IP protocol directly after the UDP header
+    Fou,
+    /// A GUE header after the UDP header
+    Gue,
+}
+
+#[derive(Args, Debug)]
+pub struct PortDel {
+    /// UDP port to close
+    #[arg(value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    #[command(flatten)]
+    pub endpoint: Endpoint,
+}
+
+#[derive(Args, Debug)]
+pub struct MonitorArgs {
+    /// Print the time of each change
+    #[arg(short, long)]
+    pub timestamp: bool,
+    /// End after this number of changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// TOML file, see rfou.toml(5); '-' is standard input (with --from-system: standard output)
+    #[arg(value_name = "FILE", required_unless_present = "from_system", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(short = 'n', long, conflicts_with = "from_system")]
+    pub dry_run: bool,
+    /// Remove ports and gue devices that are not in the file, as 'exclusive = true' in the file does
+    #[arg(long, conflicts_with = "from_system")]
+    pub exclusive: bool,
+    /// Write the file from what is there, to FILE or to standard output
+    #[arg(long)]
+    pub from_system: bool,
+    /// With --from-system: overwrite FILE
+    #[arg(long, requires = "from_system")]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Also look at the ports of this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Write rfou.8, a page for each command, and rfou.toml.5 into this folder
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Page to print
+    #[arg(
+        value_name = "PAGE",
+        conflicts_with = "dir",
+        default_value = "rfou",
+        hide_default_value = true
+    )]
+    pub page: String,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    #[arg(value_name = "SHELL", action = ArgAction::Set, value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}

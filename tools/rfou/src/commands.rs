@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The subcommands.
+
+pub mod apply;
+pub mod check;
+pub mod generate;
+pub mod monitor;
+pub mod port;

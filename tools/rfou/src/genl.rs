@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Generic netlink: families by name.
+
+use crate::netlink::{attributes, number, string, Builder, Refusal, Socket, NETLINK_GENERIC};
+
+const GENL_ID_CTRL: u16 = 16;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+const CTRL_ATTR_MCAST_GROUPS: u16 = 7;
+const CTRL_ATTR_MCAST_GRP_NAME: u16 = 1;
+const CTRL_ATTR_MCAST_GRP_ID: u16 = 2;
+
+/// A family of generic netlink, with a socket to it.
+pub struct Family {
+    pub socket: Socket,
+    id: u16,
+    groups: Vec<(String, u32)>,
+}
+
+impl Family {
+    /// Looks up a family. The kernel may load a module for it.
+    pub fn open(name: &str) -> Result<Self, Refusal> {
+        let mut socket = Socket::open(NETLINK_GENERIC)?;
+        let asked = Builder::default().put_string(CTRL_ATTR_FAMILY_NAME, name);
+        let answers = socket.call(GENL_ID_CTRL, 0, &message(CTRL_CMD_GETFAMILY, asked))?;
+        let answer = answers.first().map_or(&[][..], Vec::as_slice);
+        let mut id = 0;
+        let mut groups = Vec::new();
+        for (kind, value) in attributes(payload(answer)) {
+            match kind {
+                CTRL_ATTR_FAMILY_ID => id = number(value).unwrap_or(0) as u16,
+                CTRL_ATTR_MCAST_GROUPS => {
+                    groups.extend(attributes(value).into_iter().filter_map(|at| group(at.1)));
+                }
+                _ => (),
+            }
+        }
+        Ok(Self { socket, id, groups })
+    }
+
+    /// Sends a command; returns the attributes' bytes of the answers.
+    pub fn call(
+        &mut self,
+        command: u8,
+        flags: u16,
+        attributes: Builder,
+    ) -> Result<Vec<Vec<u8>>, Refusal> {
+        let answers = self
+            .socket
+            .call(self.id, flags, &message(command, attributes))?;
+        Ok(bodies(answers))
+    }
+
+    /// Dumps; returns the attributes' bytes of the answers.
+    pub fn dump(&mut self, command: u8) -> Result<Vec<Vec<u8>>, Refusal> {
+        let answers = self
+            .socket
+            .dump(self.id, &message(command, Builder::default()))?;
+        Ok(bodies(answers))
+    }
+
+    /// Subscribes to a multicast group; `false` if the family has no such group.
+    pub fn join(&self, name: &str) -> std::io::Result<bool> {
+        match self.groups.iter().find(|group| group.0 == name) {
+            Some(group) => self.socket.join(group.1).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits for notifications: commands and the attributes' bytes.
+    pub fn receive(&self) -> std::io::Result<Vec<(u8, Vec<u8>)>> {
+        let messages = self.socket.receive()?;
+        Ok(messages
+            .into_iter()
+            .filter(|message| message.kind == self.id && message.payload.len() >= 4)
+            .map(|message| (message.payload[0], message.payload[4..].to_vec()))
+            .collect())
+    }
+}
+
+fn group(bytes: &[u8]) -> Option<(String, u32)> {
+    let fields = attributes(bytes);
+    let find = |wanted| fields.iter().find(|at| at.0 == wanted).map(|at| at.1);
+    Some((
+        string(find(CTRL_ATTR_MCAST_GRP_NAME)?),
+        number(find(CTRL_ATTR_MCAST_GRP_ID)?)? as u32,
+    ))
+}
+
+fn message(command: u8, attributes: Builder) -> Vec<u8> {
+    let mut bytes = vec![command, 1, 0, 0];
+    bytes.extend(attributes.build());
+    bytes
+}
+
+fn payload(message: &[u8]) -> &[u8] {
+    message.get(4..).unwrap_or(&[])
+}
+
+fn bodies(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    messages
+        .iter()
+        .map(|message| payload(message).to_vec())
+        .collect()
+}

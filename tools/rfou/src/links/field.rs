@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The properties of a `gue` device: names in files and JSON, attributes, defaults.
+//!
+//! The attributes are those of the kind `gue` of rtnetlink (`Documentation/netlink/rt-link-gue.yaml`).
+
+use crate::{
+    netlink::{attributes, be16, number, Builder},
+    netns,
+    ports::address,
+};
+use serde_json::{json, Map, Value};
+use std::net::IpAddr;
+
+/// A property of a device.
+pub struct Field {
+    pub name: &'static str,
+    form: Form,
+    pub change: Change,
+}
+
+/// Which changes of a property the kernel makes in place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Change {
+    Always,
+    /// From one value to another, but not from a value to none.
+    Value,
+    Never,
+}
+
+/// The form of a property's value, with its attribute numbers.
+enum Form {
+    /// A number, or none.
+    Number(u16),
+    /// An address or "any"; IPv4 and IPv6.
+    Address(u16, u16),
+    /// The name of an interface, or none.
+    Device(u16),
+    /// A UDP port.
+    Port(u16),
+    /// A UDP port or "auto".
+    SourcePort(u16),
+    /// Two UDP ports, or none.
+    Range(u16),
+    /// One of some words, numbered from 0.
+    Word(u16, &'static [&'static str]),
+    /// A number up to 255.
+    Byte(u16),
+    /// A number up to 255, or "inherit" by the second attribute.
+    Inherited(u16, u16),
+    /// A flow label.
+    Label(u16),
+    Bool(u16),
+    /// True if the attribute is there.
+    Flag(u16),
+}
+
+const fn field(name: &'static str, form: Form, change: Change) -> Field {
+    Field { name, form, change }
+}
+
+/// All properties.
+pub const FIELDS: &[Field] = &[
+    field("id", Form::Number(1), Change::Value),
+    field("remote", Form::Address(2, 3), Change::Always),
+    field("local", Form::Address(4, 5), Change::Always),
+    field("dev", Form::Device(6), Change::Value),
+    field("port", Form::Port(7), Change::Never),
+    field("dport", Form::Port(8), Change::Always),
+    field("sport", Form::SourcePort(9), Change::Always),
+    field("srcport", Form::Range(10), Change::Value),
+    field("mode", Form::Word(11, &["ip", "ethernet"]), Change::Never),
+    field("variant", Form::Byte(12), Change::Never),
+    field("external", Form::Flag(13), Change::Never),
+    field("ttl", Form::Inherited(14, 15), Change::Always),
+    field("tos", Form::Inherited(16, 17), Change::Always),
+    field(
+        "df",
+        Form::Word(18, &["unset", "set", "inherit"]),
+        Change::Always,
+    ),
+    field("flowlabel", Form::Label(19), Change::Always),
+    field("udpcsum", Form::Bool(20), Change::Always),
+    field("udp6zerocsumtx", Form::Bool(21), Change::Always),
+    field("udp6zerocsumrx", Form::Bool(22), Change::Always),
+    field(
+        "remcsum",
+        Form::Word(23, &["off", "draft", "linux"]),
+        Change::Always,
+    ),
+];
+
+/// The UDP port of GUE.
+const GUE_PORT: u16 = 6080;
+
+/// Returns the property of an attribute of the kernel.
+pub fn named(attribute: u16) -> Option<&'static str> {
+    FIELDS
+        .iter()
+        .find(|field| field.attributes().contains(&Some(attribute)))
+        .map(|field| field.name)
+}
+
+impl Field {
+    pub fn find(name: &str) -> Option<&'static Field> {
+        FIELDS.iter().find(|field| field.name == name)
+    }
+
+    fn attributes(&self) -> [Option<u16>; 2] {
+        match self.form {
+            Form::Address(a, b) | Form::Inherited(a, b) => [Some(a), Some(b)],
+            Form::Number(a)
+            | Form::Device(a)
+            | Form::Port(a)
+            | Form::SourcePort(a)
+            | Form::Range(a)
+            | Form::Word(a, _)
+            | Form::Byte(a)
+            | Form::Label(a)
+            | Form::Bool(a)
+            | Form::Flag(a) => [Some(a), None],
+        }
+    }
+
+    /// Returns the value of a device for which nothing else was asked. `Null` is none.
+    pub fn default(&self, others: &Map<String, Value>) -> Value {
+        match self.form {
+            Form::Number(_) | Form::Device(_) | Form::Range(_) => Value::Null,
+            Form::Address(..) => json!("any"),
+            Form::Port(_) if self.name == "port" => {
+                others.get("dport").cloned().unwrap_or(json!(GUE_PORT))
+            }
+            Form::Port(_) => json!(GUE_PORT),
+            Form::SourcePort(_) => json!("auto"),
+            Form::Word(_, words) => json!(words[0]),
+            Form::Byte(_) | Form::Inherited(..) | Form::Label(_) => json!(0),
+            Form::Bool(_) | Form::Flag(_) => json!(false),
+        }
+    }
+
+    /// Checks a value from a file; returns what is accepted if the value is wrong.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let up_to = |max: u64| value.as_u64().is_some_and(|number| number <= max);
+        let port = |value: &Value| {
+            value
+                .as_u64()
+                .is_some_and(|port| (1..=65535).contains(&port))
+        };
+        let (right, accepted) = match self.form {
+            Form::Number(_) => (up_to(u32::MAX.into()), "a number up to 4294967295".into()),
+            Form::Address(..) => (
+                value
+                    .as_str()
+                    .is_some_and(|text| parse_address(text).is_some()),
+                "an IP address or \"any\"".into(),
+            ),
+            Form::Device(_) => (value.is_string(), "the name of an interface".into()),
+            Form::Port(_) => (port(value), "a UDP port from 1 to 65535".into()),
+            Form::SourcePort(_) => (
+                port(value) || value == "auto",
+                "a UDP port from 1 to 65535 or \"auto\"".into(),
+            ),
+            Form::Range(_) => (
+                value.as_array().is_some_and(|ports| {
+                    ports.len() == 2
+                        && ports.iter().all(port)
+                        && ports[0].as_u64() <= ports[1].as_u64()
+                }),
+                "two UDP ports, [lowest, highest]".into(),
+            ),
+            Form::Word(_, words) => (
+                value.as_str().is_some_and(|word| words.contains(&word)),
+                format!("one of \"{}\"", words.join("\", \"")),
+            ),
+            Form::Byte(_) if self.name == "variant" => (up_to(1), "0 or 1".into()),
+            Form::Byte(_) => (up_to(255), "a number up to 255".into()),
+            Form::Inherited(..) => (
+                up_to(255) || value == "inherit",
+                "a number up to 255 or \"inherit\"".into(),
+            ),
+            Form::Label(_) => (up_to(0xf_ffff), "a number up to 1048575".into()),
+            Form::Bool(_) | Form::Flag(_) => (value.is_boolean(), "true or false".into()),
+        };
+        match right {
+            true => Ok(()),
+            false => Err(accepted),
+        }
+    }
+
+    /// Adds the attributes of a checked value. `ipv6` is the IP version of "any".
+    pub fn put(
+        &self,
+        request: Builder,
+        value: &Value,
+        ipv6: bool,
+    ) -> crate::error::Result<Builder> {
+        let number = value.as_u64().unwrap_or(0);
+        let text = value.as_str().unwrap_or("");
+        Ok(match self.form {
+            _ if value.is_null() => request,
+            Form::Number(at) => request.put_u32(at, number as u32),
+            Form::Address(v4, v6) => match parse_address(text).flatten() {
+                Some(IpAddr::V4(address)) => request.put(v4, address.octets()),
+                Some(IpAddr::V6(address)) => request.put(v6, address.octets()),
+                None if ipv6 => request.put(v6, [0; 16]),
+                None => request.put(v4, [0; 4]),
+            },
+            Form::Device(at) => request.put_u32(at, netns::interface_index(text)?),
+            Form::Port(at) | Form::SourcePort(at) => request.put_be16(at, number as u16),
+            Form::Range(at) => {
+                let port = |index: usize| value[index].as_u64().unwrap_or(0) as u16;
+                request.put(at, [port(0).to_be_bytes(), port(1).to_be_bytes()].concat())
+            }
+            Form::Word(at, words) => {
+                let index = words.iter().position(|&word| word == text);
+                request.put_u8(at, index.unwrap_or(0) as u8)
+            }
+            Form::Byte(at) => request.put_u8(at, number as u8),
+            Form::Inherited(_, inherit) if text == "inherit" => request.put_u8(inherit, 1),
+            Form::Inherited(at, inherit) => request.put_u8(at, number as u8).put_u8(inherit, 0),
+            Form::Label(at) => request.put(at, (number as u32).to_be_bytes()),
+            Form::Bool(at) => request.put_u8(at, value.as_bool().unwrap_or(false).into()),
+            Form::Flag(at) => match value.as_bool() {
+                Some(true) => request.put(at, []),
+                _ => request,
+            },
+        })
+    }
+
+    /// Reads the value from a device's attributes.
+    fn read(&self, fields: &[(u16, &[u8])]) -> Option<Value> {
+        let find = |wanted: u16| fields.iter().find(|at| at.0 == wanted).map(|at| at.1);
+        let count = |wanted| find(wanted).and_then(number);
+        Some(match self.form {
+            Form::Number(at) | Form::Byte(at) => json!(count(at)?),
+            Form::Address(v4, v6) => {
+                let address = find(v4).or_else(|| find(v6)).and_then(address)?;
+                match address.is_unspecified() {
+                    true => json!("any"),
+                    false => json!(address),
+                }
+            }
+            Form::Device(at) => match count(at)? {
+                0 => return None,
+                index => json!(netns::interface_name(index as u32)),
+            },
+            Form::Port(at) => json!(be16(find(at)?)?),
+            Form::SourcePort(at) => match be16(find(at)?)? {
+                0 => json!("auto"),
+                port => json!(port),
+            },
+            Form::Range(at) => {
+                let bytes = find(at)?;
+                json!([be16(bytes.get(..2)?)?, be16(bytes.get(2..)?)?])
+            }
+            Form::Word(at, words) => json!(words.get(count(at)? as usize)?),
+            Form::Inherited(_, inherit) if count(inherit) == Some(1) => json!("inherit"),
+            Form::Inherited(at, _) => json!(count(at)?),
+            Form::Label(at) => json!(u32::from_be_bytes(find(at)?.try_into().ok()?)),
+            Form::Bool(at) => json!(count(at)? != 0),
+            Form::Flag(at) => json!(find(at).is_some()),
+        })
+    }
+}
+
+/// Reads an address; the inner `None` is "any".
+fn parse_address(text: &str) -> Option<Option<IpAddr>> {
+    if text == "any" {
+        return Some(None);
+    }
+    let address: IpAddr = text.parse().ok()?;
+    // "::" is any address too, but of a certain IP version.
+    Some(Some(address))
+}
+
+/// Returns the form in which the kernel shows a value of a file: the shortest text of an address.
+pub fn canonical(value: &Value) -> Value {
+    match value.as_str().map(str::parse::<IpAddr>) {
+        Some(Ok(address)) if address.is_unspecified() => json!("any"),
+        Some(Ok(address)) => json!(address),
+        _ => value.clone(),
+    }
+}
+
+/// Reads all properties that the kernel shows.
+pub fn read_all(bytes: &[u8]) -> Map<String, Value> {
+    let fields = attributes(bytes);
+    FIELDS
+        .iter()
+        .filter_map(|field| Some((field.name.to_string(), field.read(&fields)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_they_were_put() {
+        let asked = json!({
+            "id": 7, "remote": "192.0.2.2", "local": "2001:db8::1", "port": 6081, "dport": 6080,
+            "sport": 1024, "srcport": [1000, 2000], "mode": "ethernet", "variant": 1,
+            "external": true, "ttl": 64, "tos": "inherit", "df": "inherit", "flowlabel": 0xabcde,
+            "udpcsum": true, "udp6zerocsumtx": false, "udp6zerocsumrx": true, "remcsum": "linux",
+        });
+        let mut request = Builder::default();
+        for (name, value) in asked.as_object().unwrap() {
+            let field = Field::find(name).unwrap();
+            assert_eq!(field.check(value), Ok(()), "{name}");
+            request = field.put(request, value, false).unwrap();
+        }
+        assert_eq!(Value::Object(read_all(&request.build())), asked);
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for (name, wrong) in [
+            ("id", json!(-1)),
+            ("id", json!(1_u64 << 32)),
+            ("remote", json!("example")),
+            ("port", json!(0)),
+            ("port", json!(65536)),
+            ("sport", json!("none")),
+            ("srcport", json!([2000, 1000])),
+            ("srcport", json!([1000])),
+            ("mode", json!("tap")),
+            ("variant", json!(2)),
+            ("ttl", json!(256)),
+            ("flowlabel", json!(1 << 20)),
+            ("udpcsum", json!(1)),
+        ] {
+            let refused = Field::find(name).unwrap().check(&wrong);
+            assert!(refused.is_err(), "{name} = {wrong}");
+        }
+    }
+
+    #[test]
+    fn any_is_of_the_ip_version_of_the_other_address() {
+        let remote = Field::find("remote").unwrap();
+        let put = |ipv6| {
+            remote
+                .put(Builder::default(), &json!("any"), ipv6)
+                .unwrap()
+                .build()
+        };
+        assert_eq!(attributes(&put(false)), [(2, &[0; 4][..])]);
+        assert_eq!(attributes(&put(true)), [(3, &[0; 16][..])]);
+    }
+
+    #[test]
+    fn the_listening_port_is_by_default_the_destination_port() {
+        let port = Field::find("port").unwrap();
+        let mut others = Map::new();
+        assert_eq!(port.default(&others), json!(6080));
+        others.insert("dport".into(), json!(7000));
+        assert_eq!(port.default(&others), json!(7000));
+    }
+}

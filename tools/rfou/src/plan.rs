@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The difference between a file and the system, as steps.
+
+use crate::{
+    config::{Config, WantedPort},
+    error::{Error, Kind, Result},
+    links::{
+        field::{canonical, Change, FIELDS},
+        Link, Links, Wanted,
+    },
+    port::{Identity, Port, Settings},
+    ports::Ports,
+};
+use serde_json::{json, Value};
+
+/// What is there.
+#[derive(Debug, Default)]
+pub struct System {
+    pub ports: Vec<Port>,
+    pub links: Vec<Link>,
+}
+
+/// One change of the system.
+#[derive(Debug)]
+pub enum Step {
+    DeletePort(Port),
+    AddPort(Identity, Settings),
+    ReplacePort(Port, Settings),
+    DeleteLink(Link),
+    AddLink(Wanted),
+    /// With the properties that differ, and their descriptions.
+    ChangeLink(Link, Wanted, Vec<&'static str>, Vec<String>),
+    /// The file asks for something that cannot be tried.
+    Impossible(String, Error),
+}
+
+/// The steps, and what is neither in the file nor to be removed.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub left: Vec<String>,
+    pub left_hints: Vec<String>,
+}
+
+/// The connections that steps use.
+pub struct Kernel {
+    pub ports: Option<Ports>,
+    pub links: Links,
+}
+
+impl Plan {
+    /// Compares. Removals come first, because they free UDP ports.
+    pub fn new(config: &Config, system: &System, exclusive: bool) -> Self {
+        let mut plan = Plan::default();
+        let mut later = Vec::new();
+        let mut known = vec![false; system.ports.len()];
+        for wanted in &config.ports {
+            match compare_port(wanted, &system.ports) {
+                Ok((index, step)) => {
+                    if let Some(index) = index {
+                        known[index] = true;
+                    }
+                    later.extend(step);
+                }
+                Err(error) => later.push(Step::Impossible(wanted.name(), error)),
+            }
+        }
+        for link in &system.links {
+            if config.links.iter().any(|wanted| wanted.name == link.name) {
+                continue;
+            }
+            match exclusive {
+                true => plan.steps.push(Step::DeleteLink(link.clone())),
+                false => plan.leave(
+                    format!("link {}", link.name),
+                    format!("ip link del {}", link.name),
+                ),
+            }
+        }
+        for (port, _) in system.ports.iter().zip(known).filter(|(_, known)| !known) {
+            match exclusive {
+                true => plan.steps.push(Step::DeletePort(port.clone())),
+                false => plan.leave(
+                    port.to_string(),
+                    format!("rfou port del {}", port.identity.arguments()),
+                ),
+            }
+        }
+        plan.steps.extend(later);
+        for wanted in &config.links {
+            let link = system.links.iter().find(|link| link.name == wanted.name);
+            plan.steps.extend(match link {
+                None => Some(Step::AddLink(wanted.clone())),
+                Some(link) => compare_link(link, wanted),
+            });
+        }
+        plan
+    }
+
+    fn leave(&mut self, what: String, hint: String) {
+        self.left.push(what);
+        self.left_hints.push(hint);
+    }
+}
+
+fn compare_port(wanted: &WantedPort, ports: &[Port]) -> Result<(Option<usize>, Option<Step>)> {
+    // By the number first, because an interface's index costs a system call.
+    let near = |port: &Port| port.identity.port == wanted.port();
+    let identity = wanted.identity()?;
+    let found = ports
+        .iter()
+        .position(|port| near(port) && identity.is(&port.identity));
+    let Some(index) = found else {
+        return Ok((None, Some(Step::AddPort(identity, wanted.settings))));
+    };
+    let port = &ports[index];
+    let step = (port.settings != wanted.settings)
+        .then(|| Step::ReplacePort(port.clone(), wanted.settings));
+    Ok((Some(index), step))
+}
+
+fn compare_link(link: &Link, wanted: &Wanted) -> Option<Step> {
+    let mut differ = Vec::new();
+    let mut texts = Vec::new();
+    let mut fixed = Vec::new();
+    for field in FIELDS {
+        let find = |properties: &serde_json::Map<String, Value>| {
+            let value = properties.get(field.name).cloned();
+            canonical(&value.unwrap_or_else(|| field.default(properties)))
+        };
+        let (is, asked) = (find(&link.properties), find(&wanted.properties));
+        if is == asked {
+            continue;
+        }
+        let changeable = match field.change {
+            Change::Always => true,
+            Change::Value => !asked.is_null(),
+            Change::Never => false,
+        };
+        if !changeable {
+            fixed.push(field.name);
+        }
+        differ.push(field.name);
+        texts.push(format!("{} {} -> {}", field.name, show(&is), show(&asked)));
+    }
+    if !fixed.is_empty() {
+        let error = Error::new(
+            Kind::Failed,
+            format!("cannot change in place: {}", texts.join(", ")),
+        )
+        .argument(fixed.join(", "))
+        .hint(format!(
+            "'ip link del {}' and a second 'rfou apply' make it anew; its addresses and routes are lost",
+            link.name
+        ));
+        return Some(Step::Impossible(format!("link {}", link.name), error));
+    }
+    if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {
+        texts.push(format!("mtu {} -> {mtu}", link.mtu));
+    }
+    if wanted.up != link.up {
+        texts.push(if wanted.up { "up" } else { "down" }.to_string());
+    }
+    (!texts.is_empty()).then(|| Step::ChangeLink(link.clone(), wanted.clone(), differ, texts))
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "none".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl Step {
+    /// Returns the verb and the object: "add", "port 5555 ipv4 fou ipip".
+    pub fn describe(&self) -> (&'static str, String) {
+        match self {
+            Step::DeletePort(port) => ("delete", port.to_string()),
+            Step::AddPort(identity, settings) => ("add", format!("{identity} {settings}")),
+            Step::ReplacePort(port, settings) => (
+                "change",
+                format!("{}: {} -> {settings}", port.identity, port.settings),
+            ),
+            Step::DeleteLink(link) => ("delete", format!("link {}", link.name)),
+            Step::AddLink(wanted) => ("add", format!("link {}", wanted.name)),
+            Step::ChangeLink(link, _, _, texts) => (
+                "change",
+                format!("link {}: {}", link.name, texts.join(", ")),
+            ),
+            Step::Impossible(name, _) => ("change", name.clone()),
+        }
+    }
+
+    pub fn json(&self, error: Option<&Error>, done: bool) -> Value {
+        let (action, object) = self.describe();
+        let mut value = json!({ "action": action, "object": object, "done": done });
+        if let Some(error) = error {
+            value["error"] = json!(error);
+        }
+        value
+    }
+
+    /// Makes the change. A port or link that another program made or removed meanwhile, as
+    /// wanted, is no error.
+    pub fn run(&self, kernel: &mut Kernel) -> Result {
+        let unsupported = || Error::new(Kind::Unsupported, "the kernel has no FOU and GUE ports");
+        match self {
+            Step::DeletePort(port) => {
+                let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
+                unless(Kind::NotFound, ports.delete(&port.identity))
+            }
+            Step::AddPort(identity, settings) => {
+                let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
+                let Err(error) = ports.add(identity, settings) else {
+                    return Ok(());
+                };
+                match ports.find(identity)? {
+                    Some(port) if port.settings == *settings => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            Step::ReplacePort(port, settings) => {
+                let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
+                ports.replace(port, settings)
+            }
+            Step::DeleteLink(link) => unless(Kind::NotFound, kernel.links.delete(link)),
+            Step::AddLink(wanted) => kernel.links.add(wanted),
+            Step::ChangeLink(link, wanted, names, _) => kernel.links.change(link, wanted, names),
+            Step::Impossible(_, error) => Err(error.clone()),
+        }
+    }
+}
+
+fn unless(kind: Kind, done: Result) -> Result {
+    match done {
+        Err(error) if error.kind == kind => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{Encapsulation, Family};
+
+    fn port(number: u16, encapsulation: Encapsulation) -> Port {
+        Port {
+            identity: Identity {
+                family: Family::Ipv4,
+                port: number,
+                local: None,
+                peer: None,
+                ifindex: 0,
+            },
+            settings: Settings {
+                encapsulation,
+                remcsum_nopartial: false,
+            },
+            counters: None,
+        }
+    }
+
+    fn link(properties: Value) -> Link {
+        Link {
+            name: "gue0".into(),
+            index: 9,
+            up: true,
+            state: "up",
+            mtu: 1464,
+            properties: properties.as_object().unwrap().clone(),
+            counters: None,
+        }
+    }
+
+    fn steps(text: &str, system: &System) -> Vec<String> {
+        let config = Config::parse("f", text).unwrap();
+        let plan = Plan::new(&config, system, config.exclusive);
+        plan.steps
+            .iter()
+            .map(|step| {
+                let (verb, object) = step.describe();
+                format!("{verb} {object}")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_changed() {
+        let system = System {
+            ports: vec![
+                port(5555, Encapsulation::Fou(4)),
+                port(6080, Encapsulation::Gue),
+                port(7000, Encapsulation::Gue),
+            ],
+            links: vec![],
+        };
+        let text = "exclusive = true\n[[port]]\nport = 5555\nprotocol = 'ipip'\n\
+            [[port]]\nport = 6080\nprotocol = 'gre'\n[[port]]\nport = 8000\nencap = 'gue'\n";
+        assert_eq!(
+            steps(text, &system),
+            [
+                "delete port 7000 ipv4 gue",
+                "change port 6080 ipv4: gue -> fou gre",
+                "add port 8000 ipv4 gue"
+            ]
+        );
+        let kept = text.replace("exclusive = true", "");
+        assert_eq!(steps(&kept, &system).len(), 2, "7000 is left alone");
+    }
+
+    #[test]
+    fn links_are_compared_with_their_defaults() {
+        let text = "[[link]]\nname = 'gue0'\nremote = '2001:DB8:0::2'\nttl = 64\n";
+        let shown = json!({
+            "remote": "2001:db8::2", "ttl": 64, "port": 6080, "dport": 6080, "sport": "auto",
+            "mode": "ip", "variant": 0, "tos": 0, "df": "unset", "flowlabel": 0, "udpcsum": false,
+            "udp6zerocsumtx": false, "udp6zerocsumrx": false, "remcsum": "off",
+        });
+        let mut system = System {
+            ports: vec![],
+            links: vec![link(shown)],
+        };
+        assert_eq!(steps(text, &system), [] as [String; 0]);
+        system.links[0].properties["ttl"] = json!(1);
+        system.links[0].up = false;
+        assert_eq!(steps(text, &system), ["change link gue0: ttl 1 -> 64, up"]);
+        system.links[0].properties["mode"] = json!("ethernet");
+        let config = Config::parse("f", text).unwrap();
+        let plan = Plan::new(&config, &system, false);
+        assert!(matches!(&plan.steps[0], Step::Impossible(_, error)
+            if error.argument.as_deref() == Some("mode")));
+    }
+}
