@@ -60,12 +60,13 @@ fn misused(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     let text = error.to_string();
-    let message = text
-        .lines()
-        .next()
-        .unwrap_or("")
-        .trim_start_matches("error: ");
-    let error = Error::usage(message).hint("--help shows the arguments");
+    let told = text.split("\n\nUsage:").next().unwrap_or("");
+    let told = told.split("\n\nFor more").next().unwrap_or("");
+    let words: Vec<_> = told
+        .trim_start_matches("error: ")
+        .split_whitespace()
+        .collect();
+    let error = Error::usage(words.join(" ")).hint("--help shows the arguments");
     eprintln!("{}", serde_json::json!({ "error": error }));
     ExitCode::from(error.kind.status())
 }

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fixtures: the command in the first host, by each family of generic netlink."""
+
+import shutil
+
+import pytest
+
+from testing.lib.netlink import GenericNetlink
+from testing.lib.rfou_command import COPY, RFOU, Command
+
+
+def families():
+    """Returns the families by which this kernel shows ports."""
+    try:
+        GenericNetlink("rfou").close()
+    except OSError:
+        return ["fou"]
+    return ["fou", "rfou"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def command():
+    """Fails if the command is not built. Copies it, because 9P would read it for each start."""
+    assert RFOU.exists(), "the command is not built: run scripts/build/tool"
+    shutil.copy(RFOU, COPY)
+
+
+@pytest.fixture
+def rfou(hosts):
+    """The command in the first host, by the best family that the kernel has."""
+    return Command(hosts[0])
+
+
+@pytest.fixture(params=families())
+def rfou_by_each_family(request, hosts):
+    """The command in the first host, by one family."""
+    return Command(hosts[0], request.param)
