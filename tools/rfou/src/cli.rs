@@ -11,6 +11,7 @@ Examples:
   rfou port add 5555 --protocol ipip      receive IPIP in FOU at UDP port 5555
   rfou port add 6080 --encap gue          receive GUE at UDP port 6080
   rfou port show -s                       show the ports with their counters
+  rfou top --sort drops                   show rates, those with most drops first
   rfou apply /etc/rfou.toml --dry-run     show what differs from a file
   rfou check                              say what is missing on this machine
 
@@ -68,6 +69,11 @@ pub enum Command {
     /// Show, add and delete ports that receive FOU or GUE
     #[command(subcommand, arg_required_else_help = true)]
     Port(PortCommand),
+    /// Show gue devices
+    #[command(subcommand, arg_required_else_help = true)]
+    Link(LinkCommand),
+    /// Show the rates of ports and gue devices, with drops by reason
+    Top(TopArgs),
     /// Print changes of ports and gue devices as they happen
     Monitor(MonitorArgs),
     /// Make ports and gue devices be as a file says
@@ -158,6 +164,57 @@ pub struct PortDel {
     pub port: u16,
     #[command(flatten)]
     pub endpoint: Endpoint,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Show gue devices with what differs from the defaults
+    #[command(visible_alias = "list")]
+    Show(LinkShow),
+}
+
+#[derive(Args, Debug)]
+pub struct LinkShow {
+    /// Show only this device
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Show counters
+    #[arg(short, long)]
+    pub statistics: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct TopArgs {
+    /// Seconds between two screens
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub delay: f64,
+    /// Print lines, without a screen
+    #[arg(short, long)]
+    pub batch: bool,
+    /// End after this number of intervals
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Order of the rows
+    #[arg(short, long, value_name = "KEY", value_enum, default_value_t = Sort::RxPackets)]
+    pub sort: Sort,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("not a number of seconds from 0.1 to 3600".into()),
+    }
+}
+
+/// An order of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Sort {
+    Name,
+    RxPackets,
+    RxBytes,
+    TxPackets,
+    TxBytes,
+    Drops,
 }
 
 #[derive(Args, Debug)]

@@ -5,5 +5,7 @@
 pub mod apply;
 pub mod check;
 pub mod generate;
+pub mod link;
 pub mod monitor;
 pub mod port;
+pub mod top;

@@ -44,6 +44,8 @@ fn run(cli: &Cli, output: Output) -> Result<u8> {
     let which = cli.global.family;
     let done = match &cli.command {
         Command::Port(command) => commands::port::run(command, which, output),
+        Command::Link(command) => commands::link::run(command, output),
+        Command::Top(args) => commands::top::run(args, which, output),
         Command::Monitor(args) => commands::monitor::run(args, which, output),
         Command::Apply(args) => return commands::apply::run(args, which, output),
         Command::Check(args) => return commands::check::run(args, which, output),

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rfou link`.
+
+use crate::{
+    cli::{LinkCommand, LinkShow},
+    error::{Error, Kind, Result},
+    links::{field::FIELDS, Link, Links},
+    output::{bytes, Output, Style},
+};
+use serde_json::{json, Value};
+
+pub fn run(command: &LinkCommand, output: Output) -> Result {
+    match command {
+        LinkCommand::Show(args) => show(args, output),
+    }
+}
+
+fn show(args: &LinkShow, output: Output) -> Result {
+    let mut links = Links::open()?.list()?;
+    if let Some(name) = &args.name {
+        links.retain(|link| link.name == *name);
+        if links.is_empty() {
+            return Err(
+                Error::new(Kind::NotFound, format!("there is no gue device '{name}'"))
+                    .argument("NAME")
+                    .hint("'rfou link show' shows those that exist"),
+            );
+        }
+    }
+    if !args.statistics {
+        for link in &mut links {
+            link.counters = None;
+        }
+    }
+    output.print(&json!({ "links": links }), || {
+        links.iter().map(|link| text(link, output)).collect()
+    })
+}
+
+/// Returns a device as a line of its state, a line of its properties, and its counters.
+fn text(link: &Link, output: Output) -> String {
+    let up = if link.up { "up" } else { "down" };
+    let mut text = format!(
+        "{}: {up} state {} mtu {}\n      ",
+        output.paint(Style::Bold, &link.name),
+        link.state,
+        link.mtu
+    );
+    for field in FIELDS {
+        let value = link.properties.get(field.name);
+        let Some(value) = value.filter(|value| **value != field.default(&link.properties)) else {
+            continue;
+        };
+        text += &match value {
+            Value::String(word) => format!(" {} {word}", field.name),
+            Value::Bool(true) => format!(" {}", field.name),
+            Value::Array(ports) => {
+                let ports: Vec<_> = ports.iter().map(Value::to_string).collect();
+                format!(" {} {}", field.name, ports.join("-"))
+            }
+            other => format!(" {} {other}", field.name),
+        };
+    }
+    text.push('\n');
+    if let Some(counters) = &link.counters {
+        text += &format!(
+            "       received {} packets, {}; {} errors, {} dropped\n",
+            counters.rx_packets,
+            bytes(counters.rx_bytes),
+            counters.rx_errors,
+            counters.rx_dropped
+        );
+        text += &format!(
+            "       sent {} packets, {}; {} errors, {} dropped\n",
+            counters.tx_packets,
+            bytes(counters.tx_bytes),
+            counters.tx_errors,
+            counters.tx_dropped
+        );
+    }
+    text
+}
