@@ -22,6 +22,9 @@ GUEST_PACKAGES="
 	python3-pytest-timeout python3-scapy python3-yaml qemu-system-x86 seabios strace systemd
 	tcpdump"
 
+# For make deb, make repo and their tests.
+PACKAGING_PACKAGES="apt-utils debhelper dh-dkms e2fsprogs gpg gpg-agent lintian"
+
 # For make lint.
 LINT_PACKAGES="clang-format python3-pip shellcheck"
 
