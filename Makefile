@@ -64,6 +64,14 @@ install: ## install what `make modules` and `make tool` built, for the running k
 uninstall: ## remove what `make install` installed, for every kernel (root)
 	@scripts/build/uninstall-module
 
+.PHONY: deb
+deb: ## build Debian packages: build/deb (KERNELS="7.3.4+deb13-amd64 ..."; default: the newest stock kernel)
+	@scripts/build/deb $(KERNELS)
+
+.PHONY: repo
+repo: ## make a signed apt repository of the packages in build/deb: build/repo
+	@scripts/build/repo
+
 .PHONY: lint
 lint: ## rustfmt, clippy, shellcheck, ruff, C style
 	@scripts/test/lint

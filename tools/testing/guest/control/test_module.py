@@ -230,3 +230,25 @@ def test_modprobe_aliases_and_autoload(without_rfou, few_modules):
     assert run("modprobe", "rfou", check=False).returncode != 0
     run("modprobe", "fou")
     assert loaded("fou") and not loaded("rfou")
+
+
+def test_package_removal_unloads_rfou_once_unused(hosts):
+    """The maintainer scripts' program: it looks for ports and tunnels in every namespace."""
+    unload = TOP / "debian/unload"
+    port = ["port", "5555", "ipproto", "4"]
+    hosts[1].ip("fou", "add", *port)
+    said = run(unload, "rfou").stderr
+    assert loaded("rfou") and "stays until they are deleted" in said, "a port uses it"
+    hosts[1].ip("fou", "del", *port)
+    tunnel = "link add tun1 type ipip local 192.0.2.2 remote 192.0.2.1"
+    hosts[1].batch(f"{tunnel} encap gue encap-dport 5555")
+    assert "rmmod rgue rfou6 rfou" in run(unload, "rfou").stderr, "the user is told what to do"
+    assert loaded("rfou"), "a tunnel uses it"
+    hosts[1].ip("link", "del", "tun1")
+    try:
+        run(unload, "rfou")
+        assert not loaded("rfou") and not loaded("rfou6")
+        assert run(unload, "rfou").stderr == "", "nothing is left to do"
+    finally:
+        for name in ("RFOU_MODULE_FILE", "RFOU6_MODULE_FILE"):
+            run("insmod", os.environ[name], check=False)
