@@ -16,3 +16,37 @@ __rust_helper int rust_helper_genlmsg_reply(struct sk_buff *skb, struct genl_inf
 {
 	return genlmsg_reply(skb, info);
 }
+
+__rust_helper int rust_helper_genl_has_listeners(const struct genl_family *family, struct net *net,
+						 unsigned int group)
+{
+	return genl_has_listeners(family, net, group);
+}
+
+__rust_helper int rust_helper_genlmsg_multicast_netns(const struct genl_family *family,
+						      struct net *net, struct sk_buff *skb,
+						      u32 portid, unsigned int group, gfp_t flags)
+{
+	return genlmsg_multicast_netns(family, net, skb, portid, group, flags);
+}
+
+__rust_helper int rust_helper_genl_set_err(const struct genl_family *family, struct net *net,
+					   u32 portid, u32 group, int code)
+{
+	return genl_set_err(family, net, portid, group, code);
+}
+
+__rust_helper struct nlattr *rust_helper_nla_nest_start(struct sk_buff *skb, int attrtype)
+{
+	return nla_nest_start(skb, attrtype);
+}
+
+__rust_helper int rust_helper_nla_nest_end_safe(struct sk_buff *skb, struct nlattr *start)
+{
+	return nla_nest_end_safe(skb, start);
+}
+
+__rust_helper void rust_helper_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start)
+{
+	nla_nest_cancel(skb, start);
+}

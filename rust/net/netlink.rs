@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Generic netlink families with do and dump operations.
+//! Generic netlink families with do and dump operations, and notifications to multicast groups.
 //!
 //! A type that implements [`Operations`] describes a family and has its state; [`register`] makes the
 //! family known to user space. An operation reads the attributes of a request from [`GenlInfo`] and
-//! writes its answer to a [`GenlMsg`].
+//! writes its answer to a [`GenlMsg`]. A [`Notifier`] sends a message to the members of a group.
 //!
-//! Messages and families have the shape of the kernel crate's `kernel::net::netlink`, which has
-//! multicast groups but no operations, and which kernels before 7.3 lack.
+//! Messages, groups and families have the shape of the kernel crate's `kernel::net::netlink`, which has
+//! no operations, and which kernels before 7.3 lack.
 //!
 //! C headers: [`include/net/genetlink.h`](srctree/include/net/genetlink.h),
 //! [`include/net/netlink.h`](srctree/include/net/netlink.h)
@@ -16,8 +16,10 @@ mod attr;
 mod family;
 mod info;
 mod msg;
+mod notify;
 
 pub use attr::{NlAttr, NlaPolicy};
-pub use family::{register, Doit, Dumpit, Op, Operations};
-pub use info::GenlInfo;
+pub use family::{register, register_with_notifier, Doit, Dumpit, Op, Operations};
+pub use info::{Flags, GenlInfo};
 pub use msg::{Buffer, DumpSkBuff, GenlMsg, NetlinkSkBuff, GENLMSG_DEFAULT_SIZE};
+pub use notify::{MulticastGroup, Notifier};

@@ -49,6 +49,8 @@ impl NlaPolicy {
     pub const U8: Self = Self::of_type(bindings::NLA_U8);
     /// A 32-bit number in host order, or four bytes.
     pub const U32: Self = Self::of_type(bindings::NLA_U32);
+    /// A 32-bit number in network order.
+    pub const BE32: Self = Self::of_type(bindings::NLA_BE32);
     /// A signed 32-bit number in host order.
     pub const S32: Self = Self::of_type(bindings::NLA_S32);
     /// A 16-bit number in network order.

@@ -2,7 +2,7 @@
 
 //! Families, their operations and their registration.
 
-use super::{DumpSkBuff, GenlInfo, NlaPolicy};
+use super::{DumpSkBuff, GenlInfo, MulticastGroup, NlaPolicy, Notifier};
 use crate::module::{Phase, Scope, Undo};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
@@ -21,6 +21,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// The first command number whose messages must not have reserved header bits set. 0 for all;
     /// families older than that rule name the command after their last.
     const RESV_START_OP: u8 = 0;
+    /// The multicast groups, by their index.
+    const MCGRPS: &'static [MulticastGroup] = &[];
 }
 
 /// A request that an operation carries out.
@@ -80,6 +82,13 @@ impl<T: Operations> Op<T> {
         self
     }
 
+    /// Refuses senders without `CAP_NET_ADMIN` in the user namespace of their network namespace, with
+    /// `EPERM` (`GENL_UNS_ADMIN_PERM`).
+    pub const fn uns_admin_perm(mut self) -> Self {
+        self.0.flags |= bindings::GENL_UNS_ADMIN_PERM as u8;
+        self
+    }
+
     /// Ignores unknown attributes and cuts attributes that are too long, for families whose users rely
     /// on that (`GENL_DONT_VALIDATE_STRICT`).
     pub const fn dont_validate_strict(mut self) -> Self {
@@ -110,16 +119,19 @@ impl Family {
         const {
             assert!(T::NAME.to_bytes_with_nul().len() <= bindings::GENL_NAMSIZ as usize);
             assert!(!T::POLICY.is_empty() && T::OPS.len() <= u8::MAX as usize);
+            assert!(T::MCGRPS.len() <= u8::MAX as usize);
         }
         let mut family = bindings::genl_family {
             version: T::VERSION.into(),
-            // The assertion above keeps both from wrapping.
+            // The assertions above keep these from wrapping.
             maxattr: (T::POLICY.len() - 1) as c_uint,
             n_small_ops: T::OPS.len() as u8,
+            n_mcgrps: T::MCGRPS.len() as u8,
             resv_start_op: T::RESV_START_OP,
             // Transparent wrappers.
             policy: T::POLICY.as_ptr().cast(),
             small_ops: T::OPS.as_ptr().cast(),
+            mcgrps: T::MCGRPS.as_ptr().cast(),
             module: module.as_ptr(),
             ..Default::default()
         };
@@ -142,16 +154,39 @@ impl Family {
 /// scope drops the state when the module is unloaded, after the last operation and dump.
 // No reference to the state: destructors of other states could use it when it has been dropped.
 pub fn register<T: Operations>(scope: &'static Scope, state: T) -> Result {
+    register_family(scope, state, None)
+}
+
+/// Does what [`register`] does, for a family with notifications: `notifier` sends from now on.
+pub fn register_with_notifier<T: Operations>(
+    scope: &'static Scope,
+    state: T,
+    notifier: &'static Notifier<T>,
+) -> Result {
+    register_family(scope, state, Some(notifier))
+}
+
+fn register_family<T: Operations>(
+    scope: &'static Scope,
+    state: T,
+    notifier: Option<&'static Notifier<T>>,
+) -> Result {
     let module = scope.module()?;
     scope.register(try_pin_init!(Registration {
         state,
+        notifier,
         family: Family::new::<T>(module),
         // Last, because an operation may run as soon as the family is registered.
         _: {
             // SAFETY: `Family::new` has set the name, the policy for each number up to `maxattr`, and the
             // operations, all of them static. The family keeps its place, because it is pinned, until the
             // module is unloaded; before that the scope unregisters the family and waits for its dumps.
-            to_result(unsafe { bindings::genl_register_family(family.as_raw()) })?
+            to_result(unsafe { bindings::genl_register_family(family.as_raw()) })?;
+            if let Some(notifier) = notifier {
+                // SAFETY: The family was just registered. `undo` calls `clear` before it unregisters the
+                // family.
+                unsafe { notifier.set(family.as_raw()) };
+            }
         },
     }? Error))
 }
@@ -168,12 +203,16 @@ struct Registration<T: Operations> {
     #[pin]
     family: Family,
     state: T,
+    notifier: Option<&'static Notifier<T>>,
 }
 
 impl<T: Operations> Undo for Registration<T> {
     const PHASE: Phase = Phase::EntryPoint;
 
     fn undo(&self) {
+        if let Some(notifier) = self.notifier {
+            notifier.clear();
+        }
         // Waits for operations. A dump continues with the family, which the scope keeps until the module
         // has no references any more.
         // SAFETY: By the type invariant the family is registered, and the scope calls `undo` once.

@@ -4,9 +4,39 @@
 
 use super::NlAttr;
 use crate::Netns;
-use core::ptr::NonNull;
+use core::{ops, ptr::NonNull};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
+
+/// The flags of a request (`NLM_F_*`) that an operation may have a use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// Replace what exists.
+    pub const REPLACE: Self = Self(bindings::NLM_F_REPLACE);
+    /// Fail if it exists.
+    pub const EXCL: Self = Self(bindings::NLM_F_EXCL);
+    /// Create it if it does not exist.
+    pub const CREATE: Self = Self(bindings::NLM_F_CREATE);
+    /// None of these.
+    pub const NONE: Self = Self(0);
+
+    /// Returns `true` if all bits of `other` are set.
+    #[inline]
+    pub const fn contains(self, other: Self) -> bool {
+        !self.0 & other.0 == 0
+    }
+}
+
+impl ops::BitOr for Flags {
+    type Output = Self;
+
+    #[inline]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
 
 /// A request to a family (`struct genl_info`).
 ///
@@ -38,12 +68,40 @@ impl GenlInfo {
         unsafe { &*self.as_raw() }
     }
 
+    /// Returns the highest attribute number of the family.
+    pub(super) fn maxattr(&self) -> c_int {
+        // SAFETY: By the type invariant the family is valid.
+        let maxattr = unsafe { (*self.fields().family).maxattr };
+        c_int::try_from(maxattr).unwrap_or(c_int::MAX)
+    }
+
     /// Returns the network namespace of the sender's socket.
     #[inline]
     pub fn netns(&self) -> &Netns {
         // SAFETY: By the type invariant the request is valid, and C keeps what it points to, of which the
         // namespace is a part, as long as `self` lives.
         unsafe { Netns::from_raw(bindings::genl_info_net(self.as_raw())) }
+    }
+
+    /// Returns the request's flags. Refuses flags other than `allowed`, and reserved header bits, with
+    /// `EINVAL`.
+    ///
+    /// Netlink itself refuses all flags of commands from [`RESV_START_OP`](super::Operations::RESV_START_OP)
+    /// on. For a command before it, this does.
+    pub fn flags(&self, allowed: Flags) -> Result<Flags> {
+        let of_netlink = bindings::NLM_F_REQUEST | bindings::NLM_F_ACK | bindings::NLM_F_ECHO;
+        let info = self.fields();
+        // SAFETY: By the type invariant the request has both headers, which nothing changes.
+        let (flags, reserved) = unsafe { ((*info.nlhdr).nlmsg_flags, (*info.genlhdr).reserved) };
+        let flags = u32::from(flags) & !of_netlink;
+        if reserved != 0 || !allowed.contains(Flags(flags)) {
+            return Err(self.refuse(
+                EINVAL,
+                c"reserved bits or flags are set in the header",
+                None,
+            ));
+        }
+        Ok(Flags(flags))
     }
 
     /// Returns an attribute, if it was sent. Netlink has checked it against the policy.

@@ -57,6 +57,20 @@ impl NetlinkSkBuff {
     pub fn genlmsg_iput(self, info: &GenlInfo) -> Result<GenlMsg> {
         GenlMsg::begin(self, info, 0)
     }
+
+    /// Begins a notification. Fails as [`Self::genlmsg_iput`] does.
+    ///
+    /// # Safety
+    ///
+    /// `family` must be valid.
+    pub(super) unsafe fn genlmsg_put(
+        self,
+        family: *const bindings::genl_family,
+        cmd: u8,
+    ) -> Result<GenlMsg> {
+        // SAFETY: The caller promises a valid family.
+        unsafe { GenlMsg::put_header(self, 0, 0, family, 0, cmd) }
+    }
 }
 
 impl sealed::Buffer for NetlinkSkBuff {
@@ -111,6 +125,11 @@ impl<'a> DumpSkBuff<'a> {
         GenlMsg::begin(self, info, bindings::NLM_F_MULTI as c_int)
     }
 
+    /// Returns `true` if the request has an attribute, although a dump may have no use for it.
+    pub fn request_has_attrs(&self) -> bool {
+        (1..=self.info.maxattr()).any(|attrtype| self.info.attr(attrtype).is_some())
+    }
+
     /// Returns the number of bytes in the buffer.
     pub(super) fn len_bytes(&self) -> u32 {
         // SAFETY: By the type invariant the buffer is valid, and no other code uses it.
@@ -138,37 +157,49 @@ pub struct GenlMsg<B: Buffer = NetlinkSkBuff> {
 }
 
 impl<B: Buffer> GenlMsg<B> {
-    /// Appends the header of a message to a buffer.
+    /// Appends the header of an answer to a buffer.
     fn begin(skb: B, info: &GenlInfo, flags: c_int) -> Result<Self> {
         let info = info.fields();
-        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. By the invariant
-        // of `GenlInfo` the request has a header, and its family stays registered. C checks the room.
-        let hdr = unsafe {
-            bindings::genlmsg_put(
-                skb.as_raw(),
-                info.snd_portid,
-                info.snd_seq,
-                info.family,
-                flags,
-                (*info.genlhdr).cmd,
-            )
-        };
+        // SAFETY: By the invariant of `GenlInfo` the request has a header, and its family stays registered.
+        unsafe {
+            let cmd = (*info.genlhdr).cmd;
+            Self::put_header(skb, info.snd_portid, info.snd_seq, info.family, flags, cmd)
+        }
+    }
+
+    /// Appends the header of a message to a buffer.
+    ///
+    /// # Safety
+    ///
+    /// `family` must be valid.
+    unsafe fn put_header(
+        skb: B,
+        portid: u32,
+        seq: u32,
+        family: *const bindings::genl_family,
+        flags: c_int,
+        cmd: u8,
+    ) -> Result<Self> {
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. The caller
+        // promises a valid family. C checks the room.
+        let hdr = unsafe { bindings::genlmsg_put(skb.as_raw(), portid, seq, family, flags, cmd) };
         // INVARIANT: `genlmsg_put` returns null or the user header that it has appended.
         let hdr = NonNull::new(hdr).ok_or(EMSGSIZE)?;
         Ok(Self { skb, hdr })
     }
 
     /// Appends an attribute.
-    fn put<T: AsBytes>(&mut self, attrtype: c_int, value: &T) -> Result {
+    fn put<T: AsBytes + ?Sized>(&mut self, attrtype: c_int, value: &T) -> Result {
         // The attribute's length has 16 bits and counts the attribute's header.
-        const { assert!(size_of::<T>() <= u16::MAX as usize - size_of::<bindings::nlattr>()) };
+        const MOST: usize = u16::MAX as usize - size_of::<bindings::nlattr>();
+        let len = size_of_val(value);
+        if len > MOST {
+            return Err(EMSGSIZE);
+        }
         let value = ptr::from_ref(value).cast::<c_void>();
         // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. `value` came from
-        // a reference, and by `AsBytes` all of its `size_of::<T>()` bytes are initialized. C checks the
-        // room.
-        to_result(unsafe {
-            bindings::nla_put(self.skb.as_raw(), attrtype, size_of::<T>() as c_int, value)
-        })
+        // a reference, and by `AsBytes` all of its `len` bytes are initialized. C checks the room.
+        to_result(unsafe { bindings::nla_put(self.skb.as_raw(), attrtype, len as c_int, value) })
     }
 
     /// Appends an 8-bit number. Fails with `EMSGSIZE` if the buffer is full, as the other `put_`
@@ -185,6 +216,51 @@ impl<B: Buffer> GenlMsg<B> {
     /// Appends a signed 32-bit number.
     pub fn put_s32(&mut self, attrtype: c_int, value: i32) -> Result {
         self.put(attrtype, &value)
+    }
+
+    /// Appends a number of 32 bits, or of 64 bits if it needs them (`nla_put_uint()`).
+    pub fn put_uint(&mut self, attrtype: c_int, value: u64) -> Result {
+        match u32::try_from(value) {
+            Ok(value) => self.put(attrtype, &value),
+            Err(_) => self.put(attrtype, &value),
+        }
+    }
+
+    /// Appends a string and its NUL.
+    pub fn put_string(&mut self, attrtype: c_int, value: &CStr) -> Result {
+        self.put(attrtype, value.to_bytes_with_nul())
+    }
+
+    /// Appends an attribute that has the attributes which `fill` appends. If `fill` fails, nothing is
+    /// appended.
+    pub fn put_nested(
+        &mut self,
+        attrtype: c_int,
+        fill: impl FnOnce(&mut Self) -> Result,
+    ) -> Result {
+        let (hdr, at) = (self.hdr, self.len_bytes());
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. C checks the room.
+        if unsafe { bindings::nla_nest_start(self.skb.as_raw(), attrtype) }.is_null() {
+            return Err(EMSGSIZE);
+        }
+        let result = fill(self);
+        // `fill` may have exchanged this message for another one (`mem::swap`).
+        if self.hdr != hdr || self.len_bytes() < at.saturating_add(size_of::<bindings::nlattr>()) {
+            return Err(EINVAL);
+        }
+        let skb = self.skb.as_raw();
+        // SAFETY: The buffer is valid, as above, and has room for an attribute's header from `at` on.
+        // Attributes are aligned in the buffer.
+        let start = unsafe { (*skb).data.add(at).cast::<bindings::nlattr>() };
+        let result = result.and_then(|()| {
+            // SAFETY: As above. C writes the length to the attribute's header.
+            to_result(unsafe { bindings::nla_nest_end_safe(skb, start) })
+        });
+        if result.is_err() {
+            // SAFETY: As above. C cuts the buffer where the attribute begins, which is after `hdr`.
+            unsafe { bindings::nla_nest_cancel(skb, start) };
+        }
+        result
     }
 
     /// Appends a 16-bit number in network order.
@@ -207,6 +283,12 @@ impl<B: Buffer> GenlMsg<B> {
         self.put(attrtype, &[0u8; 0])
     }
 
+    /// Returns the number of bytes in the buffer.
+    fn len_bytes(&self) -> usize {
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises.
+        unsafe { (*self.skb.as_raw()).len as usize }
+    }
+
     /// Completes the message, so that it stays in its buffer.
     fn complete(self) -> ManuallyDrop<Self> {
         let this = ManuallyDrop::new(self);
@@ -218,15 +300,18 @@ impl<B: Buffer> GenlMsg<B> {
 }
 
 impl GenlMsg<NetlinkSkBuff> {
+    /// Completes the message and gives its buffer to the caller.
+    pub(super) fn into_raw(self) -> *mut bindings::sk_buff {
+        self.complete().skb.skb.as_ptr()
+    }
+
     /// Completes the message and sends it to the sender of a request. May sleep.
     #[inline]
     pub fn reply(self, info: &GenlInfo) -> Result {
-        let this = self.complete();
-        let skb = this.skb.skb.as_ptr();
         // SAFETY: The buffer is valid, and has one complete message. C takes the buffer, also on an error,
-        // and nothing else frees it, because `this` is not dropped. By the invariant of `GenlInfo` the
-        // request is valid, and C reads the sender's port and namespace from it.
-        to_result(unsafe { bindings::genlmsg_reply(skb, info.as_raw()) })
+        // and nothing else frees it. By the invariant of `GenlInfo` the request is valid, and C reads the
+        // sender's port and namespace from it.
+        to_result(unsafe { bindings::genlmsg_reply(self.into_raw(), info.as_raw()) })
     }
 }
 
@@ -286,6 +371,40 @@ mod tests {
             assert_eq!(skb.len_bytes(), HEADERS + ATTR + 4);
             Ok(())
         })
+    }
+
+    #[test]
+    fn nested_attributes_that_fail_leave_nothing() -> Result {
+        with_dump(GENLMSG_DEFAULT_SIZE, |mut skb| {
+            let mut message = skb.genlmsg_iput()?;
+            assert!(message
+                .put_nested(1, |message| {
+                    message.put_u8(1, 1)?;
+                    Err(EINVAL)
+                })
+                .is_err());
+            message.put_nested(1, |message| message.put_u8(1, 1))?;
+            message.end();
+            assert_eq!(skb.len_bytes(), HEADERS + 4 + ATTR);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn message_that_was_exchanged_gets_no_nested_attribute() -> Result {
+        let family = bindings::genl_family::default();
+        // SAFETY: The family is a local variable. Messages read its number, version and size of its user
+        // header, which are zero here.
+        let message =
+            || unsafe { NetlinkSkBuff::new(GENLMSG_DEFAULT_SIZE)?.genlmsg_put(&family, 1) };
+        let (mut first, mut second) = (message()?, message()?);
+        assert!(first
+            .put_nested(1, |first| {
+                core::mem::swap(first, &mut second);
+                Ok(())
+            })
+            .is_err());
+        Ok(())
     }
 
     #[test]
