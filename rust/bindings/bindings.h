@@ -6,6 +6,8 @@
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/skbuff.h>
 #include <linux/udp.h>
 #include <net/dropreason.h>

@@ -31,6 +31,7 @@
 #include "module.c"
 #include "netdevice.c"
 #include "netns.c"
+#include "percpu.c"
 #include "protocol.c"
 #include "siphash.c"
 #include "skbuff.c"
