@@ -81,6 +81,12 @@ __rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
 	return skb_is_gso(skb);
 }
 
+/* 0 if the sender did not count the segments. */
+__rust_helper u16 rust_helper_skb_gso_segs(const struct sk_buff *skb)
+{
+	return skb_shinfo(skb)->gso_segs;
+}
+
 /* True if iptunnel_handle_offloads() has nothing to do, as after a tunnel device has called it. */
 __rust_helper bool rust_helper_skb_offloads_are_handled(const struct sk_buff *skb)
 {

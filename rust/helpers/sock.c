@@ -39,6 +39,11 @@ __rust_helper __be16 rust_helper_sk_dport(const struct sock *sk)
 	return sk->sk_dport;
 }
 
+__rust_helper u16 rust_helper_sk_num(const struct sock *sk)
+{
+	return sk->sk_num;
+}
+
 __rust_helper unsigned short rust_helper_sk_family(const struct sock *sk)
 {
 	return sk->sk_family;

@@ -75,6 +75,12 @@ unsafe extern "C" fn drop_in_callback<T>(head: *mut bindings::callback_head) {
     PENDING.fetch_sub(1, Ordering::Release);
 }
 
+/// Waits until the RCU read sides that have begun are over. Interrupts other CPUs, to be quick. May sleep.
+pub(crate) fn wait_for_readers() {
+    // SAFETY: C has no requirement but that the caller may sleep.
+    unsafe { bindings::synchronize_rcu_expedited() };
+}
+
 /// Waits until all RCU callbacks of this module have run. May sleep.
 pub(crate) fn wait_for_callbacks() {
     loop {

@@ -127,6 +127,16 @@ impl SkBuff {
         unsafe { bindings::skb_is_gso(self.as_raw()) }
     }
 
+    /// Returns the number of segments of a GSO packet, at least 1, or 1 for another packet.
+    #[inline(always)]
+    pub(crate) fn segments(&self) -> u16 {
+        if !self.is_gso() {
+            return 1;
+        }
+        // SAFETY: As in `is_gso`.
+        unsafe { bindings::skb_gso_segs(self.as_raw()) }.max(1)
+    }
+
     /// Returns the EtherType that the stack has noted for the packet, in network byte order.
     #[inline]
     pub(crate) fn protocol(&self) -> u16 {

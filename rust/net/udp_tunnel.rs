@@ -13,7 +13,7 @@ pub use socket::{Addresses, Binding, UdpSocket};
 
 use crate::{
     gro::GroTunnel,
-    rcu::RcuBox,
+    rcu::{self, RcuBox},
     skb::{InnerSkb, RxSkb},
     DropReason,
 };
@@ -113,6 +113,13 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         // SAFETY: By the type invariant only `Drop` drops the data, so it lives as long as `self` is
         // borrowed. Only shared references to it are given out.
         unsafe { self.tunnel.as_ref() }.value()
+    }
+
+    /// Closes the socket, if it is open still, and waits until the tunnel decides about no packet any
+    /// more. May sleep.
+    pub fn close_and_wait(&self) {
+        self.socket.close();
+        rcu::wait_for_readers();
     }
 
     /// Returns the socket.

@@ -6,13 +6,13 @@
 //! (`include/uapi/linux/fou.h`), because users' programs rely on them.
 
 use crate::{
-    port::{Port, Ports, Settings},
+    family,
+    port::{Lookup, Port, Ports, Settings},
     receive::Encapsulation,
 };
 use kernel::prelude::*;
 use net::{
     ip_proto::InnerProtocol,
-    module::Scope,
     netlink::{
         Buffer, Doit, DumpSkBuff, Dumpit, GenlInfo, GenlMsg, NetlinkSkBuff, NlAttr, NlaPolicy, Op,
         Operations, GENLMSG_DEFAULT_SIZE,
@@ -58,16 +58,7 @@ const AF_INET6: u8 = 10;
 
 /// The family's state: the ports of all network namespaces.
 pub(crate) struct Fou {
-    ports: &'static netns::Registration<Ports>,
-}
-
-impl Fou {
-    /// Makes the port table of each network namespace. May sleep.
-    pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
-        Ok(Self {
-            ports: netns::register(scope)?,
-        })
-    }
+    pub(crate) ports: &'static netns::Registration<Ports>,
 }
 
 impl Operations for Fou {
@@ -239,7 +230,9 @@ impl Doit<Fou> for Add {
         };
         fou.ports
             .get(netns)
-            .add(&binding, socket, settings)
+            .add(&binding, socket, settings, |port| {
+                family::notify_added(info, port)
+            })
             .map_err(|error| match error {
                 EALREADY => info.refuse(error, c"port exists already", None),
                 _ => error,
@@ -269,7 +262,7 @@ impl Doit<Fou> for Del {
         let binding = parse_binding(info)?;
         fou.ports
             .get(info.netns())
-            .remove(&binding)
+            .remove(&binding, Lookup::Actual, family::notify_deleted(info))
             .map_err(|error| info.refuse(error, c"port does not exist", None))
     }
 }
@@ -286,7 +279,9 @@ impl Doit<Fou> for Get {
         let mut message = NetlinkSkBuff::new(GENLMSG_DEFAULT_SIZE)?.genlmsg_iput(info)?;
         fou.ports
             .get(info.netns())
-            .find(&binding, |port| describe(port, &mut message))
+            .find(&binding, Lookup::Actual, |port| {
+                describe(port, &mut message)
+            })
             .map_err(|error| match error {
                 ESRCH => info.refuse(error, c"port does not exist", None),
                 _ => error,

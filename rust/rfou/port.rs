@@ -2,7 +2,10 @@
 
 //! The listening ports of a network namespace.
 
-use crate::receive::{Encapsulation, FouDecapsulator, GueDecapsulator};
+use crate::{
+    counters::{Counters, Totals},
+    receive::{Encapsulation, FouDecapsulator, GueDecapsulator},
+};
 use core::cmp::{Ordering, Reverse};
 use kernel::{
     new_mutex,
@@ -13,7 +16,6 @@ use kernel::{
 use net::{
     netns::{PerNetns, Place, Slot, SlotRef},
     skb::RemcsumMode,
-    udp::PortNumber,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
 };
 
@@ -21,8 +23,8 @@ use net::{
 pub(crate) struct Port {
     /// Numbers ports in the order of their addition, from 1. A number is not used again.
     serial: u64,
-    /// The port number in the request. Stays "any" if the socket has chosen one.
-    number: PortNumber,
+    /// The binding in the request. The socket may have chosen a port, and a local address to reach the peer.
+    asked: Binding,
     settings: Settings,
     socket: Socket,
 }
@@ -47,11 +49,15 @@ impl Socket {
         Ok(match settings.encapsulation {
             Encapsulation::Direct(protocol) => Self::Fou(UdpTunnelSocket::new_with_gro(
                 socket,
-                FouDecapsulator { protocol },
+                FouDecapsulator {
+                    counters: Counters::new()?,
+                    protocol,
+                },
             )?),
             Encapsulation::Gue => Self::Gue(UdpTunnelSocket::new_with_gro(
                 socket,
                 GueDecapsulator {
+                    counters: Counters::new()?,
                     remote_checksum: settings.remote_checksum,
                 },
             )?),
@@ -62,6 +68,20 @@ impl Socket {
         match self {
             Self::Fou(socket) => socket.socket(),
             Self::Gue(socket) => socket.socket(),
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        match self {
+            Self::Fou(socket) => &socket.tunnel().counters,
+            Self::Gue(socket) => &socket.tunnel().counters,
+        }
+    }
+
+    fn close_and_wait(&self) {
+        match self {
+            Self::Fou(socket) => socket.close_and_wait(),
+            Self::Gue(socket) => socket.close_and_wait(),
         }
     }
 }
@@ -80,9 +100,43 @@ impl Port {
         let socket = self.socket.udp();
         Binding {
             addresses: socket.addresses(),
-            local_port: self.number,
+            local_port: self.asked.local_port,
             peer_port: socket.peer_port(),
             ifindex: socket.ifindex(),
+        }
+    }
+
+    /// Returns the values of the port's counters.
+    pub(crate) fn totals(&self) -> Totals {
+        self.socket.counters().totals()
+    }
+
+    /// Returns `true` if no socket with `binding` can be opened beside this port's.
+    fn is_in_the_way_of(&self, binding: &Binding) -> bool {
+        let socket = self.socket.udp();
+        let (ours, theirs) = (socket.addresses(), binding.addresses);
+        let (device, other_device) = (socket.ifindex(), binding.ifindex);
+        ours.is_ipv6() == theirs.is_ipv6()
+            && socket.local_port() == binding.local_port
+            && (ours.is_any_local() || theirs.is_any_local() || ours.is_same_local(&theirs))
+            && (device == 0 || other_device == 0 || device == other_device)
+    }
+}
+
+/// The binding by which a port is found.
+#[derive(Clone, Copy)]
+pub(crate) enum Lookup {
+    /// The binding of its socket, as a dump shows it.
+    Actual,
+    /// The binding of its socket, or else the binding that its request had.
+    ActualOrAsked,
+}
+
+impl Lookup {
+    fn find(self, list: &List, binding: &Binding) -> Option<Key> {
+        match self {
+            Self::Actual => list.find(binding),
+            Self::ActualOrAsked => list.find_as_asked(binding),
         }
     }
 }
@@ -135,6 +189,17 @@ impl List {
         let (key, ()) = cursor.current();
         (key.0 == *binding).then_some(*key)
     }
+
+    /// Does what [`Self::find`] does, and finds a port also by the binding that its request had.
+    fn find_as_asked(&self, binding: &Binding) -> Option<Key> {
+        self.find(binding).or_else(|| {
+            // Only a socket with a peer chooses an address. Such ports are few.
+            binding.peer_port.specific()?;
+            let mut ports = self.ports.iter();
+            let (serial, port) = ports.find(|(_, port)| port.asked == *binding)?;
+            Some(Key(port.binding(), *serial))
+        })
+    }
 }
 
 static SLOT: Slot<Ports> = Slot::new();
@@ -153,11 +218,17 @@ impl PerNetns for Ports {
 }
 
 impl Ports {
-    /// Adds a port with a bound socket.
+    /// Adds a port with a bound socket, and calls `announce` with it.
     ///
     /// Fails with `EALREADY` if there is a port with that binding, or with `ENOMEM`, and then closes the
     /// socket. May sleep.
-    pub(crate) fn add(&self, binding: &Binding, socket: UdpSocket, settings: Settings) -> Result {
+    pub(crate) fn add(
+        &self,
+        binding: &Binding,
+        socket: UdpSocket,
+        settings: Settings,
+        announce: impl FnOnce(&Port),
+    ) -> Result {
         let socket = Socket::new(socket, settings)?;
         let mut list = self.list.lock();
         if list.find(binding).is_some() {
@@ -166,7 +237,7 @@ impl Ports {
         let serial = list.last_serial.checked_add(1).ok_or(EOVERFLOW)?;
         let port = Port {
             serial,
-            number: binding.local_port,
+            asked: *binding,
             settings,
             socket,
         };
@@ -177,23 +248,55 @@ impl Ports {
         list.serials.insert(serial_node);
         list.ports.insert(port_node);
         list.last_serial = serial;
+        // Before the lock is dropped, so that announcements are in the order of the changes.
+        if let Some(port) = list.ports.get(&Reverse(serial)) {
+            announce(port);
+        }
         Ok(())
     }
 
-    /// Closes the newest port with a binding. Fails with `EINVAL` if there is none. May sleep.
-    pub(crate) fn remove(&self, binding: &Binding) -> Result {
+    /// Closes the newest port with a binding. `lookup` says which binding. Fails with `EINVAL` if there is
+    /// none. May sleep.
+    ///
+    /// Calls `announce`, if there is one, with a description of the port and the final values of its
+    /// counters.
+    pub(crate) fn remove(
+        &self,
+        binding: &Binding,
+        lookup: Lookup,
+        announce: Option<impl FnOnce(&Binding, &Settings, &Totals)>,
+    ) -> Result {
         let mut list = self.list.lock();
-        let key = list.find(binding).ok_or(EINVAL)?;
+        let key = lookup.find(&list, binding).ok_or(EINVAL)?;
         list.serials.remove(&key);
-        list.ports.remove(&key.1).ok_or(EINVAL)?;
+        let port = list.ports.remove(&key.1).ok_or(EINVAL)?;
+        if let Some(announce) = announce {
+            // Before the closing, which forgets the addresses.
+            let binding = port.binding();
+            port.socket.close_and_wait();
+            announce(&binding, &port.settings, &port.totals());
+        }
         Ok(())
     }
 
-    /// Calls `show` with the newest port with a binding. Fails with `ESRCH` if there is none. May sleep.
-    pub(crate) fn find(&self, binding: &Binding, show: impl FnOnce(&Port) -> Result) -> Result {
+    /// Calls `show` with the newest port with a binding. `lookup` says which binding. Fails with `ESRCH` if
+    /// there is none. May sleep.
+    pub(crate) fn find<R>(
+        &self,
+        binding: &Binding,
+        lookup: Lookup,
+        show: impl FnOnce(&Port) -> Result<R>,
+    ) -> Result<R> {
         let list = self.list.lock();
-        let key = list.find(binding).ok_or(ESRCH)?;
+        let key = lookup.find(&list, binding).ok_or(ESRCH)?;
         show(list.ports.get(&key.1).ok_or(ESRCH)?)
+    }
+
+    /// Returns `true` if a port is the reason that no socket with `binding` can be opened. May sleep.
+    pub(crate) fn is_taken(&self, binding: &Binding) -> bool {
+        let list = self.list.lock();
+        let mut ports = list.ports.values();
+        ports.any(|port| port.is_in_the_way_of(binding))
     }
 
     /// Calls `show` with each port whose serial number is less than `before`, newest first, until `show`

@@ -23,9 +23,15 @@ macro_rules! reasons {
             $($(#[$doc])* $reason,)*
         }
 
-        static NAMES: Names<{ [$($name),*].len() }> = Names::new([$($name),*]);
+        static NAMES: Names<{ Reason::COUNT }> = Names::new([$($name),*]);
 
         impl Reason {
+            /// The number of reasons.
+            pub(crate) const COUNT: usize = [$($name),*].len();
+
+            /// The names, in the order of the reasons, without the prefix that says whose reasons they are.
+            pub(crate) const NAMES: [&'static CStr; Self::COUNT] = [$(without_prefix($name)),*];
+
             const fn nearest(self) -> DropReason {
                 match self {
                     $(Self::$reason => DropReason::$core,)*
@@ -64,6 +70,20 @@ reasons! {
     GueControl = c"RFOU_GUE_CONTROL", else UNHANDLED_PROTO;
     /// GUE with protocol 0.
     GueProtocolZero = c"RFOU_GUE_PROTOCOL_ZERO", else UNHANDLED_PROTO;
+}
+
+/// Returns a name without `RFOU_`.
+const fn without_prefix(name: &'static CStr) -> &'static CStr {
+    let mut name = name.to_bytes_with_nul();
+    let mut prefix: &[u8] = b"RFOU_";
+    while let ([first, rest @ ..], [expected, more @ ..]) = (name, prefix) {
+        assert!(*first == *expected);
+        (name, prefix) = (rest, more);
+    }
+    match CStr::from_bytes_with_nul(name) {
+        Ok(name) => name,
+        Err(_) => panic!(),
+    }
 }
 
 /// The reasons as a subsystem of the kernel's drop reasons.

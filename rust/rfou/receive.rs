@@ -2,7 +2,7 @@
 
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
-use crate::reason::Reason;
+use crate::{counters::Counters, reason::Reason};
 use gue::{walk, Dialect, Prefix, RemoteChecksum as RemoteChecksumField};
 use kernel::prelude::*;
 use net::{
@@ -23,11 +23,13 @@ pub(crate) enum Encapsulation {
 
 /// Decapsulates FOU.
 pub(crate) struct FouDecapsulator {
+    pub(crate) counters: Counters,
     pub(crate) protocol: InnerProtocol,
 }
 
 /// Decapsulates GUE.
 pub(crate) struct GueDecapsulator {
+    pub(crate) counters: Counters,
     /// The treatment of a checksum that the sender leaves to the receiver.
     pub(crate) remote_checksum: RemcsumMode,
 }
@@ -92,9 +94,12 @@ pub(crate) fn checksum_place(remote: RemoteChecksumField) -> ChecksumPlace {
 /// A packet to drop, and the reason.
 struct Dropped(RxSkb, Reason);
 
-impl From<Dropped> for Verdict {
+impl Dropped {
+    /// Counts the packet, and returns the verdict.
     #[inline(always)]
-    fn from(Dropped(skb, reason): Dropped) -> Self {
+    fn count(self, counters: &Counters) -> Verdict {
+        let Self(skb, reason) = self;
+        counters.count_dropped(reason);
         Verdict::Drop(skb, reason.number())
     }
 }
@@ -103,7 +108,8 @@ impl EncapReceive for FouDecapsulator {
     #[inline]
     fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict {
         let len_bytes = udp::HEADER_LEN_BYTES;
-        deliver::<IPV6>(decapsulate(skb, len_bytes, self.protocol), len_bytes)
+        let inner = decapsulate(skb, len_bytes, self.protocol);
+        deliver::<IPV6>(&self.counters, inner, len_bytes)
     }
 }
 
@@ -111,12 +117,15 @@ impl EncapReceive for GueDecapsulator {
     #[inline]
     fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
         match OuterHeaders::read_gue(&mut skb) {
-            Err(reason) => Dropped(skb, reason).into(),
+            Err(reason) => Dropped(skb, reason).count(&self.counters),
             Ok(OuterHeaders {
                 len_bytes,
                 protocol,
                 remcsum: None,
-            }) => deliver::<IPV6>(decapsulate(skb, len_bytes, protocol), len_bytes),
+            }) => {
+                let inner = decapsulate(skb, len_bytes, protocol);
+                deliver::<IPV6>(&self.counters, inner, len_bytes)
+            }
             Ok(OuterHeaders {
                 len_bytes,
                 protocol,
@@ -140,7 +149,7 @@ impl GueDecapsulator {
         let inner = skb
             .decapsulate_with_remote_checksum(len_bytes, protocol, place, self.remote_checksum)
             .map_err(|(skb, error)| Dropped(skb, Reason::of(error, Reason::GueBadRemcsum)));
-        deliver::<IPV6>(inner, len_bytes)
+        deliver::<IPV6>(&self.counters, inner, len_bytes)
     }
 }
 
@@ -157,18 +166,28 @@ fn decapsulate(
     }
 }
 
-/// Delivers a packet from which `len_bytes` bytes of headers were pulled.
+/// Delivers and counts a packet from which `len_bytes` bytes of headers were pulled.
 #[inline(always)]
-fn deliver<const IPV6: bool>(inner: Result<InnerSkb, Dropped>, len_bytes: usize) -> Verdict {
+fn deliver<const IPV6: bool>(
+    counters: &Counters,
+    inner: Result<InnerSkb, Dropped>,
+    len_bytes: usize,
+) -> Verdict {
     let mut inner = match inner {
         Ok(inner) => inner,
-        Err(dropped) => return dropped.into(),
+        Err(dropped) => return dropped.count(counters),
     };
     // Last: sockets that share the packet may see the change, and a dropped packet stays unchanged.
     match inner.shorten_outer::<IPV6>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES) {
-        Ok(()) => Verdict::Deliver(inner),
+        Ok(left) => {
+            let gue_len_bytes = len_bytes.wrapping_sub(udp::HEADER_LEN_BYTES);
+            counters.count_received(&inner, left.wrapping_add(gue_len_bytes));
+            Verdict::Deliver(inner)
+        }
         Err(error) => {
-            inner.free(Reason::of(error, Reason::BadOuterLength).number());
+            let reason = Reason::of(error, Reason::BadOuterLength);
+            counters.count_dropped(reason);
+            inner.free(reason.number());
             Verdict::Consumed
         }
     }

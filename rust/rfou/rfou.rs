@@ -3,11 +3,13 @@
 //! Foo-over-UDP and Generic UDP Encapsulation: replaces Linux's `fou`.
 //!
 //! [`receive`] decapsulates packets from the UDP socket of a [`port`]. [`transmit`] encapsulates packets
-//! from a tunnel device. [`netlink`] configures ports. This crate has no `unsafe` code; the crate `net`
-//! wraps the kernel's API.
+//! from a tunnel device. [`netlink`] configures ports, and [`family`] shows them with their counters. This
+//! crate has no `unsafe` code; the crate `net` wraps the kernel's API.
 
 #![forbid(unsafe_code)]
 
+mod counters;
+mod family;
 mod gro;
 mod netlink;
 mod port;
@@ -16,7 +18,7 @@ mod receive;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{bpf, ip_tunnel, module::Scope};
+use net::{bpf, ip_tunnel, module::Scope, netns};
 
 net::module! {
     type: Rfou,
@@ -25,9 +27,9 @@ net::module! {
     authors: ["The rfou developers"],
     description: "Foo over UDP and Generic UDP Encapsulation",
     license: "GPL v2",
-    // The kernel requests the netlink family by this alias. For the name `fou`, modprobe loads rfou by the
+    // The kernel requests the netlink families by these aliases. For the name `fou`, modprobe loads rfou by the
     // file that `make install` installs.
-    alias: ["net-pf-16-proto-16-family-fou"],
+    alias: ["net-pf-16-proto-16-family-fou", "net-pf-16-proto-16-family-rfou"],
     params: {
         own_drop_reasons: bool {
             default: false,
@@ -58,8 +60,11 @@ impl Rfou {
         ip_tunnel::register::<transmit::Fou>(scope)?;
         ip_tunnel::register::<transmit::Gue>(scope)?;
         bpf::register_tc_kfuncs(scope, net::kfunc_set!(encap))?;
-        // Last, so that no program has begun to use the family if another registration fails.
-        net::netlink::register(scope, netlink::Fou::new(scope)?)?;
+        let ports = netns::register(scope)?;
+        // Last, so that no program has begun to use the families if another registration fails.
+        let family = family::Family { ports };
+        net::netlink::register_with_notifier(scope, family, &family::NOTIFIER)?;
+        net::netlink::register(scope, netlink::Fou { ports })?;
         Ok(Self)
     }
 }

@@ -228,6 +228,18 @@ impl InnerSkb {
         self.skb.is_empty()
     }
 
+    /// Returns `true` if the packet is a GSO packet, which GRO or a sender on this machine made.
+    #[inline(always)]
+    pub fn is_gso(&self) -> bool {
+        self.skb.is_gso()
+    }
+
+    /// Returns the number of segments of a GSO packet, or 1 for another packet.
+    #[inline(always)]
+    pub fn segments(&self) -> u16 {
+        self.skb.segments()
+    }
+
     /// Subtracts `by`, the length of the pulled headers, from the length in the outer IP header, of IPv6 or
     /// of IPv4.
     ///
@@ -236,13 +248,12 @@ impl InnerSkb {
     /// length is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's
     /// length, and UDP has cut the sum to UDP's length.
     ///
-    /// Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet, with
+    /// Returns the packet's length. Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet, with
     /// `EINVAL` if the IP header does not or its length is less than `by`, with `ENOMEM`.
     // Changes the length alone: the stack has verified the header's other fields, and still uses them.
     #[inline(always)]
-    pub fn shorten_outer<const IPV6: bool>(&mut self, by: usize, most: usize) -> Result {
-        let left = self.len();
-        let headers = self.skb.as_pin_mut().outer_headers_mut(most)?;
+    pub fn shorten_outer<const IPV6: bool>(&mut self, by: usize, most: usize) -> Result<usize> {
+        let (headers, left) = self.skb.as_pin_mut().outer_headers_mut(most)?;
         // IPv4's total length (RFC 791), or IPv6's payload length (RFC 8200).
         let (field, uncounted_len) = if IPV6 { (4..6, 40) } else { (2..4, 0) };
         let Some([high, low]) = headers.get_mut(field) else {
@@ -260,7 +271,7 @@ impl InnerSkb {
                 self.skb.as_pin_mut().forget_complete_checksum();
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Frees the packet as one that is dropped for a reason.
@@ -288,6 +299,11 @@ impl SkBuff {
         unsafe {
             let len = self.as_mut().pull(len);
             self.as_mut().postpull_checksum(start, len)?;
+            // Does for other packets what `iptunnel_pull_offloads` does.
+            if !self.is_gso() {
+                bindings::skb_clear_encapsulation(self.as_raw());
+                return Ok(());
+            }
             to_result(bindings::iptunnel_pull_offloads(self.as_raw()))
         }
     }
@@ -336,14 +352,17 @@ impl SkBuff {
         self.compute_remote_checksum(place)
     }
 
-    /// Returns the headers that were pulled from a received packet, to be changed; clones of the packet do
-    /// not see the change.
+    /// Returns the headers that were pulled from a received packet, to be changed, and the packet's length;
+    /// clones of the packet do not see the change.
     ///
     /// They are the bytes from the network header, the outer IP header, to the packet's data. Any context.
     /// Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header does not lie
     /// before the data, with `ENOMEM` if a clone shares the headers and they could not be copied.
     #[inline]
-    pub(super) fn outer_headers_mut(self: Pin<&mut Self>, most: usize) -> Result<&mut [u8]> {
+    pub(super) fn outer_headers_mut(
+        self: Pin<&mut Self>,
+        most: usize,
+    ) -> Result<(&mut [u8], usize)> {
         let skb = self.as_raw();
         // A sender on this machine that keeps the packet, as TCP does, shares the payload alone and has
         // said so; that must not cost a copy of each packet.
@@ -353,6 +372,7 @@ impl SkBuff {
         // SAFETY: The packet is valid, as above.
         let start = unsafe { bindings::skb_network_header(skb) };
         let (data, start_at) = (self.fields().data as usize, start as usize);
+        let rest = self.len();
         // One comparison: a header that is not before the data is further than there is memory.
         let len = data.wrapping_sub(start_at);
         if len > most.min(isize::MAX as usize) {
@@ -363,7 +383,7 @@ impl SkBuff {
         // no clone shares; they are borrowed with `self`. A place within an allocation is not null.
         Ok(unsafe {
             hint::assert_unchecked(!start.is_null());
-            slice::from_raw_parts_mut(start, len)
+            (slice::from_raw_parts_mut(start, len), rest)
         })
     }
 

@@ -63,13 +63,13 @@ mod skb {
     #[test]
     fn change_of_the_outer_headers_is_not_seen_by_a_clone() -> Result {
         let mut skb = OwnedSkb::of_bytes(16, b"0123456789")?;
-        assert!(skb.as_pin_mut().outer_headers_mut(16)?.is_empty());
+        assert!(skb.as_pin_mut().outer_headers_mut(16)?.0.is_empty());
         skb.as_pin_mut().decapsulate(5)?;
         let mut other = skb.share()?;
-        let headers = skb.as_pin_mut().outer_headers_mut(5)?;
+        let (headers, _) = skb.as_pin_mut().outer_headers_mut(5)?;
         headers.copy_from_slice(b"abcde");
-        assert_eq!(skb.as_pin_mut().outer_headers_mut(usize::MAX)?, b"abcde");
-        assert_eq!(other.as_pin_mut().outer_headers_mut(5)?, b"01234");
+        assert_eq!(skb.as_pin_mut().outer_headers_mut(usize::MAX)?.0, b"abcde");
+        assert_eq!(other.as_pin_mut().outer_headers_mut(5)?.0, b"01234");
         assert!(skb.as_pin_mut().outer_headers_mut(4) == Err(E2BIG));
         sent(&mut skb).push(6)?;
         assert!(skb.as_pin_mut().outer_headers_mut(usize::MAX) == Err(EINVAL));

@@ -35,6 +35,23 @@ impl Addresses {
     pub const fn is_ipv6(&self) -> bool {
         matches!(self, Self::V6 { .. })
     }
+
+    /// Returns `true` if the local address is "any".
+    pub fn is_any_local(&self) -> bool {
+        match self {
+            Self::V4 { local, .. } => *local == [0; 4],
+            Self::V6 { local, .. } => *local == [0; 16],
+        }
+    }
+
+    /// Returns `true` if both have the same local address.
+    pub fn is_same_local(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::V4 { local, .. }, Self::V4 { local: other, .. }) => local == other,
+            (Self::V6 { local, .. }, Self::V6 { local: other, .. }) => local == other,
+            _ => false,
+        }
+    }
 }
 
 /// The addresses, ports and device that a UDP socket receives from.
@@ -125,7 +142,6 @@ impl UdpSocket {
     /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
     /// one. May sleep.
     ///
-    /// The local port is not returned, because a tunnel is identified by the port that it asked for.
     pub fn addresses(&self) -> Addresses {
         // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
         // is an old or a new one.
@@ -160,6 +176,16 @@ impl UdpSocket {
             unsafe { bindings::sk_dport(sock) }
         });
         PortNumber::from_be(port.unwrap_or_default())
+    }
+
+    /// Returns the port that the socket is bound to: the one that the kernel chose, if it was asked for
+    /// "any". May sleep.
+    pub fn local_port(&self) -> PortNumber {
+        let number = self.socket.with(|sock| {
+            // SAFETY: `with` passes an open socket.
+            unsafe { bindings::sk_num(sock) }
+        });
+        PortNumber::from_be_bytes(number.unwrap_or_default().to_be_bytes())
     }
 
     /// Returns the index of the device that the socket is bound to, or 0. May sleep.

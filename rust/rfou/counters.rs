@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of a port: packets and bytes received, drops by reason.
+
+use crate::reason::Reason;
+use kernel::prelude::*;
+use net::{percpu::PerCpuCounters, skb::InnerSkb};
+
+const PACKETS: usize = 0;
+const BYTES: usize = 1;
+/// The first of a counter for each reason, in the order of the reasons.
+const DROPS: usize = 2;
+
+/// The counters of a port.
+pub(crate) struct Counters(PerCpuCounters<{ DROPS + Reason::COUNT }>);
+
+impl Counters {
+    /// Allocates counters. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        PerCpuCounters::new().map(Self)
+    }
+
+    /// Counts a packet that goes to the inner protocol, from a UDP payload of `payload_len_bytes` bytes.
+    #[inline(always)]
+    pub(crate) fn count_received(&self, inner: &InnerSkb, payload_len_bytes: usize) {
+        if inner.is_gso() {
+            self.count_segments(inner.segments(), payload_len_bytes);
+        } else {
+            self.0.add(PACKETS, 1);
+            self.0.add(BYTES, payload_len_bytes as u64);
+        }
+    }
+
+    // Not inlined: other packets should not save registers for it.
+    #[cold]
+    #[inline(never)]
+    fn count_segments(&self, packets: u16, payload_len_bytes: usize) {
+        self.0.add(PACKETS, packets.into());
+        self.0.add(BYTES, payload_len_bytes as u64);
+    }
+
+    /// Counts a packet that is dropped.
+    #[cold]
+    pub(crate) fn count_dropped(&self, reason: Reason) {
+        self.0.add(DROPS.wrapping_add(reason as usize), 1);
+    }
+
+    /// Returns the totals. None is ever less than in an earlier call.
+    pub(crate) fn totals(&self) -> Totals {
+        let [rx_packets, rx_bytes, drops @ ..] = self.0.sums();
+        Totals {
+            rx_packets,
+            rx_bytes,
+            drops,
+        }
+    }
+}
+
+/// The values of [`Counters`] at one time.
+pub(crate) struct Totals {
+    pub(crate) rx_packets: u64,
+    /// Bytes of UDP payload.
+    pub(crate) rx_bytes: u64,
+    /// Packets by reason, in the order of the reasons.
+    pub(crate) drops: [u64; Reason::COUNT],
+}
+
+impl Totals {
+    /// Returns the number of packets that were dropped, for any reason.
+    pub(crate) fn all_drops(&self) -> u64 {
+        self.drops.into_iter().fold(0, u64::wrapping_add)
+    }
+}
