@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Random messages to the netlink family: from root, nobody, and root of a user namespace."""
+"""Random messages to the netlink families: from root, nobody, and root of a user namespace."""
 
 import errno
 import os
@@ -7,10 +7,13 @@ import random
 import struct
 import traceback
 
+import pytest
+
 from testing.lib import netlink as nl
-from testing.lib import progress
+from testing.lib import ports, progress
 from testing.lib.hosts import libc
 from testing.lib.netlink import Fou, NetlinkError
+from testing.lib.ports import Rfou
 
 SEED = int(os.environ.get("RFOU_SEED", "1"))
 MESSAGES = int(os.environ.get("RFOU_MESSAGES", "3000"))
@@ -26,6 +29,8 @@ KNOWN = (
     | {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EALREADY, errno.ESRCH, errno.ENODEV}
     | {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EACCES}
 )
+# What replaces EALREADY and ESRCH.
+KNOWN_TO_RFOU = KNOWN - {errno.EALREADY, errno.ESRCH} | {errno.EEXIST, errno.EBUSY, errno.ENOENT}
 
 # Values of the right length that pass most checks.
 VALUES = {
@@ -43,15 +48,45 @@ VALUES = {
 }
 
 
+class FouFamily:
+    """What the fuzzer knows of the family `fou`."""
+
+    client = Fou
+    known = KNOWN
+    values = VALUES
+    change = (nl.ADD, nl.ADD, nl.ADD, nl.DEL, nl.DEL)
+    get = nl.GET
+
+
+class RfouFamily:
+    """What the fuzzer knows of the family `rfou`."""
+
+    client = Rfou
+    known = KNOWN_TO_RFOU
+    # From LOCAL_V4 to IFINDEX, both families have the same numbers.
+    values = VALUES | {
+        ports.FAMILY: VALUES[nl.AF],
+        ports.PORT: VALUES[nl.PORT],
+        ports.ENCAP: VALUES[nl.TYPE],
+        ports.PROTOCOL: VALUES[nl.IPPROTO],
+    }
+    change = (ports.PORT_ADD, ports.PORT_ADD, ports.PORT_ADD, ports.PORT_DEL, ports.PORT_DEL)
+    get = ports.PORT_GET
+
+
+FAMILIES = [FouFamily, pytest.param(RfouFamily, marks=pytest.mark.rfou_only)]
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
 def one_in(rng, number):
     """Returns true once in `number` times."""
     return rng.randrange(number) == 0
 
 
-def random_attribute(rng):
+def random_attribute(rng, values):
     """Returns an attribute, mostly a valid one."""
-    number = rng.choice(list(VALUES))
-    value = rng.choice(VALUES[number])
+    number = rng.choice(list(values))
+    value = rng.choice(values[number])
     if one_in(rng, 12):
         value = rng.randbytes(rng.randrange(24))
     if one_in(rng, 20):
@@ -63,9 +98,9 @@ def random_attribute(rng):
     return data
 
 
-def random_message(rng):
+def random_message(rng, family):
     """Returns a message: command, version, flags and attributes."""
-    command = rng.choice((nl.ADD, nl.ADD, nl.ADD, nl.DEL, nl.DEL, nl.GET, nl.GET))
+    command = rng.choice((*family.change, family.get, family.get))
     if one_in(rng, 20):
         command = rng.randrange(256)
     flags = nl.NLM_F_ACK
@@ -73,7 +108,8 @@ def random_message(rng):
         flags |= nl.NLM_F_DUMP
     if one_in(rng, 20):
         flags |= rng.randrange(0x10000) & ~1
-    payload = b"".join(random_attribute(rng) for _ in range(rng.choice((0, 1, 2, 3, 4, 5, 8))))
+    count = rng.choice((0, 1, 2, 3, 4, 5, 8))
+    payload = b"".join(random_attribute(rng, family.values) for _ in range(count))
     if one_in(rng, 20):
         payload = payload[: rng.randrange(len(payload) + 1)]
     if one_in(rng, 100):
@@ -81,16 +117,16 @@ def random_message(rng):
     return command, rng.choice((1, 1, 1, 0, 255)), flags, payload
 
 
-def fuzz(seed, count):
+def fuzz(family, seed, count):
     """Sends random messages; returns how often each error number came (0: none)."""
     print(f"seed {seed}, {count} messages; {REPEAT}")
     rng = random.Random(seed)
-    client = Fou()
+    client = family.client()
     client.socket.settimeout(1)
     seen = {}
     for sent in range(count):
         progress.report(f"message {sent} of seed {seed}")
-        command, version, flags, payload = random_message(rng)
+        command, version, flags, payload = random_message(rng, family)
         number = 0
         try:
             # Without NLM_F_ACK, only errors and dumps would be answered.
@@ -99,7 +135,7 @@ def fuzz(seed, count):
             number = error.errno
         seen[number] = seen.get(number, 0) + 1
     client.close()
-    assert set(seen) <= KNOWN, f"the family does not have this error number: {seen}"
+    assert set(seen) <= family.known, f"the family does not have this error number: {seen}"
     return seen
 
 
@@ -116,9 +152,10 @@ def in_child(work):
     assert os.waitpid(child, 0)[1] == 0, "see above"
 
 
-def test_administrator(hosts, fou):
+@every_family
+def test_administrator(hosts, fou, family):
     with hosts[0].inside():
-        seen = fuzz(SEED, MESSAGES)
+        seen = fuzz(family, SEED, MESSAGES)
     assert seen[0] > MESSAGES // 50, f"too few messages were accepted: {seen}"
     fou.delete_all()
     assert fou.dump() == []
@@ -126,7 +163,8 @@ def test_administrator(hosts, fou):
         assert len(hosts[0].proc_net(name).splitlines()) == 1, "a socket was left open"
 
 
-def test_user_without_rights(hosts, fou):
+@every_family
+def test_user_without_rights(hosts, fou, family):
     fou.add((nl.PORT, nl.be16(5555)), (nl.TYPE, nl.u8(nl.GUE)))
     before = fou.dump()
 
@@ -135,7 +173,7 @@ def test_user_without_rights(hosts, fou):
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-        seen = fuzz(SEED + 1, MESSAGES)
+        seen = fuzz(family, SEED + 1, MESSAGES)
         assert seen.get(errno.EPERM, 0) > MESSAGES // 2, f"ADD and DEL are not refused: {seen}"
 
     in_child(work)
@@ -151,10 +189,24 @@ def test_root_of_a_user_namespace(hosts):
         # Dumpable, so that this process owns its files in /proc.
         assert libc.prctl(4, 1, 0, 0, 0) == 0
         os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
-        seen = fuzz(SEED + 2, MESSAGES)
+        seen = fuzz(FouFamily, SEED + 2, MESSAGES)
         assert seen.get(errno.EPERM, 0) > MESSAGES // 2, f"ADD and DEL are not refused: {seen}"
         client = Fou()
         assert client.dump() == [], "a port was added"
+
+    in_child(work)
+
+
+@pytest.mark.rfou_only
+def test_root_of_a_user_namespace_with_rights(hosts):
+    """The family `rfou` asks for rights in the user namespace of the network namespace."""
+
+    def work():
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        assert libc.prctl(4, 1, 0, 0, 0) == 0
+        os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
+        seen = fuzz(RfouFamily, SEED + 3, MESSAGES)
+        assert seen[0] > MESSAGES // 50, f"too few messages were accepted: {seen}"
 
     in_child(work)
 
