@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The family `rfou` without memory: the work is done or refused, and listeners know."""
+
+import errno
+
+import pytest
+
+from testing.lib import netlink as nl
+from testing.lib import ports
+from testing.lib.faults import each_allocation, prepare
+from testing.lib.netlink import NetlinkError
+from testing.lib.ports import PORT_ADDED, PORT_DELETED, Listener, Rfou
+
+pytestmark = [pytest.mark.debug_only, pytest.mark.rfou_only]
+
+# ENFILE: the kernel could not allocate a socket's inode.
+NO_MEMORY = {errno.ENOMEM, errno.ENOBUFS, errno.ENFILE}
+ASKED = (
+    *ports.gue(5555),
+    (ports.LOCAL_V4, nl.v4("192.0.2.1")),
+    (ports.PEER_V4, nl.v4("192.0.2.2")),
+    (ports.PEER_PORT, nl.be16(7)),
+)
+NAMED = tuple(pair for pair in ASKED if pair[0] != ports.ENCAP)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def faults():
+    """Prepares fault injection."""
+    prepare()
+
+
+@pytest.fixture(name="clients")
+def clients_fixture(hosts):
+    """A client and a listener in the first host."""
+    with hosts[0].inside():
+        made = Rfou(), Listener()
+    yield made
+    for client in made:
+        client.close()
+
+
+def attempt(work, *arguments):
+    """Returns whether the work was done; None if the answer is lost for lack of memory."""
+    try:
+        work(*arguments)
+    except NetlinkError as error:
+        assert error.errno in NO_MEMORY, f"the wrong error: {error}"
+        return False
+    except OSError as error:
+        assert error.errno in NO_MEMORY, f"the wrong error: {error}"
+        return None
+    return True
+
+
+def heard(listener):
+    """Returns the next notification's command, "lost" for ENOBUFS, or None."""
+    try:
+        message = listener.receive(0)
+    except OSError as error:
+        assert error.errno == errno.ENOBUFS, str(error)
+        return "lost"
+    return message and message[0]
+
+
+def test_changing_a_port_while_a_program_listens(clients):
+    """Each change is told, or the listener is told that it has missed something."""
+    rfou, listener = clients
+    lost = {PORT_ADDED: 0, PORT_DELETED: 0}
+    for change, command, arguments, undo in (
+        (rfou.add, PORT_ADDED, ASKED, lambda: rfou.delete(*NAMED)),
+        (rfou.delete, PORT_DELETED, NAMED, lambda: rfou.add(*ASKED)),
+    ):
+        if command == PORT_DELETED:
+            rfou.add(*ASKED)
+            assert heard(listener) == PORT_ADDED
+        for failing in each_allocation():
+            before = len(rfou.dump())
+            with failing:
+                done = attempt(change, *arguments)
+            after = len(rfou.dump())
+            assert done is None or done == (before != after), f"allocation {failing.number}"
+            told = heard(listener)
+            if before == after:
+                assert told is None, "nothing changed"
+                continue
+            assert told in (command, "lost"), f"allocation {failing.number} is not told"
+            lost[command] += told == "lost"
+            undo()
+            assert heard(listener) is not None
+    rfou.delete(*NAMED)
+    assert all(lost.values()), f"a message's allocation was not reached: {lost}"
+
+
+def test_showing_ports(clients):
+    rfou, _ = clients
+    rfou.add(*ASKED)
+    right = rfou.get(*NAMED).attributes
+    for show in (lambda: rfou.get(*NAMED), lambda: rfou.dump()[0]):
+        for failing in each_allocation():
+            with failing:
+                try:
+                    shown = show()
+                except OSError as error:
+                    assert error.errno in NO_MEMORY, str(error)
+                    continue
+            assert shown.attributes == right
+    rfou.delete(*NAMED)
