@@ -6,8 +6,12 @@
 
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/ethtool.h>
+#include <linux/if_arp.h>
+#include <linux/netdevice.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 #include <linux/udp.h>
 #include <net/dropreason.h>
@@ -18,6 +22,7 @@
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/protocol.h>
+#include <net/rtnetlink.h>
 #include <net/udp_tunnel.h>
 
 #include "../helpers/helpers.c"

@@ -1,8 +1,146 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/ethtool.h>
 #include <linux/netdevice.h>
+#include <linux/string.h>
 
 __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 {
 	return dev_net(dev);
+}
+
+__rust_helper void *rust_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+__rust_helper void rust_helper_dev_hold(struct net_device *dev)
+{
+	dev_hold(dev);
+}
+
+__rust_helper void rust_helper_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
+__rust_helper int rust_helper_netdev_ifindex(const struct net_device *dev)
+{
+	return READ_ONCE(dev->ifindex);
+}
+
+__rust_helper unsigned int rust_helper_netdev_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->mtu);
+}
+
+__rust_helper void rust_helper_netdev_set_mtu(struct net_device *dev, unsigned int mtu)
+{
+	WRITE_ONCE(dev->mtu, mtu);
+}
+
+__rust_helper void rust_helper_netdev_set_mtu_range(struct net_device *dev, unsigned int min,
+						    unsigned int max)
+{
+	WRITE_ONCE(dev->min_mtu, min);
+	WRITE_ONCE(dev->max_mtu, max);
+}
+
+__rust_helper unsigned int rust_helper_netdev_max_mtu(const struct net_device *dev)
+{
+	return READ_ONCE(dev->max_mtu);
+}
+
+/* Returns the headroom that the device's packets need, rounded as the stack does. */
+__rust_helper unsigned int rust_helper_netdev_headroom(const struct net_device *dev)
+{
+	return LL_RESERVED_SPACE(dev);
+}
+
+__rust_helper void rust_helper_netdev_set_needed_headroom(struct net_device *dev, u16 headroom)
+{
+	WRITE_ONCE(dev->needed_headroom, headroom);
+}
+
+__rust_helper void rust_helper_netdev_set_ops(struct net_device *dev,
+					      const struct net_device_ops *ops,
+					      const struct ethtool_ops *ethtool_ops)
+{
+	dev->netdev_ops = ops;
+	dev->ethtool_ops = ethtool_ops;
+}
+
+__rust_helper void rust_helper_netdev_set_devtype(struct net_device *dev,
+						  const struct device_type *type)
+{
+	SET_NETDEV_DEVTYPE(dev, type);
+}
+
+__rust_helper void rust_helper_netdev_set_type(struct net_device *dev, unsigned short type,
+					       unsigned int flags)
+{
+	dev->type = type;
+	dev->flags = flags;
+}
+
+/* Scattered packets, checksums and segmentation, all of which software can do later. */
+__rust_helper void rust_helper_netdev_set_software_features(struct net_device *dev)
+{
+	const netdev_features_t features = NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM |
+					   NETIF_F_RXCSUM | NETIF_F_GSO_SOFTWARE;
+
+	dev->features |= features;
+	dev->hw_features |= features;
+}
+
+/* The core frees the device after @destructor, which it calls if ndo_init() has succeeded. */
+__rust_helper void rust_helper_netdev_set_destructor(struct net_device *dev,
+						     void (*destructor)(struct net_device *dev))
+{
+	dev->needs_free_netdev = true;
+	dev->priv_destructor = destructor;
+}
+
+/* The core counts in struct pcpu_dstats. */
+__rust_helper void rust_helper_netdev_set_dstats(struct net_device *dev)
+{
+	dev->pcpu_stat_type = NETDEV_PCPU_STAT_DSTATS;
+}
+
+/* No queue, no lock on transmit, and packets keep their route. */
+__rust_helper void rust_helper_netdev_set_virtual(struct net_device *dev)
+{
+	dev->priv_flags |= IFF_NO_QUEUE;
+	dev->lltx = true;
+	netif_keep_dst(dev);
+}
+
+__rust_helper struct rtnl_link_ops *rust_helper_netdev_rtnl_link_ops(const struct net_device *dev)
+{
+	return (struct rtnl_link_ops *)dev->rtnl_link_ops;
+}
+
+__rust_helper void rust_helper_dev_dstats_tx_dropped(struct net_device *dev)
+{
+	dev_dstats_tx_dropped(dev);
+}
+
+__rust_helper void rust_helper_dev_inc_tx_errors(struct net_device *dev)
+{
+	DEV_STATS_INC(dev, tx_errors);
+}
+
+__rust_helper void rust_helper_dev_inc_tx_carrier_errors(struct net_device *dev)
+{
+	DEV_STATS_INC(dev, tx_carrier_errors);
+}
+
+__rust_helper void rust_helper_dev_inc_collisions(struct net_device *dev)
+{
+	DEV_STATS_INC(dev, collisions);
+}
+
+__rust_helper void rust_helper_ethtool_set_driver(struct ethtool_drvinfo *info, const char *name)
+{
+	strscpy(info->driver, name);
 }

@@ -31,6 +31,12 @@ impl DropReason {
     /// A header breaks the rules of its protocol.
     pub const INVALID_PROTO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
+    /// No route.
+    pub const IP_OUTNOROUTES: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_OUTNOROUTES);
+    /// A packet passes through too many tunnels of this host.
+    pub const RECURSION_LIMIT: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
+
     /// Returns C's number.
     #[inline]
     pub(crate) const fn as_raw(self) -> bindings::skb_drop_reason {

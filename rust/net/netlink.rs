@@ -21,5 +21,6 @@ mod notify;
 pub use attr::{NlAttr, NlaPolicy};
 pub use family::{register, register_with_notifier, Doit, Dumpit, Op, Operations};
 pub use info::{Flags, GenlInfo};
+pub(crate) use msg::put;
 pub use msg::{Buffer, DumpSkBuff, GenlMsg, NetlinkSkBuff, GENLMSG_DEFAULT_SIZE};
 pub use notify::{MulticastGroup, Notifier};

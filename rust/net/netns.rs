@@ -74,6 +74,9 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// The slot for the number under which C keeps the state: a `static` of the implementer's.
     const SLOT: SlotRef<Self>;
 
+    /// What happens under RTNL at a namespace's end, before the state is dropped.
+    const EXIT_RTNL: ExitRtnl = ExitRtnl::NONE;
+
     /// Makes the state of a namespace. Called for each namespace that exists when the state is
     /// registered, and for each one that is created later. May sleep.
     ///
@@ -81,6 +84,21 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// namespace ends after all processes have left it.
     // Not `&Netns`: the namespace may not have the states of other types yet, or no longer.
     fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
+}
+
+/// A function that unregisters devices when a namespace ends.
+pub struct ExitRtnl(Option<ExitRtnlFn>);
+
+/// Adds devices of a namespace to a list of devices to be unregistered.
+type ExitRtnlFn = unsafe extern "C" fn(*mut bindings::net, *mut bindings::list_head);
+
+impl ExitRtnl {
+    /// Nothing happens.
+    pub const NONE: Self = Self(None);
+
+    pub(crate) const fn new(function: ExitRtnlFn) -> Self {
+        Self(Some(function))
+    }
 }
 
 /// The number under which each namespace keeps its `T`.
@@ -142,14 +160,18 @@ impl<T> SlotRef<T> {
 /// is returned.
 pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registration<T>> {
     // Before any other state, so that each namespace has the table of sockets when the state is made.
-    let sockets = Sockets::SLOT.get();
-    match sockets.state.load(Ordering::Acquire) {
-        READY => {}
-        // Another call is registering them.
-        TAKEN => return Err(EBUSY),
-        _ => scope.register(Registration::<Sockets>::new())?,
-    }
+    register_once::<Sockets>(scope)?;
     scope.register_state(Registration::new())
+}
+
+/// Registers a state of this crate's unless it is registered already. Process context, may sleep.
+pub(crate) fn register_once<T: PerNetns>(scope: &'static Scope) -> Result {
+    match T::SLOT.get().state.load(Ordering::Acquire) {
+        READY => Ok(()),
+        // Another call is registering it.
+        TAKEN => Err(EBUSY),
+        _ => scope.register(Registration::<T>::new()),
+    }
 }
 
 /// A [`PerNetns`] state that is registered.
@@ -206,6 +228,7 @@ impl<T: PerNetns> Registration<T> {
                 ops.write(bindings::pernet_operations {
                     init: Some(init::<T>),
                     exit: Some(exit::<T>),
+                    exit_rtnl: T::EXIT_RTNL.0,
                     id: slot.id.get(),
                     // C allocates no state of size 0.
                     size: size_of::<T>().max(1),
@@ -251,7 +274,7 @@ impl<T: PerNetns> Undo for Registration<T> {
 ///
 /// `net` must be valid, and `T` registered or about to be.
 #[inline]
-unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
+pub(crate) unsafe fn state<T: PerNetns>(net: *const bindings::net) -> *mut T {
     // SAFETY: The slot is static. By the caller's promise C has written the id, which it does before it
     // calls `init` for the first time, and the id does not change until `T` is unregistered.
     let id = unsafe { *T::SLOT.get().id.get() };

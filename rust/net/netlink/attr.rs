@@ -49,12 +49,27 @@ impl NlaPolicy {
     pub const U8: Self = Self::of_type(bindings::NLA_U8);
     /// A 32-bit number in host order, or four bytes.
     pub const U32: Self = Self::of_type(bindings::NLA_U32);
-    /// A 32-bit number in network order.
-    pub const BE32: Self = Self::of_type(bindings::NLA_BE32);
     /// A signed 32-bit number in host order.
     pub const S32: Self = Self::of_type(bindings::NLA_S32);
     /// A 16-bit number in network order.
     pub const BE16: Self = Self::of_type(bindings::NLA_BE16);
+
+    /// A 32-bit number in network order, or four bytes.
+    pub const BE32: Self = Self::of_type(bindings::NLA_BE32);
+
+    /// Returns the length of an attribute of the policy, in bytes.
+    pub(crate) const fn len_bytes(&self) -> usize {
+        match self.0.type_ as c_uint {
+            bindings::NLA_U8 => 1,
+            bindings::NLA_BE16 => 2,
+            bindings::NLA_U32 | bindings::NLA_S32 | bindings::NLA_BE32 => 4,
+            // SAFETY: `exact_len` is the only constructor of binary attributes, and has set both numbers.
+            bindings::NLA_BINARY => unsafe {
+                self.0.__bindgen_anon_1.__bindgen_anon_1.max as usize
+            },
+            _ => 0,
+        }
+    }
 
     /// Exactly `len` bytes; any other length is refused with `ERANGE` (`NLA_POLICY_EXACT_LEN()`).
     #[inline]
@@ -82,12 +97,12 @@ impl NlAttr<'_> {
     ///
     /// `attr` must point to an attribute of a message that lives for the chosen lifetime and holds the
     /// attribute's whole length.
-    pub(super) unsafe fn from_raw(attr: NonNull<bindings::nlattr>) -> Self {
+    pub(crate) unsafe fn from_raw(attr: NonNull<bindings::nlattr>) -> Self {
         // INVARIANT: Promised by the caller.
         Self(attr, PhantomData)
     }
 
-    pub(super) fn as_raw(&self) -> *mut bindings::nlattr {
+    pub(crate) fn as_raw(&self) -> *mut bindings::nlattr {
         self.0.as_ptr()
     }
 

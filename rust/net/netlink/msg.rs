@@ -143,6 +143,28 @@ impl sealed::Buffer for &mut DumpSkBuff<'_> {
     }
 }
 
+/// Appends an attribute to a message. Fails with `EMSGSIZE` if the buffer is full.
+///
+/// # Safety
+///
+/// `skb` must be a valid netlink buffer that no other code uses during the call.
+pub(crate) unsafe fn put<T: AsBytes + ?Sized>(
+    skb: *mut bindings::sk_buff,
+    attrtype: c_int,
+    value: &T,
+) -> Result {
+    // The attribute's length has 16 bits and counts the attribute's header.
+    const MOST: usize = u16::MAX as usize - size_of::<bindings::nlattr>();
+    let len = size_of_val(value);
+    if len > MOST {
+        return Err(EMSGSIZE);
+    }
+    let value = ptr::from_ref(value).cast::<c_void>();
+    // SAFETY: The caller promises a valid buffer. `value` came from a reference, and by `AsBytes` all of its
+    // `len` bytes are initialized. C checks the room.
+    to_result(unsafe { bindings::nla_put(skb, attrtype, len as c_int, value) })
+}
+
 /// A generic netlink message under construction. Dropping the message removes it from its buffer.
 ///
 /// A message that is forgotten (`mem::forget`) stays in its buffer with the length of its headers alone, so
@@ -190,16 +212,8 @@ impl<B: Buffer> GenlMsg<B> {
 
     /// Appends an attribute.
     fn put<T: AsBytes + ?Sized>(&mut self, attrtype: c_int, value: &T) -> Result {
-        // The attribute's length has 16 bits and counts the attribute's header.
-        const MOST: usize = u16::MAX as usize - size_of::<bindings::nlattr>();
-        let len = size_of_val(value);
-        if len > MOST {
-            return Err(EMSGSIZE);
-        }
-        let value = ptr::from_ref(value).cast::<c_void>();
-        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises. `value` came from
-        // a reference, and by `AsBytes` all of its `len` bytes are initialized. C checks the room.
-        to_result(unsafe { bindings::nla_put(self.skb.as_raw(), attrtype, len as c_int, value) })
+        // SAFETY: The buffer is valid and used by this call alone, as `Buffer` promises.
+        unsafe { put(self.skb.as_raw(), attrtype, value) }
     }
 
     /// Appends an 8-bit number. Fails with `EMSGSIZE` if the buffer is full, as the other `put_`

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network devices, and the operations of devices that a module implements.
+//!
+//! A type that implements [`Operations`] has the state of one device. The kind of link that makes such
+//! devices is a [`LinkKind`](crate::rtnl_link::LinkKind).
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+mod device;
+mod links;
+mod ops;
+mod xmit;
+
+pub(crate) use device::Private;
+pub use device::{Device, Dimensions, NetDevice};
+pub(crate) use links::Links;
+pub use ops::Operations;
+pub(crate) use ops::{register_device, setup, PRIVATE_ALIGN};
+pub use xmit::{DeviceSkb, Sent, TxError, Xmit};

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Devices, and what they keep of the module that implements them.
+
+use super::Operations;
+use crate::{rtnl::Rtnl, Netns};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr::{self, NonNull},
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::aref::{ARef, AlwaysRefCounted},
+    types::Opaque,
+};
+use net_bindings as bindings;
+
+/// A network device (`struct net_device`).
+///
+/// # Invariants
+///
+/// A reference to this points to a `net_device` that is valid for the reference's lifetime.
+#[repr(transparent)]
+pub struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: The functions of this type read words that C writes at once, or pass the pointer to C functions
+// that any thread may call.
+unsafe impl Send for NetDevice {}
+// SAFETY: As above.
+unsafe impl Sync for NetDevice {}
+
+// SAFETY: C frees a device when all references are given up, also if the device is unregistered before.
+unsafe impl AlwaysRefCounted for NetDevice {
+    fn inc_ref(&self) {
+        // SAFETY: By the type invariant the device is valid.
+        unsafe { bindings::dev_hold(self.as_raw()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller promises a valid device and a reference to give up.
+        unsafe { bindings::dev_put(obj.cast().as_ptr()) };
+    }
+}
+
+impl NetDevice {
+    /// Borrows a device from C.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid for the chosen lifetime.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *const bindings::net_device) -> &'a Self {
+        // INVARIANT: Promised by the caller.
+        // SAFETY: The caller promises a pointer that is valid for the lifetime. The type is a transparent
+        // wrapper of an `Opaque`, so C may change the device meanwhile.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns C's pointer.
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    /// Returns the device with an index in a namespace. Any context.
+    ///
+    /// While the result lives, the device can be unregistered, but `ip link del` waits for it to be
+    /// dropped: do not store it.
+    pub fn by_index(netns: &Netns, ifindex: u32) -> Option<ARef<Self>> {
+        let ifindex = i32::try_from(ifindex).ok()?;
+        // SAFETY: The namespace is valid.
+        let dev = unsafe { bindings::dev_get_by_index(netns.as_raw(), ifindex) };
+        // SAFETY: C returns null or a valid device with a reference for the caller.
+        NonNull::new(dev).map(|dev| unsafe { ARef::from_raw(dev.cast()) })
+    }
+
+    /// Returns the device's index, which is unique in its namespace.
+    #[inline]
+    pub fn ifindex(&self) -> i32 {
+        // SAFETY: By the type invariant the device is valid.
+        unsafe { bindings::netdev_ifindex(self.as_raw()) }
+    }
+
+    /// Returns the length of the longest packet that the device sends, in bytes.
+    #[inline]
+    pub fn mtu(&self) -> u32 {
+        // SAFETY: As in `ifindex`.
+        unsafe { bindings::netdev_mtu(self.as_raw()) }
+    }
+
+    /// Returns the number of bytes that the device's packets need for its headers.
+    #[inline]
+    pub fn headroom(&self) -> u32 {
+        // SAFETY: As in `ifindex`.
+        unsafe { bindings::netdev_headroom(self.as_raw()) }
+    }
+}
+
+/// The sizes of a tunnel device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dimensions {
+    /// The MTU of a device whose user asked for none, in bytes.
+    pub mtu: u32,
+    /// The greatest MTU that a user may ask for, in bytes.
+    pub max_mtu: u32,
+    /// The number of bytes that the device pushes before a packet.
+    pub headroom: u16,
+}
+
+/// The least MTU of a device that carries IP (RFC 791).
+const MIN_MTU: u32 = bindings::IPV4_MIN_MTU;
+
+/// A device of the module, with its state `T`.
+///
+/// # Invariants
+///
+/// The device's private data is a [`Private<T>`] whose `data` is initialized, and stays so as long as the
+/// reference lives. Unless the device is being freed, it is in the [`Links`](super::Links) of its
+/// `link_net`.
+#[repr(transparent)]
+pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
+
+// SAFETY: A `T` is `Send` and `Sync`, and so is a `NetDevice`.
+unsafe impl<T: Operations> Send for Device<T> {}
+// SAFETY: As above.
+unsafe impl<T: Operations> Sync for Device<T> {}
+
+impl<T: Operations> Deref for Device<T> {
+    type Target = NetDevice;
+
+    #[inline]
+    fn deref(&self) -> &NetDevice {
+        &self.0
+    }
+}
+
+impl<T: Operations> Device<T> {
+    /// Borrows a device from C.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must be valid for the chosen lifetime, and keep the invariants of this type.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *const bindings::net_device) -> &'a Self {
+        // INVARIANT: Promised by the caller.
+        // SAFETY: The caller promises a valid pointer. The type is a transparent wrapper.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Returns the device's state.
+    #[inline]
+    pub fn data(&self) -> &T {
+        let private = Private::<T>::of(self.as_raw());
+        // SAFETY: By the type invariant the private data is valid and `data` is initialized. Only shared
+        // references to it exist until it is dropped.
+        unsafe { (*private).data.assume_init_ref() }
+    }
+
+    /// Returns the namespace that the device sends to and receives from: the one that it was made in. The
+    /// device itself may be in another.
+    #[inline]
+    pub fn link_net(&self) -> &Netns {
+        let private = Private::<T>::of(self.as_raw());
+        // SAFETY: By the type invariant the private data is valid, and the device is in the links of the
+        // namespace. The namespace unregisters these devices, and waits for their users, before it is freed.
+        unsafe { Netns::from_raw((*private).link_net) }
+    }
+
+    /// Changes the sizes of a registered device. If its MTU is `automatic`, the MTU becomes the new default;
+    /// else it stays, but for a value above the new limit. May sleep.
+    ///
+    /// Fails with the error of a notifier that refuses the MTU; the other sizes are changed then.
+    pub fn resize(&self, new: Dimensions, automatic: bool, rtnl: &mut Rtnl) -> Result {
+        new.apply(&self.0);
+        let mtu = if automatic { new.mtu } else { self.mtu() };
+        self.set_mtu(mtu.min(new.max_mtu), rtnl)
+    }
+
+    fn set_mtu(&self, mtu: u32, _rtnl: &mut Rtnl) -> Result {
+        let mtu = i32::try_from(mtu).map_err(|_| EINVAL)?;
+        // SAFETY: By the type invariant the device is valid. The caller holds RTNL. C calls notifiers, none
+        // of which is a callback of the device with an `Rtnl` of its own.
+        to_result(unsafe { bindings::dev_set_mtu(self.as_raw(), mtu) })
+    }
+}
+
+impl Dimensions {
+    /// Sets all sizes of a device but its MTU.
+    pub(super) fn apply(&self, dev: &NetDevice) {
+        // SAFETY: The device is valid. The fields may be written at any time: readers read them once.
+        unsafe {
+            bindings::netdev_set_mtu_range(dev.as_raw(), MIN_MTU, self.max_mtu);
+            bindings::netdev_set_needed_headroom(dev.as_raw(), self.headroom);
+        }
+    }
+
+    /// Sets the MTU of a device that is not registered: the one that its user asked for, or the default.
+    pub(super) fn apply_mtu(&self, dev: &NetDevice, asked: Option<u32>) {
+        let mtu = asked.unwrap_or(self.mtu).max(MIN_MTU);
+        // SAFETY: The device is valid, and no other code has it yet.
+        unsafe { bindings::netdev_set_mtu(dev.as_raw(), mtu) };
+    }
+}
+
+/// The private data of a device. Zero when C allocates it.
+#[repr(C)]
+pub(crate) struct Private<T: Operations> {
+    /// First, so that [`Links`](super::Links) need not know `T`.
+    pub(super) link: super::links::Node,
+    pub(super) link_net: *mut bindings::net,
+    /// Points to the configuration that `ndo_init` makes `data` of, while the device is being registered.
+    pub(super) config: *mut Option<T::Config>,
+    pub(super) data: MaybeUninit<T>,
+}
+
+impl<T: Operations> Private<T> {
+    #[inline]
+    pub(super) fn of(dev: *const bindings::net_device) -> *mut Self {
+        if dev.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: C computes an address from the pointer, within the device's allocation.
+        unsafe { bindings::netdev_priv(dev) }.cast()
+    }
+}

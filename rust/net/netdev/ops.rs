@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations of devices: the trait, and C's tables.
+
+use super::{Device, Dimensions, Links, NetDevice, Private, Sent, Xmit};
+use crate::{
+    netns::{self, Netns},
+    rtnl::Rtnl,
+};
+use core::ptr;
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
+
+/// The operations of a tunnel device that carries IP, and the state of one device.
+///
+/// Such a device has no header of its own (`ARPHRD_NONE`), no queue, and statistics by CPU. It hands what it
+/// sends to another device.
+pub trait Operations: Send + Sync + Sized + 'static {
+    /// The name of the driver, which `ethtool -i` shows, and of the type of device, for udev.
+    const DRIVER: &'static CStr;
+    /// What a device is made of.
+    type Config;
+
+    /// Makes the state of a device. `link_net` is the namespace that it sends to. Process context under
+    /// RTNL, may sleep.
+    fn new(
+        config: Self::Config,
+        dev: &NetDevice,
+        link_net: &Netns,
+        rtnl: &mut Rtnl,
+    ) -> impl PinInit<Self, Error>;
+
+    /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. The state is
+    /// dropped later, without RTNL, and must not use the namespace then. Process context under RTNL, may
+    /// sleep.
+    fn uninit(_dev: &Device<Self>, _rtnl: &mut Rtnl) {}
+
+    /// The device goes up. Process context under RTNL, may sleep.
+    fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result;
+
+    /// The device goes down. Packets may be on their way until the next grace period. Process context under
+    /// RTNL, may sleep.
+    fn stop(dev: &Device<Self>, rtnl: &mut Rtnl);
+
+    /// Sends a packet. Softirqs are off.
+    ///
+    /// [`DeviceSkb`](super::DeviceSkb) is sent or dropped, each of which returns a [`Sent`].
+    fn transmit(xmit: &Xmit<'_, Self>, skb: super::DeviceSkb) -> Sent;
+
+    /// Returns the index of the device that this one is bound to, or 0. Any context.
+    fn iflink(_dev: &Device<Self>) -> u32 {
+        0
+    }
+}
+
+/// The alignment that C gives private data.
+pub(crate) const PRIVATE_ALIGN: usize = bindings::NETDEV_ALIGN as usize;
+
+/// C's tables for a `T`.
+struct Tables<T>(core::marker::PhantomData<T>);
+
+/// A device type, which has the driver's name.
+struct DeviceType(bindings::device_type);
+
+// SAFETY: The pointers in it are null, or to the name, which is static. C only reads it.
+unsafe impl Sync for DeviceType {}
+
+impl<T: Operations> Tables<T> {
+    const NETDEV: &'static bindings::net_device_ops = &bindings::net_device_ops {
+        ndo_init: Some(ndo_init::<T>),
+        ndo_uninit: Some(ndo_uninit::<T>),
+        ndo_open: Some(ndo_open::<T>),
+        ndo_stop: Some(ndo_stop::<T>),
+        ndo_start_xmit: Some(ndo_start_xmit::<T>),
+        ndo_get_iflink: Some(ndo_get_iflink::<T>),
+        ..pin_init::zeroed()
+    };
+
+    const ETHTOOL: &'static bindings::ethtool_ops = &bindings::ethtool_ops {
+        get_drvinfo: Some(get_drvinfo::<T>),
+        get_link: Some(bindings::ethtool_op_get_link),
+        ..pin_init::zeroed()
+    };
+
+    // `as_char_ptr` cannot be called in a constant.
+    #[allow(clippy::disallowed_methods)]
+    const TYPE: &'static DeviceType = &DeviceType(bindings::device_type {
+        name: T::DRIVER.as_ptr().cast(),
+        ..pin_init::zeroed()
+    });
+}
+
+/// Sets up a device that C has allocated (`rtnl_link_ops.setup`).
+///
+/// # Safety
+///
+/// Only C may call this, with a device that is being allocated and has room for a `Private<T>`.
+pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: C passes a valid device that no other code has yet. The tables are static, and the module that
+    // has them unregisters the kind, and with it all devices, before it is unloaded.
+    unsafe {
+        bindings::netdev_set_ops(dev, Tables::<T>::NETDEV, Tables::<T>::ETHTOOL);
+        bindings::netdev_set_devtype(dev, &Tables::<T>::TYPE.0);
+        bindings::netdev_set_type(
+            dev,
+            bindings::ARPHRD_NONE as u16,
+            bindings::net_device_flags_IFF_POINTOPOINT
+                | bindings::net_device_flags_IFF_NOARP
+                | bindings::net_device_flags_IFF_MULTICAST,
+        );
+        bindings::netdev_set_software_features(dev);
+        bindings::netdev_set_mtu(dev, bindings::ETH_DATA_LEN);
+        bindings::netdev_set_mtu_range(dev, bindings::IPV4_MIN_MTU, u16::MAX.into());
+        bindings::netdev_set_destructor(dev, Some(priv_destructor::<T>));
+        bindings::netdev_set_dstats(dev);
+        bindings::netdev_set_virtual(dev);
+    }
+}
+
+/// Registers a device of which a kind has read the configuration. May sleep.
+///
+/// Fails with the errors of [`Operations::new`] and of C.
+///
+/// # Safety
+///
+/// `dev` must be a device that [`setup::<T>`](setup) was called for and that is not registered. [`Links`]
+/// must be registered.
+pub(crate) unsafe fn register_device<T: Operations>(
+    dev: *mut bindings::net_device,
+    link_net: &Netns,
+    config: T::Config,
+    dimensions: Dimensions,
+    mtu: Option<u32>,
+    _rtnl: &mut Rtnl,
+) -> Result {
+    let mut config = Some(config);
+    // SAFETY: The caller promises a valid device, which no other code has yet. Its private data has room for
+    // a `Private<T>`, and is zero but for what an earlier call wrote. `ndo_init` reads the pointer to the
+    // local variable during the registration alone. RTNL is held.
+    unsafe {
+        let private = Private::<T>::of(dev);
+        (*private).link_net = link_net.as_raw();
+        (*private).config = &mut config;
+        let device = NetDevice::from_raw(dev);
+        dimensions.apply(device);
+        dimensions.apply_mtu(device, mtu);
+        let result = to_result(bindings::register_netdevice(dev));
+        // If the registration has failed, the device may be freed only by the caller, so the memory is
+        // still there.
+        (*private).config = ptr::null_mut();
+        result
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, while `register_device::<T>` registers the device.
+unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+    let private = Private::<T>::of(dev);
+    // SAFETY: `register_device` has set the namespace, which is valid during the call, and the pointer to the
+    // configuration, which is that function's variable. C holds RTNL, and passes the device to no other
+    // code meanwhile.
+    let (config, link_net, mut rtnl) = unsafe {
+        (
+            (*private).config.as_mut().and_then(Option::take),
+            Netns::from_raw((*private).link_net),
+            Rtnl::assume_held(),
+        )
+    };
+    let Some(config) = config else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: The device is valid. `data` has room for a `T`, aligned as `LinkKind` asserts, and is not
+    // initialized. C does not move it. If this fails, C does not call `priv_destructor`.
+    let result = unsafe {
+        T::new(config, NetDevice::from_raw(dev), link_net, &mut rtnl)
+            .__init((*private).data.as_mut_ptr())
+    };
+    if let Err(error) = result {
+        return error.to_errno();
+    }
+    // SAFETY: The namespace has its `Links`, because they are registered before the kind. `ndo_uninit`
+    // removes the node before the private data is freed. RTNL is held.
+    unsafe { (*netns::state::<Links>(link_net.as_raw())).add(&raw mut (*private).link, dev) };
+    0
+}
+
+/// # Safety
+///
+/// Only C may call this, once after `ndo_init::<T>` has succeeded for the device.
+unsafe extern "C" fn ndo_uninit<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: `ndo_init` has initialized `data` and added the node. C holds RTNL.
+    unsafe {
+        T::uninit(Device::from_raw(dev), &mut Rtnl::assume_held());
+        Links::remove(&raw mut (*Private::<T>::of(dev)).link);
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, once after `ndo_uninit::<T>`, when nothing uses the device.
+unsafe extern "C" fn priv_destructor<T: Operations>(dev: *mut bindings::net_device) {
+    // SAFETY: `ndo_init` has initialized `data`. Nothing uses the device, so there is no reference. C calls
+    // this once.
+    unsafe { (*Private::<T>::of(dev)).data.assume_init_drop() };
+}
+
+/// # Safety
+///
+/// Only C may call this, for a registered device whose private data is a `Private<T>`.
+unsafe extern "C" fn ndo_open<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+    // SAFETY: C passes a registered device and holds RTNL.
+    let result = unsafe { T::open(Device::from_raw(dev), &mut Rtnl::assume_held()) };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// As for `ndo_open`.
+unsafe extern "C" fn ndo_stop<T: Operations>(dev: *mut bindings::net_device) -> c_int {
+    // SAFETY: As in `ndo_open`.
+    unsafe { T::stop(Device::from_raw(dev), &mut Rtnl::assume_held()) };
+    0
+}
+
+/// # Safety
+///
+/// Only C may call this, with a packet that it gives to the device, with softirqs off.
+unsafe extern "C" fn ndo_start_xmit<T: Operations>(
+    skb: *mut bindings::sk_buff,
+    dev: *mut bindings::net_device,
+) -> bindings::netdev_tx_t {
+    // SAFETY: C passes a registered device and gives up the packet, which is valid. Softirqs are off during
+    // the call, so it is an RCU read side.
+    let (xmit, skb) = unsafe { (Xmit::<T>::new(dev), super::DeviceSkb::from_raw(skb)) };
+    let Sent(()) = T::transmit(&xmit, skb);
+    bindings::netdev_tx_NETDEV_TX_OK
+}
+
+/// # Safety
+///
+/// As for `ndo_open`, without RTNL.
+unsafe extern "C" fn ndo_get_iflink<T: Operations>(dev: *const bindings::net_device) -> c_int {
+    // SAFETY: C passes a registered device.
+    let dev = unsafe { Device::<T>::from_raw(dev) };
+    match T::iflink(dev) {
+        0 => dev.ifindex(),
+        // An index is positive.
+        ifindex => ifindex as c_int,
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a buffer for the answer.
+unsafe extern "C" fn get_drvinfo<T: Operations>(
+    _dev: *mut bindings::net_device,
+    info: *mut bindings::ethtool_drvinfo,
+) {
+    // SAFETY: C passes a buffer of its own. The name is static and ends with a NUL.
+    unsafe {
+        bindings::ethtool_set_driver(info, T::DRIVER.as_char_ptr());
+    };
+}

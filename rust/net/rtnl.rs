@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lock of network configuration (RTNL).
+//!
+//! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
+
+use crate::rcu::RcuBox;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+use kernel::prelude::*;
+
+/// Evidence that this task holds RTNL.
+///
+/// A callback that the stack calls under RTNL gets a `&mut Rtnl`. A function that changes configuration, or
+/// that may call such a callback, takes it exclusively.
+///
+/// # Invariants
+///
+/// This task holds RTNL as long as the value exists. No other value exists in this call of the callback.
+pub struct Rtnl(PhantomData<*mut ()>);
+
+impl Rtnl {
+    /// # Safety
+    ///
+    /// The caller must hold RTNL as long as the result exists. It must not use another `Rtnl` meanwhile.
+    #[inline]
+    pub(crate) unsafe fn assume_held() -> Self {
+        // INVARIANT: Promised by the caller.
+        Self(PhantomData)
+    }
+}
+
+/// Evidence that this code runs in an RCU read side.
+///
+/// # Invariants
+///
+/// The RCU read side lasts longer than the value and its copies.
+#[derive(Clone, Copy)]
+pub struct RcuReader<'a>(PhantomData<(&'a (), *mut ())>);
+
+impl RcuReader<'_> {
+    /// # Safety
+    ///
+    /// The caller must be in an RCU read side that lasts as long as the chosen lifetime.
+    #[inline]
+    pub(crate) unsafe fn assume<'a>() -> RcuReader<'a> {
+        // INVARIANT: Promised by the caller.
+        RcuReader(PhantomData)
+    }
+
+    /// Calls `read` in an RCU read side of its own. `read` must not sleep.
+    pub fn with<R>(read: impl FnOnce(RcuReader<'_>) -> R) -> R {
+        let guard = kernel::sync::rcu::read_lock();
+        // SAFETY: `guard` is dropped after `read` has returned, so the read side lasts longer than the
+        // value, whose lifetime `read` cannot choose.
+        let result = read(unsafe { RcuReader::assume() });
+        drop(guard);
+        result
+    }
+}
+
+/// A value that is read under RCU and replaced under RTNL.
+///
+/// # Invariants
+///
+/// The pointer is valid, and came from [`RcuBox::new`].
+pub struct RtnlCell<T: Send + Sync>(AtomicPtr<RcuBox<T>>);
+
+impl<T: Send + Sync> RtnlCell<T> {
+    /// Allocates the first value. May sleep. Fails with `ENOMEM`.
+    pub fn new(value: T) -> Result<Self> {
+        Ok(Self(AtomicPtr::new(RcuBox::new(value)?.as_ptr())))
+    }
+
+    #[inline]
+    fn load(&self) -> NonNull<RcuBox<T>> {
+        // Acquire orders nothing here that the dependency on the pointer does not order already. On x86 it
+        // costs nothing.
+        // SAFETY: By the type invariant the pointer is not null.
+        unsafe { NonNull::new_unchecked(self.0.load(Ordering::Acquire)) }
+    }
+
+    /// Reads the value. The result is valid in the reader's read side.
+    #[inline]
+    pub fn read<'a>(&'a self, _reader: RcuReader<'a>) -> &'a T {
+        // SAFETY: By the type invariant the pointer is valid. `replace` drops the old value after a grace
+        // period, for which it waits for this reader, and the last value is dropped with `self`.
+        unsafe { self.load().as_ref() }.value()
+    }
+
+    /// Reads the value under RTNL.
+    #[inline]
+    pub fn read_rtnl<'a>(&'a self, _rtnl: &'a Rtnl) -> &'a T {
+        // SAFETY: By the type invariant the pointer is valid. `replace` needs the `Rtnl` exclusively, and no
+        // other task has one, so the value stays as long as the result is used.
+        unsafe { self.load().as_ref() }.value()
+    }
+
+    /// Replaces the value. Readers see the old value or the new one as a whole. May sleep. Fails with
+    /// `ENOMEM`, and keeps the old value then.
+    pub fn replace(&self, value: T, _rtnl: &mut Rtnl) -> Result {
+        let new = RcuBox::new(value)?;
+        // Release: a reader that sees the pointer must see the value. The exchange is in the order of RTNL.
+        let old = self.0.swap(new.as_ptr(), Ordering::AcqRel);
+        // SAFETY: By the type invariant the pointer came from `RcuBox::new`. No new reader finds it after the
+        // swap, which took it out once.
+        unsafe { RcuBox::drop_after_readers(NonNull::new_unchecked(old)) };
+        Ok(())
+    }
+}
+
+impl<T: Send + Sync> Drop for RtnlCell<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the pointer came from `RcuBox::new`. `self` is exclusively borrowed,
+        // and a reader's result borrows it, so no reader has the value. It is not used afterwards.
+        unsafe { RcuBox::drop_now(self.load()) };
+    }
+}

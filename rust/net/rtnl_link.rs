@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kinds of links: `ip link add type KIND` makes a device of a kind, `ip link set type KIND` changes it.
+//!
+//! C header: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h), "rtnl_link_ops"
+
+use crate::{
+    module::{Phase, Scope, Undo},
+    netdev::{self, Device, Dimensions, Links, Operations, Private},
+    netlink::{self, NlAttr, NlaPolicy},
+    netns,
+    rtnl::Rtnl,
+    Netns,
+};
+use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use kernel::{error::to_result, prelude::*, types::Opaque};
+use net_bindings as bindings;
+
+/// A kind of link, and the state that all of its devices share.
+pub trait LinkKind: Send + Sync + Sized + 'static {
+    /// The kind's name.
+    const KIND: &'static CStr;
+    /// The policy of each attribute in `IFLA_INFO_DATA`, by attribute number; number 0 is never used. Other
+    /// attributes are refused.
+    const POLICY: &'static [NlaPolicy];
+    /// The state of a device.
+    type Device: Operations;
+
+    /// Reads a request for a new device: its configuration and its sizes. Process context under RTNL, may
+    /// sleep.
+    fn newlink(
+        &'static self,
+        request: &NewLink<'_>,
+        rtnl: &mut Rtnl,
+    ) -> Result<(<Self::Device as Operations>::Config, Dimensions)>;
+
+    /// Changes a device. The sender may administer the device's namespaces. Process context under RTNL, may
+    /// sleep.
+    fn changelink(
+        &'static self,
+        dev: &Device<Self::Device>,
+        request: &LinkRequest<'_>,
+        rtnl: &mut Rtnl,
+    ) -> Result;
+
+    /// Writes the attributes of a device, each at most once. Any context. A `put_` function's error is to be
+    /// returned.
+    fn fill_info(dev: &Device<Self::Device>, info: &mut LinkInfo<'_>) -> Result;
+}
+
+/// A request to make or to change a link.
+pub struct LinkRequest<'a> {
+    /// The attributes in `IFLA_INFO_DATA`, or null.
+    data: *const *mut bindings::nlattr,
+    count: usize,
+    extack: *mut bindings::netlink_ext_ack,
+    _request: PhantomData<&'a ()>,
+}
+
+impl LinkRequest<'_> {
+    /// # Safety
+    ///
+    /// `data` must be null or a table of `count` pointers to attributes of a request, each null or checked
+    /// by netlink; `extack` null or valid. Both must be valid for the chosen lifetime, and used by no other
+    /// code.
+    unsafe fn new<'a>(
+        data: *const *mut bindings::nlattr,
+        count: usize,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> LinkRequest<'a> {
+        LinkRequest {
+            data,
+            count,
+            extack,
+            _request: PhantomData,
+        }
+    }
+
+    /// Returns an attribute of the kind's, if it was sent. Netlink has checked it against the policy.
+    pub fn attr(&self, attrtype: c_int) -> Option<NlAttr<'_>> {
+        let index = usize::try_from(attrtype).ok()?;
+        if self.data.is_null() || index >= self.count {
+            return None;
+        }
+        // SAFETY: `new` was promised a table of `count` entries, each of which is null or points into the
+        // message; netlink has checked that the message holds the attribute's whole length.
+        unsafe { NonNull::new(*self.data.add(index)).map(|attr| NlAttr::from_raw(attr)) }
+    }
+
+    /// Notes why the request is refused, for a person to read, and the attribute that is at fault
+    /// (`NL_SET_ERR_MSG_ATTR()`).
+    ///
+    /// Returns `error`, for the operation to return.
+    pub fn refuse(&self, error: Error, msg: &'static CStr, attr: Option<NlAttr<'_>>) -> Error {
+        // SAFETY: `new` was promised that the pointer is null or valid, and used by no other code.
+        if let Some(extack) = unsafe { self.extack.as_mut() } {
+            extack._msg = msg.as_char_ptr();
+            if let Some(attr) = attr {
+                extack.bad_attr = attr.as_raw();
+            }
+        }
+        error
+    }
+}
+
+/// A request for a new link.
+pub struct NewLink<'a> {
+    request: LinkRequest<'a>,
+    link_net: &'a Netns,
+}
+
+impl<'a> NewLink<'a> {
+    /// Returns the namespace that the device is to send to and receive from: `link-netns`, or the sender's.
+    #[inline]
+    pub fn link_net(&self) -> &'a Netns {
+        self.link_net
+    }
+}
+
+impl<'a> Deref for NewLink<'a> {
+    type Target = LinkRequest<'a>;
+
+    fn deref(&self) -> &LinkRequest<'a> {
+        &self.request
+    }
+}
+
+/// The attributes of a link, to be written to a message.
+pub struct LinkInfo<'a> {
+    skb: NonNull<bindings::sk_buff>,
+    _message: PhantomData<&'a mut ()>,
+}
+
+impl LinkInfo<'_> {
+    /// Appends an attribute.
+    fn put<T: kernel::transmute::AsBytes>(&mut self, attrtype: c_int, value: &T) -> Result {
+        // SAFETY: C has passed a valid buffer to `fill_info`, and does not use it until that returns, which
+        // is later than `self` lives.
+        unsafe { netlink::put(self.skb.as_ptr(), attrtype, value) }
+    }
+
+    /// Appends an 8-bit number. Fails with `EMSGSIZE` if the buffer is full, as the other `put_`
+    /// functions do.
+    pub fn put_u8(&mut self, attrtype: c_int, value: u8) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends a 32-bit number.
+    pub fn put_u32(&mut self, attrtype: c_int, value: u32) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends bytes: an address, or numbers in network order.
+    pub fn put_bytes<const N: usize>(&mut self, attrtype: c_int, value: &[u8; N]) -> Result {
+        self.put(attrtype, value)
+    }
+
+    /// Appends a flag.
+    pub fn put_flag(&mut self, attrtype: c_int) -> Result {
+        self.put(attrtype, &[0u8; 0])
+    }
+}
+
+/// Registers a kind of link until the module's end. Process context, may sleep.
+///
+/// The module's end deletes all devices of the kind. Fails with `EEXIST` if there is a kind of this name.
+pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result {
+    const {
+        assert!(!K::POLICY.is_empty());
+        assert!(
+            align_of::<Private<K::Device>>() <= netdev::PRIVATE_ALIGN,
+            "C allocates private data with this alignment"
+        );
+    }
+    netns::register_once::<Links>(scope)?;
+    scope.register(try_pin_init!(Registration {
+        kind,
+        ops: Ops::new::<K>(),
+        // Last, because a device may be made as soon as the kind is registered.
+        _: {
+            // SAFETY: `Ops::new` has set the name, the policies, the size and the functions. The operations
+            // keep their place, because they are pinned, until the scope undoes this.
+            to_result(unsafe { bindings::rtnl_link_register(ops.0.get()) })?
+        },
+    }? Error))
+}
+
+/// The operations of a kind (`struct rtnl_link_ops`).
+#[repr(transparent)]
+struct Ops(Opaque<bindings::rtnl_link_ops>);
+
+// SAFETY: Any thread may register and unregister a kind: C does both under its own lock. Rust code only
+// passes C the pointer.
+unsafe impl Send for Ops {}
+// SAFETY: As above.
+unsafe impl Sync for Ops {}
+
+impl Ops {
+    fn new<K: LinkKind>() -> Self {
+        Self(Opaque::new(bindings::rtnl_link_ops {
+            kind: K::KIND.as_char_ptr(),
+            priv_size: size_of::<Private<K::Device>>(),
+            setup: Some(netdev::setup::<K::Device>),
+            // The assertion in `register` keeps this from wrapping.
+            maxtype: (K::POLICY.len() - 1) as c_uint,
+            // A transparent wrapper.
+            policy: K::POLICY.as_ptr().cast(),
+            validate: Some(validate::<K>),
+            newlink: Some(newlink::<K>),
+            changelink: Some(changelink::<K>),
+            dellink: Some(bindings::unregister_netdevice_queue),
+            get_size: Some(get_size::<K>),
+            fill_info: Some(fill_info::<K>),
+            get_link_net: Some(get_link_net::<K>),
+            ..Default::default()
+        }))
+    }
+}
+
+/// A registered kind.
+///
+/// # Invariants
+///
+/// `ops` is registered. It is the first field, so that a device's pointer to it is a pointer to the whole.
+#[repr(C)]
+#[pin_data]
+struct Registration<K: LinkKind> {
+    #[pin]
+    ops: Ops,
+    kind: K,
+}
+
+impl<K: LinkKind> Undo for Registration<K> {
+    const PHASE: Phase = Phase::EntryPoint;
+
+    fn undo(&self) {
+        // Deletes all devices, and waits until they are freed.
+        // SAFETY: By the type invariant the kind is registered, and the scope calls `undo` once.
+        unsafe { bindings::rtnl_link_unregister(self.ops.0.get()) };
+    }
+}
+
+/// Returns the kind of a device.
+///
+/// # Safety
+///
+/// `dev` must be a valid device of the registered kind `K`. The result must not be used after the callback
+/// that `dev` was passed to.
+unsafe fn kind<K: LinkKind>(dev: *const bindings::net_device) -> &'static K {
+    // SAFETY: The caller promises a device of the kind, whose operations are the first field of a
+    // `Registration<K>`. Unregistering waits for all callbacks and devices.
+    unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Registration<K>>()).kind }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a table of the attributes of a request.
+unsafe extern "C" fn validate<K: LinkKind>(
+    tb: *mut *mut bindings::nlattr,
+    _data: *mut *mut bindings::nlattr,
+    extack: *mut bindings::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: The table has an entry for each attribute of a link, which is null or points to an attribute
+    // that netlink has checked. The policy has an entry for each number up to the greatest.
+    unsafe {
+        let linkinfo = *tb.add(bindings::IFLA_LINKINFO as usize);
+        if linkinfo.is_null() {
+            return 0;
+        }
+        bindings::rtnl_validate_info_data(
+            linkinfo,
+            (K::POLICY.len() - 1) as c_int,
+            K::POLICY.as_ptr().cast(),
+            extack,
+        )
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a device of the kind `K` that it has just made, with RTNL held.
+unsafe extern "C" fn newlink<K: LinkKind>(
+    dev: *mut bindings::net_device,
+    params: *mut bindings::rtnl_newlink_params,
+    extack: *mut bindings::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: C passes a device that `setup` was called for and that is not registered, and a request with
+    // all that belongs to it, of which it keeps references during the call. It holds RTNL. `register` has
+    // registered the `Links` before the kind.
+    let result = unsafe {
+        let link_net = Netns::from_raw(bindings::rtnl_newlink_link_net(params));
+        let request = NewLink {
+            request: LinkRequest::new((*params).data, K::POLICY.len(), extack),
+            link_net,
+        };
+        let asked = NonNull::new(*(*params).tb.add(bindings::IFLA_MTU as usize));
+        let asked = asked.map(|attr| NlAttr::from_raw(attr));
+        let mut rtnl = Rtnl::assume_held();
+        create::<K>(dev, &request, asked, &mut rtnl)
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// `dev` must be a new device of the kind `K`.
+unsafe fn create<K: LinkKind>(
+    dev: *mut bindings::net_device,
+    request: &NewLink<'_>,
+    mtu: Option<NlAttr<'_>>,
+    rtnl: &mut Rtnl,
+) -> Result {
+    // SAFETY: The caller promises a device of the kind.
+    let kind = unsafe { kind::<K>(dev) };
+    let (config, dimensions) = kind.newlink(request, rtnl)?;
+    let asked = match mtu {
+        Some(attr) => Some(attr.get::<u32>()?),
+        None => None,
+    };
+    if asked.is_some_and(|asked| asked > dimensions.max_mtu) {
+        return Err(request.refuse(EINVAL, c"mtu greater than device maximum", mtu));
+    }
+    // SAFETY: The caller promises a device of the kind, whose `setup` has been called and which is not
+    // registered. `register` has registered the `Links` before the kind.
+    unsafe {
+        netdev::register_device::<K::Device>(dev, request.link_net, config, dimensions, asked, rtnl)
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a registered device of the kind `K` and RTNL held.
+unsafe extern "C" fn changelink<K: LinkKind>(
+    dev: *mut bindings::net_device,
+    _tb: *mut *mut bindings::nlattr,
+    data: *mut *mut bindings::nlattr,
+    extack: *mut bindings::netlink_ext_ack,
+) -> c_int {
+    // SAFETY: C passes a registered device of the kind, and a request with all that belongs to it. It holds
+    // RTNL.
+    let result = unsafe {
+        let device = Device::from_raw(dev);
+        let request = LinkRequest::new(data, K::POLICY.len(), extack);
+        if bindings::rtnl_dev_link_net_capable(dev, device.link_net().as_raw()) {
+            kind::<K>(dev).changelink(device, &request, &mut Rtnl::assume_held())
+        } else {
+            Err(EPERM)
+        }
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Returns the room that the attributes of a device take: each of the policy's once.
+///
+/// # Safety
+///
+/// Only C may call this.
+unsafe extern "C" fn get_size<K: LinkKind>(_dev: *const bindings::net_device) -> usize {
+    const {
+        let mut size = 0;
+        let mut index = 1;
+        while index < K::POLICY.len() {
+            size +=
+                size_of::<bindings::nlattr>() + K::POLICY[index].len_bytes().next_multiple_of(4);
+            index += 1;
+        }
+        size
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a registered device of the kind `K` and a buffer that it does not use
+/// meanwhile.
+unsafe extern "C" fn fill_info<K: LinkKind>(
+    skb: *mut bindings::sk_buff,
+    dev: *const bindings::net_device,
+) -> c_int {
+    // SAFETY: C passes a registered device of the kind and a valid buffer.
+    let result = unsafe {
+        let mut info = LinkInfo {
+            skb: NonNull::new_unchecked(skb),
+            _message: PhantomData,
+        };
+        K::fill_info(Device::from_raw(dev), &mut info)
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Only C may call this, with a registered device of the kind `K`.
+unsafe extern "C" fn get_link_net<K: LinkKind>(
+    dev: *const bindings::net_device,
+) -> *mut bindings::net {
+    // SAFETY: C passes a registered device of the kind.
+    unsafe { Device::<K::Device>::from_raw(dev) }
+        .link_net()
+        .as_raw()
+}
