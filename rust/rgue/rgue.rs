@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tunnel devices of kind `gue`: Generic UDP Encapsulation with a device of its own.
+//!
+//! [`config`] reads and shows the configuration of a [`device`]. [`transmit`] encapsulates the packets that
+//! the device sends. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod device;
+mod kind;
+mod reason;
+mod transmit;
+
+use kernel::prelude::*;
+use net::{module::Scope, rtnl_link};
+
+net::module! {
+    type: Rgue,
+    version: include_str!("../../VERSION"),
+    name: "rgue",
+    authors: ["The rfou developers"],
+    description: "Tunnel devices for Generic UDP Encapsulation",
+    license: "GPL v2",
+    // The kernel requests the kind of link by this alias.
+    alias: ["rtnl-link-gue"],
+    params: {
+        own_drop_reasons: bool {
+            default: false,
+            description: "Show drops under rgue's own names (RGUE_...) in dropwatch. rgue then borrows the subsystem number of mac80211 or openvswitch while that module is not loaded, and tools that map numbers by BTF show the wrong subsystem. Default: off, drops show the nearest of the core's reasons",
+        },
+    },
+}
+
+/// The module. Its registrations belong to the scope.
+struct Rgue;
+
+impl net::module::Module for Rgue {
+    fn init(scope: &'static Scope) -> Result<Self> {
+        // First, so that it is unregistered last: the devices drop packets.
+        reason::register(scope, module_parameters::own_drop_reasons.value())?;
+        // Last, so that nobody has made a device if another registration fails.
+        rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
+        Ok(Self)
+    }
+}
