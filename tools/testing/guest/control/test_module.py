@@ -250,5 +250,6 @@ def test_package_removal_unloads_rfou_once_unused(hosts):
         assert not loaded("rfou") and not loaded("rfou6")
         assert run(unload, "rfou").stderr == "", "nothing is left to do"
     finally:
-        for name in ("RFOU_MODULE_FILE", "RFOU6_MODULE_FILE"):
-            run("insmod", os.environ[name], check=False)
+        for name in ("RFOU_MODULE_FILE", "RFOU6_MODULE_FILE", "RGUE_MODULE_FILE"):
+            if name in os.environ:
+                run("insmod", os.environ[name], check=False)
