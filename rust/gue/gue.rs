@@ -6,15 +6,15 @@
 //! logging, no `unsafe`. The kernel module, host tests and programs compile the same source.
 //!
 //! Sources: draft-ietf-intarea-gue-09 ("gue-09"), draft-ietf-intarea-gue-extensions-06
-//! ("gue-extensions-06"), and the behaviour of Linux's `fou`. Linux sends and accepts one [`Dialect`]:
-//! variant 0 with the private flag and remote checksum offload, and variant 1. All fields on the wire
-//! are big-endian.
+//! ("gue-extensions-06"), and the behaviour of Linux's `fou`. A [`Dialect`] is a set of fields that a
+//! receiver accepts: [`Linux`] has the private flag and its remote checksum, [`Device`] also has what a
+//! device of kind `gue` understands of the drafts. All fields on the wire are big-endian.
 //!
 //! A receiver calls [`walk()`], which asks a [`Prefix`] for as many bytes as the header has. A sender
 //! fills in a [`Repr`] and calls [`Repr::emit`]:
 //!
 //! ```
-//! use gue::{protocol, Dialect, Fields, Header, RemoteChecksum, Repr};
+//! use gue::{protocol, Fields, Header, Linux, RemoteChecksum, Repr};
 //!
 //! # fn main() -> Result<(), gue::Error> {
 //! // IPv4 and TCP without options: the checksum of the bytes from 20 on is at 36.
@@ -27,7 +27,7 @@
 //! repr.emit(&mut bytes)?;
 //! assert_eq!(bytes, [0x02, 4, 0, 1, 0x80, 0, 0, 0, 0, 20, 0, 36]);
 //!
-//! let header = Header::parse(&bytes, Dialect::Linux)?;
+//! let header = Header::parse(&bytes, Linux)?;
 //! assert_eq!(header.repr(), Some(repr));
 //! # Ok(())
 //! # }
@@ -41,14 +41,15 @@
 pub mod cases;
 pub mod dialect;
 pub mod fields;
+pub mod group;
 pub mod header;
 pub mod private;
 pub mod protocol;
 pub mod remcsum;
 pub mod walk;
 
-pub use dialect::Dialect;
-pub use fields::Fields;
+pub use dialect::{Device, Dialect, Linux};
+pub use fields::{DeviceFields, FieldSet, Fields};
 pub use header::{Header, Repr};
 pub use private::Private;
 pub use remcsum::RemoteChecksum;
@@ -68,8 +69,8 @@ pub enum Error {
     UnknownVariant,
     /// The variant is 1 and the IP version is neither 4 nor 6 (gue-09 §4).
     UnknownIpVersion,
-    /// A flag is set that the [`Dialect`] does not have. The length of its field is unknown
-    /// (gue-09 §3.2).
+    /// A flag is set that the [`Dialect`] does not have, so the length of its field is unknown
+    /// (gue-09 §3.2), or two flags are set that exclude each other.
     UnknownFlag,
     /// An unknown flag is set in Linux's private word.
     UnknownPrivateFlag,

@@ -14,7 +14,7 @@
 //! A receiver gets a [`Header`] from [`walk`](crate::walk()). A sender writes a [`Repr`].
 
 use crate::{
-    fields::{Fields, Writer},
+    fields::{FieldSet, Fields, Writer},
     private, protocol, remcsum,
     walk::{walk, PayloadEnd, WalkError},
     Dialect, Error,
@@ -93,15 +93,15 @@ impl Start {
 ///
 /// Variant 1 has a header of no bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<F = Fields> {
     /// 0 for variant 1.
     len_bytes: usize,
     control: bool,
     proto_ctype: u8,
-    fields: Fields,
+    fields: F,
 }
 
-impl Header {
+impl<F: FieldSet> Header<F> {
     /// Reads the header at the start of `bytes`, which may continue after the header.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Header {
     /// The errors of [`walk`](crate::walk()); [`Error::Truncated`] and [`Error::HeaderPastEnd`] if
     /// `bytes` is too short.
     #[inline]
-    pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Self, Error> {
+    pub fn parse<D: Dialect<Fields = F>>(bytes: &[u8], dialect: D) -> Result<Self, Error> {
         let mut payload = bytes;
         walk(&mut payload, dialect).map_err(|error| match error {
             WalkError::Prefix {
@@ -122,35 +122,31 @@ impl Header {
 
     /// Returns the header of no bytes before a packet of an IP protocol.
     #[inline]
-    pub(crate) const fn direct(protocol: u8) -> Self {
+    pub(crate) fn direct(protocol: u8) -> Self {
         Self {
             len_bytes: 0,
             control: false,
             proto_ctype: protocol,
-            fields: Fields::NONE,
+            fields: F::NONE,
         }
     }
 
     /// Reads a header of variant 0. [`Start`] has its length in bytes.
     #[inline]
-    pub(crate) fn parse_variant_0(
-        bytes: &[u8],
-        len_bytes: usize,
-        dialect: Dialect,
-    ) -> Result<Self, Error> {
+    pub(crate) fn parse_variant_0(bytes: &[u8], len_bytes: usize) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
         let fields = bytes
             .get(BASE_LEN_BYTES..len_bytes)
             .ok_or(Error::HeaderPastEnd)?;
         let flags = raw.flags.get();
-        if flags & !dialect.known_flags() != 0 {
+        if flags & !F::KNOWN_FLAGS != 0 {
             return Err(Error::UnknownFlag);
         }
         Ok(Self {
             len_bytes,
             control: raw.variant_control_hlen & CONTROL != 0,
             proto_ctype: raw.proto_ctype,
-            fields: Fields::parse(flags, fields)?,
+            fields: F::parse(flags, fields)?,
         })
     }
 
@@ -181,13 +177,13 @@ impl Header {
 
     /// Returns the fields.
     #[inline]
-    pub const fn fields(&self) -> Fields {
+    pub const fn fields(&self) -> F {
         self.fields
     }
 
     /// Returns the values of the header without its surplus space; `None` for variant 1.
     #[inline]
-    pub const fn repr(&self) -> Option<Repr> {
+    pub const fn repr(&self) -> Option<Repr<F>> {
         if self.is_direct() {
             return None;
         }
@@ -201,32 +197,32 @@ impl Header {
 
 /// The values of a header of variant 0 without surplus space, for [`Repr::emit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Repr {
+pub struct Repr<F = Fields> {
     /// `true` for a control message.
     pub control: bool,
     /// The IP protocol of the payload, or the type of the control message.
     pub proto_ctype: u8,
     /// The fields.
-    pub fields: Fields,
+    pub fields: F,
 }
 
-impl Repr {
+impl<F: FieldSet> Repr<F> {
     /// Returns the length of the header in bytes.
     #[inline]
-    pub const fn len_bytes(&self) -> usize {
+    pub fn len_bytes(&self) -> usize {
         BASE_LEN_BYTES + self.fields.len_bytes()
     }
 
     /// Writes the header to the first [`Self::len_bytes`] bytes of `buffer`.
     ///
     /// ```
-    /// use gue::{protocol, Dialect, Fields, Header, Repr};
+    /// use gue::{protocol, Fields, Header, Linux, Repr};
     ///
     /// let repr = Repr { control: false, proto_ctype: protocol::GRE, fields: Fields::NONE };
     /// let mut buffer = [0; 4];
     /// repr.emit(&mut buffer)?;
     /// assert_eq!(buffer, [0, 47, 0, 0]);
-    /// assert_eq!(Header::parse(&buffer, Dialect::Linux)?.repr(), Some(repr));
+    /// assert_eq!(Header::parse(&buffer, Linux)?.repr(), Some(repr));
     /// # Ok::<(), gue::Error>(())
     /// ```
     ///

@@ -12,6 +12,10 @@ use crate::{
 use zerocopy::byteorder::big_endian::U16;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+/// The flag that announces the field in the drafts. Linux has a private flag for the field instead: see
+/// [`private`](crate::private).
+pub const FLAG: u16 = 0x0200;
+
 /// Length of the field, in bytes.
 pub const LEN_BYTES: usize = size_of::<Raw>();
 

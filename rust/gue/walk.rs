@@ -13,7 +13,7 @@ use crate::{
 /// A UDP payload whose first bytes can be read.
 ///
 /// ```
-/// use gue::{walk, Dialect, Error, Prefix, WalkError};
+/// use gue::{walk, Error, Linux, Prefix, WalkError};
 ///
 /// /// A payload in pieces, which are joined as they are asked for.
 /// struct Pieces {
@@ -36,13 +36,13 @@ use crate::{
 /// }
 ///
 /// let mut payload = Pieces { linear: vec![0x01, 47, 0], rest: vec![0, 0xde, 0xad, 0xbe, 0xef] };
-/// let header = walk(&mut payload, Dialect::Linux).unwrap();
+/// let header = walk(&mut payload, Linux).unwrap();
 /// assert_eq!((header.proto_ctype(), header.len_bytes()), (47, 8));
 /// assert!(payload.rest.is_empty());
 ///
 /// let mut payload = Pieces { linear: vec![0x01, 47, 0, 0], rest: vec![0xde] };
 /// let error = WalkError::Prefix { cause: "no more bytes", if_short: Error::HeaderPastEnd };
-/// assert_eq!(walk(&mut payload, Dialect::Linux), Err(error));
+/// assert_eq!(walk(&mut payload, Linux), Err(error));
 /// ```
 pub trait Prefix {
     /// The reason why bytes cannot be read.
@@ -91,7 +91,7 @@ impl<E> From<Error> for WalkError<E> {
     }
 }
 
-/// Reads the header at the start of a UDP payload. Accepts the flags of `dialect`.
+/// Reads the header at the start of a UDP payload. Accepts the flags of a dialect.
 ///
 /// Asks for four bytes, then for the whole header. The walk reads neither surplus space nor payload, so
 /// it accepts a remote checksum that lies past the payload: see
@@ -105,20 +105,23 @@ impl<E> From<Error> for WalkError<E> {
 /// - [`Error::UnknownVariant`]: variant 2 or 3.
 /// - [`Error::UnknownIpVersion`]: variant 1 with an IP version that is neither 4 nor 6.
 /// - [`WalkError::Prefix`] with [`Error::HeaderPastEnd`]: the bytes that Hlen counts cannot be read.
-/// - [`Error::UnknownFlag`]: a flag that `dialect` does not have.
+/// - [`Error::UnknownFlag`]: a flag that the dialect does not have.
 /// - [`Error::FieldPastHeader`]: Hlen leaves no room for a field that a flag announces.
 /// - [`Error::UnknownPrivateFlag`]: an unknown flag in Linux's private word.
 /// - [`Error::ChecksumBeforeStart`]: see [`RemoteChecksum::new`](crate::RemoteChecksum::new).
 // Inlined into each caller, so that a `prefix` that finds its bytes costs a comparison.
 #[inline(always)]
-pub fn walk<P: Prefix>(payload: &mut P, dialect: Dialect) -> Result<Header, WalkError<P::Error>> {
+pub fn walk<P: Prefix, D: Dialect>(
+    payload: &mut P,
+    _dialect: D,
+) -> Result<Header<D::Fields>, WalkError<P::Error>> {
     let first = prefix(payload, BASE_LEN_BYTES, Error::Truncated)?;
     match Start::parse(first)? {
         Start::Direct { protocol } => Ok(Header::direct(protocol)),
         Start::Header { len_bytes } => {
             // The bytes may move, so nothing but their number is kept from the first prefix.
             let bytes = prefix(payload, len_bytes, Error::HeaderPastEnd)?;
-            Ok(Header::parse_variant_0(bytes, len_bytes, dialect)?)
+            Ok(Header::parse_variant_0(bytes, len_bytes)?)
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Generic receive offload: packets of a flow are merged before they are decapsulated.
 
 use crate::receive::{checksum_place, FouDecapsulator, GueDecapsulator};
-use gue::{walk, Dialect, Prefix};
+use gue::{walk, Linux, Prefix};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Merged, NoMerge, Packet},
@@ -21,7 +21,7 @@ impl GroTunnel for FouDecapsulator {
 impl GroTunnel for GueDecapsulator {
     #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
-        let header = walk(&mut Payload(packet), Dialect::Linux).map_err(|_| NoMerge)?;
+        let header = walk(&mut Payload(packet), Linux).map_err(|_| NoMerge)?;
         if header.is_control() {
             return Err(NoMerge);
         }
@@ -39,7 +39,7 @@ impl GroTunnel for GueDecapsulator {
 
     #[inline(always)]
     fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
-        let header = walk(&mut MergedPayload(merged), Dialect::Linux).ok()?;
+        let header = walk(&mut MergedPayload(merged), Linux).ok()?;
         header.fields().remote_checksum().map(checksum_place)
     }
 }

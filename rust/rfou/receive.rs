@@ -3,7 +3,7 @@
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
 use crate::{counters::Counters, reason::Reason};
-use gue::{walk, Dialect, Prefix, RemoteChecksum as RemoteChecksumField};
+use gue::{walk, Linux, Prefix, RemoteChecksum as RemoteChecksumField};
 use kernel::prelude::*;
 use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
@@ -53,7 +53,7 @@ impl OuterHeaders {
     /// Reads UDP's and GUE's headers.
     #[inline(always)]
     fn read_gue(skb: &mut RxSkb) -> Result<Self, Reason> {
-        let header = walk(&mut Payload(skb), Dialect::Linux)?;
+        let header = walk(&mut Payload(skb), Linux)?;
         // The protocol comes last, as in Linux. Unlike in Linux, the packet is unchanged until then.
         if header.is_control() {
             return Err(Reason::GueControl);

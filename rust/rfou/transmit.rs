@@ -5,7 +5,7 @@
 //!
 //! Both modules compile this file: `rfou` for devices whose outer header is IPv4, `rfou6` for IPv6.
 
-use gue::{header, protocol, walk, Dialect, Fields, Prefix, Repr, WalkError};
+use gue::{header, protocol, walk, Fields, Linux, Prefix, Repr, WalkError};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
@@ -105,7 +105,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
-        let header = walk(&mut Payload(quoted), Dialect::Linux).map_err(|error| match error {
+        let header = walk(&mut Payload(quoted), Linux).map_err(|error| match error {
             WalkError::Prefix { cause, .. } => cause,
             WalkError::Header(gue::Error::UnknownVariant | gue::Error::UnknownIpVersion) => {
                 EOPNOTSUPP

@@ -2,19 +2,30 @@
 
 //! An example of bytes for every rule of the header.
 
-use gue::cases::{Expected, CASES};
+use gue::{
+    cases::{Case, Expected, CASES, DEVICE_CASES},
+    FieldSet,
+};
 
 #[test]
 fn every_header_is_read_as_expected() {
     for case in CASES {
         assert_eq!(case.read(), case.expected, "{}", case.name);
     }
+    for case in DEVICE_CASES {
+        assert_eq!(case.read(), case.expected, "{}", case.name);
+    }
 }
 
 #[test]
 fn headers_without_surplus_are_written_as_they_were_read() {
+    written_as_read(CASES, 7);
+    written_as_read(DEVICE_CASES, 7);
+}
+
+fn written_as_read<F: FieldSet>(cases: &[Case<F>], least: usize) {
     let mut written = 0;
-    for case in CASES {
+    for case in cases {
         let Expected::Header(repr, len) = case.expected else {
             continue;
         };
@@ -31,12 +42,17 @@ fn headers_without_surplus_are_written_as_they_were_read() {
         );
         written += 1;
     }
-    assert!(written >= 7, "only {written} cases could be written");
+    assert!(written >= least, "only {written} cases could be written");
 }
 
 #[test]
 fn a_header_is_not_written_to_a_buffer_that_is_too_short() {
-    for case in CASES {
+    not_written_if_too_short(CASES);
+    not_written_if_too_short(DEVICE_CASES);
+}
+
+fn not_written_if_too_short<F: FieldSet>(cases: &[Case<F>]) {
+    for case in cases {
         let Expected::Header(repr, _) = case.expected else {
             continue;
         };

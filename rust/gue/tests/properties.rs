@@ -3,16 +3,20 @@
 //! Properties of all headers.
 
 use gue::{
-    header, walk, Dialect, Error, Fields, Header, Prefix, Private, RemoteChecksum, Repr, WalkError,
+    header, walk, Device, DeviceFields, Dialect, Error, FieldSet, Fields, Header, Linux, Prefix,
+    Private, RemoteChecksum, Repr, WalkError,
 };
 use proptest::prelude::*;
 
-fn repr() -> impl Strategy<Value = Repr> {
-    let remote = (any::<u16>(), any::<u16>())
-        .prop_map(|(a, b)| RemoteChecksum::new(a.min(b), a.max(b)).unwrap());
-    let private =
-        proptest::option::of(remote).prop_map(|remote_checksum| Private { remote_checksum });
-    let fields = proptest::option::of(private).prop_map(|private| Fields { private });
+fn remote() -> impl Strategy<Value = RemoteChecksum> {
+    (any::<u16>(), any::<u16>()).prop_map(|(a, b)| RemoteChecksum::new(a.min(b), a.max(b)).unwrap())
+}
+
+fn private() -> impl Strategy<Value = Private> {
+    proptest::option::of(remote()).prop_map(|remote_checksum| Private { remote_checksum })
+}
+
+fn repr_of<F: FieldSet>(fields: impl Strategy<Value = F>) -> impl Strategy<Value = Repr<F>> {
     (any::<bool>(), any::<u8>(), fields).prop_map(|(control, proto_ctype, fields)| Repr {
         control,
         proto_ctype,
@@ -20,8 +24,26 @@ fn repr() -> impl Strategy<Value = Repr> {
     })
 }
 
+fn repr() -> impl Strategy<Value = Repr> {
+    repr_of(proptest::option::of(private()).prop_map(|private| Fields { private }))
+}
+
+fn device_repr() -> impl Strategy<Value = Repr<DeviceFields>> {
+    let fields = (
+        proptest::option::of(any::<u32>()),
+        proptest::option::of(remote()),
+        proptest::option::of(private()),
+    );
+    repr_of(fields.prop_map(|(group, remcsum, private)| DeviceFields {
+        group,
+        remcsum,
+        // A header has one remote checksum.
+        private: private.filter(|private| remcsum.is_none() || private.remote_checksum.is_none()),
+    }))
+}
+
 fn parse(bytes: &[u8]) -> Result<Header, Error> {
-    Header::parse(bytes, Dialect::Linux)
+    Header::parse(bytes, Linux)
 }
 
 /// A payload that notes how many bytes the walk asks for.
@@ -39,28 +61,72 @@ impl Prefix for Recorder<'_> {
     }
 }
 
+fn written_and_read<D: Dialect>(
+    repr: Repr<D::Fields>,
+    payload: Vec<u8>,
+    dialect: D,
+) -> Result<(), TestCaseError> {
+    let mut bytes = vec![0; repr.len_bytes()];
+    repr.emit(&mut bytes).unwrap();
+    bytes.extend(payload);
+    let header = Header::parse(&bytes, dialect).unwrap();
+    prop_assert_eq!(header.repr(), Some(repr));
+    prop_assert_eq!(header.len_bytes(), repr.len_bytes());
+    prop_assert!(!header.is_direct());
+    Ok(())
+}
+
+fn read_and_written<D: Dialect>(bytes: &[u8], dialect: D) -> Result<(), TestCaseError> {
+    let header = Header::parse(bytes, dialect);
+    if let Some(repr) = header.ok().and_then(|header| header.repr()) {
+        let mut again = vec![0; repr.len_bytes()];
+        repr.emit(&mut again).unwrap();
+        // All but Hlen, which counts the surplus space too.
+        prop_assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
+        prop_assert_eq!(&again[1..], &bytes[1..repr.len_bytes()]);
+        let flags = u16::from_be_bytes([bytes[2], bytes[3]]);
+        prop_assert_eq!(flags & !dialect.known_flags(), 0);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn what_is_written_is_read_back(repr in repr(), payload in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let mut bytes = vec![0; repr.len_bytes()];
-        repr.emit(&mut bytes).unwrap();
-        bytes.extend(payload);
-        let header = parse(&bytes).unwrap();
-        prop_assert_eq!(header.repr(), Some(repr));
-        prop_assert_eq!(header.len_bytes(), repr.len_bytes());
-        prop_assert!(!header.is_direct());
+    fn what_is_written_is_read_back(
+        repr in repr(),
+        device in device_repr(),
+        payload in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        written_and_read(repr, payload.clone(), Linux)?;
+        written_and_read(device, payload, Device)?;
     }
 
     #[test]
-    fn what_is_read_is_written_back(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
-        if let Some(repr) = parse(&bytes).ok().and_then(|header| header.repr()) {
-            let mut again = vec![0; repr.len_bytes()];
-            repr.emit(&mut again).unwrap();
-            // All but Hlen, which counts the surplus space too.
-            prop_assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
-            prop_assert_eq!(&again[1..], &bytes[1..repr.len_bytes()]);
+    fn what_is_read_is_written_back(
+        bytes in proptest::collection::vec(any::<u8>(), 0..140),
+        known in any::<bool>(),
+    ) {
+        read_and_written(&bytes, Linux)?;
+        let mut bytes = bytes;
+        if known && bytes.len() >= 4 {
+            bytes[0] &= 0x3f;
+            bytes[2] &= 0x82;
+            bytes[3] &= 1;
+        }
+        read_and_written(&bytes, Device)?;
+    }
+
+    #[test]
+    fn a_device_reads_all_that_linux_reads(bytes in proptest::collection::vec(any::<u8>(), 0..140)) {
+        if let Ok(linux) = Header::parse(&bytes, Linux) {
+            let device = Header::parse(&bytes, Device).unwrap();
+            prop_assert_eq!(device.len_bytes(), linux.len_bytes());
+            prop_assert_eq!(device.proto_ctype(), linux.proto_ctype());
+            prop_assert_eq!(device.is_control(), linux.is_control());
+            prop_assert_eq!(device.fields().private, linux.fields().private);
+            prop_assert_eq!(device.fields().group, None);
         }
     }
 
@@ -77,7 +143,7 @@ proptest! {
             bytes[3] &= 1;
         }
         let mut payload = Recorder { bytes: &bytes, asked: vec![] };
-        let walked = walk(&mut payload, Dialect::Linux);
+        let walked = walk(&mut payload, Linux);
         let asked = payload.asked;
         prop_assert_eq!(asked[0], header::BASE_LEN_BYTES);
         prop_assert!(asked.len() <= 2);
@@ -98,7 +164,7 @@ proptest! {
                 prop_assert_eq!(header.is_control(), bytes[0] & 0x20 != 0);
                 prop_assert_eq!(header.proto_ctype(), bytes[1]);
                 prop_assert_eq!(header.fields().flags(), u16::from_be_bytes([bytes[2], bytes[3]]));
-                prop_assert_eq!(header.fields().flags() & !Dialect::Linux.known_flags(), 0);
+                prop_assert_eq!(header.fields().flags() & !Linux.known_flags(), 0);
                 prop_assert!(header.fields().len_bytes() <= len_bytes - header::BASE_LEN_BYTES);
                 prop_assert!(len_bytes <= bytes.len());
                 prop_assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&len_bytes));

@@ -6,7 +6,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use gue::{Dialect, Error, Fields, Header, Private, RemoteChecksum, Repr};
+use gue::{
+    Device, DeviceFields, Dialect, Error, Fields, Header, Linux, Private, RemoteChecksum, Repr,
+};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
@@ -16,6 +18,9 @@ struct Input {
     /// The private word, and the start and offset of its remote checksum.
     private: Option<Option<(u16, u16)>>,
     buffer: Vec<u8>,
+    /// The fields that only a device has.
+    group: Option<u32>,
+    remcsum: Option<(u16, u16)>,
 }
 
 fn private(remote: Option<(u16, u16)>) -> Result<Private, Error> {
@@ -38,10 +43,24 @@ fuzz_target!(|input: Input| {
             return;
         }
     };
+    check(&input, Fields { private }, Linux);
+    let remcsum = input
+        .remcsum
+        .and_then(|(start, offset)| RemoteChecksum::new(start, offset).ok());
+    let fields = DeviceFields {
+        group: input.group,
+        remcsum,
+        // A header has one remote checksum.
+        private: private.filter(|_| remcsum.is_none()),
+    };
+    check(&input, fields, Device);
+});
+
+fn check<D: Dialect>(input: &Input, fields: D::Fields, dialect: D) {
     let repr = Repr {
         control: input.control,
         proto_ctype: input.proto_ctype,
-        fields: Fields { private },
+        fields,
     };
     let len_bytes = repr.len_bytes();
     let mut buffer = input.buffer.clone();
@@ -59,7 +78,7 @@ fuzz_target!(|input: Input| {
         input.buffer[len_bytes..],
         "nothing is written after the header"
     );
-    let header = Header::parse(&buffer, Dialect::Linux).expect("the written header can be read");
+    let header = Header::parse(&buffer, dialect).expect("the written header can be read");
     assert_eq!(header.repr(), Some(repr));
     assert_eq!(header.len_bytes(), len_bytes);
-});
+}

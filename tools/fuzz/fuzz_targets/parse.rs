@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use gue::{header, walk, Dialect, Error, Header, Prefix, WalkError};
+use gue::{header, walk, Device, Dialect, Error, FieldSet, Header, Linux, Prefix, WalkError};
 use libfuzzer_sys::fuzz_target;
 
 /// A payload that notes how many bytes the walk has asked for last.
@@ -24,10 +24,15 @@ impl Prefix for Payload<'_> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
+    check(bytes, Linux);
+    check(bytes, Device);
+});
+
+fn check<D: Dialect>(bytes: &[u8], dialect: D) {
     let mut payload = Payload { bytes, asked: 0 };
-    let walked = walk(&mut payload, Dialect::Linux);
+    let walked = walk(&mut payload, dialect);
     let asked = payload.asked;
-    let parsed = Header::parse(bytes, Dialect::Linux);
+    let parsed = Header::parse(bytes, dialect);
     let header = match walked {
         Ok(header) => header,
         Err(WalkError::Prefix { if_short, .. }) => {
@@ -49,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(parsed, Ok(header));
     assert!(asked <= bytes.len());
     // Bytes after the header change nothing.
-    assert_eq!(Header::parse(&bytes[..asked], Dialect::Linux), Ok(header));
+    assert_eq!(Header::parse(&bytes[..asked], dialect), Ok(header));
     let Some(repr) = header.repr() else {
         assert!(header.is_direct());
         assert_eq!((header.len_bytes(), asked), (0, header::BASE_LEN_BYTES));
@@ -62,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(header.len_bytes(), asked);
     assert!((header::BASE_LEN_BYTES..=header::MAX_LEN_BYTES).contains(&asked));
     assert_eq!(
-        header.fields().flags() & !Dialect::Linux.known_flags(),
+        header.fields().flags() & !dialect.known_flags(),
         0,
         "a flag is accepted that the dialect does not have"
     );
@@ -74,10 +79,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut again = vec![0; repr.len_bytes()];
     repr.emit(&mut again)
         .expect("the accepted header can be written");
-    let read_again = Header::parse(&again, Dialect::Linux).expect("the written header can be read");
+    let read_again = Header::parse(&again, dialect).expect("the written header can be read");
     assert_eq!(read_again.repr(), Some(repr));
     // Surplus space is not written again, and Hlen counts it.
     assert_eq!(again[0] & 0xe0, bytes[0] & 0xe0);
     assert_eq!(again[1..], bytes[1..again.len()]);
     assert_eq!(again.len() == header.len_bytes(), again[0] == bytes[0]);
-});
+}
