@@ -18,6 +18,7 @@
 #include <net/flow.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
+#include <net/gro_cells.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>

@@ -97,6 +97,22 @@ __rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 protocol
 	cb->is_fou = 1;
 }
 
+/*
+ * Does what gro_enter_tunnel() does for a packet whose rest GRO knows by EtherType. Leaves
+ * encap_mark set: there is no IP header before the rest that GRO would take for the outer
+ * one, and IP's handlers note the inner header's offset by encap_mark.
+ */
+__rust_helper void rust_helper_gro_enter_device(struct sk_buff *skb, u8 kind, u8 len)
+{
+	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);
+	u8 *note = (u8 *)&cb->pad;
+
+	note[0] = kind;
+	note[1] = len;
+	skb->remcsum_offload = 0;
+	cb->is_fou = 1;
+}
+
 /* Takes the note of gro_enter_tunnel(). Returns its protocol, or 0 if there is no note. */
 __rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb, u8 *len)
 {

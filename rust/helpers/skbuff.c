@@ -239,3 +239,20 @@ __rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
 	skb_reset_network_header(skb);
 }
 #endif
+
+/*
+ * Makes a decapsulated packet one that @dev received: what __iptunnel_pull_header() does
+ * after the pull, and what drivers of tunnel devices do after it.
+ */
+__rust_helper void rust_helper_skb_enter_device(struct sk_buff *skb, struct net_device *dev,
+						__be16 protocol)
+{
+	skb->protocol = protocol;
+	skb_clear_hash_if_not_l4(skb);
+	__vlan_hwaccel_clear_tag(skb);
+	skb_set_queue_mapping(skb, 0);
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	skb_scrub_packet(skb, !net_eq(dev_net(skb->dev), dev_net(dev)));
+	skb->dev = dev;
+}

@@ -29,6 +29,9 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// alone. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
+    /// The table in which GRO finds the handler of the rest.
+    const HANDLERS: Handlers = Handlers::OfOuterIp;
+
     /// Returns the place of the checksum that a merged packet's header leaves to the receiver, or `None`.
     /// The place is counted from the inner packet's first byte.
     ///
@@ -39,6 +42,46 @@ pub trait GroTunnel: Send + Sync + 'static {
     }
 }
 
+/// A table of GRO handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handlers {
+    /// By IP protocol, for packets that go on to the protocol's receive function after decapsulation. IP's
+    /// handlers note in the merged packet that it is an IP packet in IP.
+    OfOuterIp,
+    /// By EtherType, for packets that a device receives after decapsulation. Only IPv4 and IPv6 are merged.
+    OfDevice,
+}
+
+impl Handlers {
+    /// Returns the EtherType of an IP protocol that a device receives, in host order.
+    #[inline]
+    pub(crate) const fn ether_type(protocol: InnerProtocol) -> Option<u16> {
+        match protocol.number() {
+            4 => Some(0x0800),
+            41 => Some(0x86dd),
+            _ => None,
+        }
+    }
+}
+
 /// An error: the packet cannot be merged with others, and GRO passes it on now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMerge;
+
+/// The bit that tells the notes of [`Handlers::OfDevice`] from IP protocols that GRO merges by their number.
+const DEVICE_NOTE: u8 = 0x80;
+
+/// Returns the note for completion that a packet was merged by EtherType.
+#[inline]
+const fn device_note(protocol: InnerProtocol) -> u8 {
+    protocol.number() | DEVICE_NOTE
+}
+
+/// Returns the protocol of a note of [`device_note`].
+#[inline]
+const fn of_device_note(note: u8) -> Option<InnerProtocol> {
+    if note & DEVICE_NOTE == 0 {
+        return None;
+    }
+    InnerProtocol::new(note & !DEVICE_NOTE)
+}

@@ -49,6 +49,20 @@ impl QuotedPacket<'_> {
         }
     }
 
+    /// Returns the destination address of the quoted IPv4 header. Fails with `EINVAL` if the error does not
+    /// quote it.
+    pub fn destination_v4(&mut self) -> Result<[u8; 4]> {
+        let header = self.skb.as_mut().header(20)?;
+        header.last_chunk().copied().ok_or(EINVAL)
+    }
+
+    /// Returns the destination address of the quoted IPv6 header. Fails with `EINVAL` if the error does not
+    /// quote it.
+    pub fn destination_v6(&mut self) -> Result<[u8; 16]> {
+        let header = self.skb.as_mut().header(40)?;
+        header.last_chunk().copied().ok_or(EINVAL)
+    }
+
     /// Returns the first `len` bytes after the quoted UDP header.
     ///
     /// Fails with `EINVAL` if the error quotes fewer, with `ENOMEM`.

@@ -1,21 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that are dropped after an RCU grace period.
+//! RCU: the read side of a hook, and values that are dropped after a grace period.
 //!
 //! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
 
 use core::{
+    marker::PhantomData,
     ptr::NonNull,
     sync::atomic::{AtomicUsize, Ordering},
 };
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
+/// Evidence that this code runs in an RCU read side: values that it finds are not freed during the lifetime.
+///
+/// A hook that C calls in a read side gets one, which costs nothing.
+///
+/// # Invariants
+///
+/// The RCU read side lasts longer than the value and its copies.
+#[derive(Clone, Copy)]
+pub struct RcuReader<'a>(PhantomData<(&'a (), *mut ())>);
+
+impl RcuReader<'_> {
+    /// # Safety
+    ///
+    /// The caller must be in an RCU read side that lasts as long as the chosen lifetime.
+    #[inline]
+    pub(crate) unsafe fn assume<'a>() -> RcuReader<'a> {
+        // INVARIANT: Promised by the caller.
+        RcuReader(PhantomData)
+    }
+
+    /// Calls `read` in an RCU read side of its own. `read` must not sleep.
+    pub fn with<R>(read: impl FnOnce(RcuReader<'_>) -> R) -> R {
+        let guard = kernel::sync::rcu::read_lock();
+        // SAFETY: `guard` is dropped after `read` has returned, so the read side lasts longer than the
+        // value, whose lifetime `read` cannot choose.
+        let result = read(unsafe { RcuReader::assume() });
+        drop(guard);
+        result
+    }
+}
+
 /// A value that RCU readers may have a reference to.
 #[repr(C)]
+#[pin_data]
 pub(crate) struct RcuBox<T> {
     // Opaque, because RCU writes to the head while readers have a reference to the box.
     head: Opaque<bindings::callback_head>,
+    #[pin]
     value: T,
 }
 
@@ -28,6 +62,21 @@ impl<T> RcuBox<T> {
         let head = Opaque::new(Default::default());
         let value = KBox::new(Self { head, value }, GFP_KERNEL)?;
         Ok(NonNull::from(KBox::leak(value)))
+    }
+
+    /// Does what [`Self::new`] does with a value that is initialized in its place, and pinned there. May
+    /// sleep.
+    pub(crate) fn pin_init(init: impl PinInit<T, Error>) -> Result<NonNull<Self>> {
+        let boxed = try_pin_init!(Self {
+            head: Opaque::new(Default::default()),
+            value <- init,
+        }? Error);
+        let value = KBox::pin_init(boxed, GFP_KERNEL)?;
+        // SAFETY: Nothing moves the value from here on: `drop_now` and `drop_after_readers` drop it in its
+        // place, and references to it are shared.
+        Ok(NonNull::from(KBox::leak(unsafe {
+            Pin::into_inner_unchecked(value)
+        })))
     }
 
     #[inline]

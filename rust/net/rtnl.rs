@@ -4,6 +4,8 @@
 //!
 //! C header: [`include/linux/rtnetlink.h`](srctree/include/linux/rtnetlink.h)
 
+pub use crate::rcu::RcuReader;
+
 use crate::rcu::RcuBox;
 use core::{
     marker::PhantomData,
@@ -30,35 +32,6 @@ impl Rtnl {
     pub(crate) unsafe fn assume_held() -> Self {
         // INVARIANT: Promised by the caller.
         Self(PhantomData)
-    }
-}
-
-/// Evidence that this code runs in an RCU read side.
-///
-/// # Invariants
-///
-/// The RCU read side lasts longer than the value and its copies.
-#[derive(Clone, Copy)]
-pub struct RcuReader<'a>(PhantomData<(&'a (), *mut ())>);
-
-impl RcuReader<'_> {
-    /// # Safety
-    ///
-    /// The caller must be in an RCU read side that lasts as long as the chosen lifetime.
-    #[inline]
-    pub(crate) unsafe fn assume<'a>() -> RcuReader<'a> {
-        // INVARIANT: Promised by the caller.
-        RcuReader(PhantomData)
-    }
-
-    /// Calls `read` in an RCU read side of its own. `read` must not sleep.
-    pub fn with<R>(read: impl FnOnce(RcuReader<'_>) -> R) -> R {
-        let guard = kernel::sync::rcu::read_lock();
-        // SAFETY: `guard` is dropped after `read` has returned, so the read side lasts longer than the
-        // value, whose lifetime `read` cannot choose.
-        let result = read(unsafe { RcuReader::assume() });
-        drop(guard);
-        result
     }
 }
 

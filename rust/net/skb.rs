@@ -17,6 +17,7 @@
 
 mod csum;
 mod decap;
+mod device;
 mod gso;
 mod owned;
 #[cfg(CONFIG_KUNIT = "y")]
@@ -24,6 +25,7 @@ mod tests;
 mod xmit;
 
 pub use decap::{InnerSkb, RemcsumMode, RxSkb};
+pub use device::{OuterSource, Refused};
 pub use gso::GsoType;
 pub use owned::OwnedSkb;
 pub use xmit::TxSkb;

@@ -13,7 +13,8 @@ pub use socket::{Addresses, Binding, UdpSocket};
 
 use crate::{
     gro::GroTunnel,
-    rcu::{self, RcuBox},
+    icmp::QuotedPacket,
+    rcu::{self, RcuBox, RcuReader},
     skb::{InnerSkb, RxSkb},
     DropReason,
 };
@@ -40,7 +41,18 @@ pub enum Verdict {
 pub trait EncapReceive: Send + Sync + 'static {
     /// Decides about a packet, which begins with its UDP header and came by IPv6 or by IPv4. UDP has
     /// checked its length and checksum. Softirq context, RCU read side.
-    fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict;
+    fn receive<const IPV6: bool>(&self, skb: RxSkb, rcu: RcuReader<'_>) -> Verdict;
+
+    /// Returns `true` if an ICMP error quotes a packet that a user of this socket sent, from another
+    /// socket's port. UDP then records an error about the path's MTU or a redirect for the packet's
+    /// destination.
+    ///
+    /// Otherwise UDP asks the encapsulations of tunnel devices. UDP asks about a packet if this socket's
+    /// port is the packet's source port or, failing that, its destination port. Softirq context, RCU read
+    /// side.
+    fn sent<const IPV6: bool>(&self, _quoted: &mut QuotedPacket<'_>, _rcu: RcuReader<'_>) -> bool {
+        false
+    }
 }
 
 /// A UDP socket that hands the packets that it receives to a tunnel `T`. Dropping it closes the socket.
@@ -69,11 +81,19 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// packet. Fails with `ENOMEM`, or `ENODEV` if the namespace has ended; the socket is closed then.
     pub fn new(socket: UdpSocket, tunnel: T) -> Result<Self> {
         let config = hooks::config::<T>(&socket);
-        Self::set_up(socket, tunnel, config)
+        Self::set_up(socket, Ok(tunnel), config)
     }
 
     /// Does what [`Self::new`] does, for a tunnel whose packets GRO merges.
     pub fn new_with_gro(socket: UdpSocket, tunnel: T) -> Result<Self>
+    where
+        T: GroTunnel,
+    {
+        Self::pin_init_with_gro(socket, Ok(tunnel))
+    }
+
+    /// Does what [`Self::new_with_gro`] does, for a tunnel that is initialized in its place.
+    pub fn pin_init_with_gro(socket: UdpSocket, tunnel: impl PinInit<T, Error>) -> Result<Self>
     where
         T: GroTunnel,
     {
@@ -84,10 +104,10 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
     /// Sets the socket's user data to `tunnel`, and its hooks to the hooks of `config`, which are for `T`.
     fn set_up(
         socket: UdpSocket,
-        tunnel: T,
+        tunnel: impl PinInit<T, Error>,
         mut config: bindings::udp_tunnel_sock_cfg,
     ) -> Result<Self> {
-        let tunnel = RcuBox::new(tunnel)?;
+        let tunnel = RcuBox::pin_init(tunnel)?;
         config.sk_user_data = tunnel.as_ptr().cast::<c_void>();
         // SAFETY: `with` passes an open socket, which keeps its namespace from being freed while it is
         // open, and which is ours: it has no user data and no hooks yet. The configuration is a local
@@ -98,7 +118,7 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
             bindings::setup_udp_tunnel_sock(bindings::sock_net(sock), sock, &mut config);
         });
         if done.is_none() {
-            // SAFETY: `tunnel` came from `new`. `with` did not call the closure, so no socket has the
+            // SAFETY: `tunnel` came from `pin_init`. `with` did not call the closure, so no socket has the
             // pointer, and this function returns without it.
             unsafe { RcuBox::drop_now(tunnel) };
             return Err(ENODEV);
@@ -134,7 +154,7 @@ impl<T: EncapReceive> Drop for UdpTunnelSocket<T> {
         self.socket.close();
         // The socket has no user data any more, but a reader that loaded it before uses it until the end
         // of its RCU read side.
-        // SAFETY: `tunnel` came from `RcuBox::new`, and by the type invariant no other code drops it. The
+        // SAFETY: `tunnel` came from `RcuBox::pin_init`, and by the type invariant no other code drops it. The
         // socket is closed, so no new reader finds it there.
         unsafe { RcuBox::drop_after_readers(self.tunnel) };
     }

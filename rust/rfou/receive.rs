@@ -7,6 +7,7 @@ use gue::{walk, Linux, Prefix, RemoteChecksum as RemoteChecksumField};
 use kernel::prelude::*;
 use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
+    rcu::RcuReader,
     skb::{InnerSkb, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, Verdict},
@@ -106,7 +107,7 @@ impl Dropped {
 
 impl EncapReceive for FouDecapsulator {
     #[inline]
-    fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         let len_bytes = udp::HEADER_LEN_BYTES;
         let inner = decapsulate(skb, len_bytes, self.protocol);
         deliver::<IPV6>(&self.counters, inner, len_bytes)
@@ -115,7 +116,7 @@ impl EncapReceive for FouDecapsulator {
 
 impl EncapReceive for GueDecapsulator {
     #[inline]
-    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         match OuterHeaders::read_gue(&mut skb) {
             Err(reason) => Dropped(skb, reason).count(&self.counters),
             Ok(OuterHeaders {

@@ -11,6 +11,7 @@ use kernel::prelude::*;
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    rcu::RcuReader,
     skb::RxSkb,
     udp::{self, PortNumber},
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
@@ -37,7 +38,7 @@ struct Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         match skb.header(udp::HEADER_LEN_BYTES + GREETING.len()) {
             Ok(bytes) if bytes.ends_with(GREETING) => {
                 self.swallowed.fetch_add(1, Ordering::Relaxed);

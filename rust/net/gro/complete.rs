@@ -2,7 +2,7 @@
 
 //! GRO completion: mending the headers of a merged packet.
 
-use super::{skb::GroSkb, GroTunnel};
+use super::{skb::GroSkb, GroTunnel, Handlers};
 use crate::ip_proto::InnerProtocol;
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
@@ -45,14 +45,15 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
     let mut len_bytes = 0;
     // SAFETY: The packet is valid and in GRO, as above. `len_bytes` is a local variable, which C writes to.
     let noted = unsafe { bindings::gro_leave_tunnel(skb, &mut len_bytes) };
-    let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
     let inner = at.checked_add(usize::from(len_bytes)).ok_or(EINVAL)?;
     let inner_c = i32::try_from(inner).map_err(|_| EINVAL)?;
-    // SAFETY: C's table has an entry for each number of 8 bits. An entry is null, or points to an offload
-    // that stays valid until the end of the RCU read side, in which the caller is.
-    let complete = unsafe { bindings::inet_offload(IPV6, protocol.number()).as_ref() }
-        .and_then(|offload| offload.callbacks.gro_complete)
-        .ok_or(ENOENT)?;
+    // SAFETY: The caller is in an RCU read side.
+    let complete = unsafe {
+        match T::HANDLERS {
+            Handlers::OfOuterIp => of_outer_ip::<IPV6>(noted),
+            Handlers::OfDevice => of_device(noted),
+        }
+    }?;
     // SAFETY: The packet is a merged one. By the note, its headers up to `inner` were pulled on receive, and
     // the protocol's `gro_receive` has seen its own header there. GRO makes the headers that it reads linear,
     // and held packets keep their headers.
@@ -87,4 +88,39 @@ pub(crate) unsafe fn complete<T: GroTunnel, const IPV6: bool>(
         }
     }
     Ok(())
+}
+
+/// A protocol's `gro_complete`.
+type Complete = unsafe extern "C" fn(*mut bindings::sk_buff, c_int) -> c_int;
+
+/// Returns the callback of a protocol that was noted on receive.
+///
+/// # Safety
+///
+/// RCU read side, in which the result is used.
+#[inline(always)]
+unsafe fn of_outer_ip<const IPV6: bool>(noted: u8) -> Result<Complete> {
+    let protocol = InnerProtocol::new(noted).ok_or(ESTALE)?;
+    // SAFETY: C's table has an entry for each number of 8 bits. An entry is null, or points to an offload
+    // that stays valid until the end of the RCU read side, in which the caller is.
+    unsafe { bindings::inet_offload(IPV6, protocol.number()).as_ref() }
+        .and_then(|offload| offload.callbacks.gro_complete)
+        .ok_or(ENOENT)
+}
+
+/// Returns the callback of an EtherType that was noted on receive.
+///
+/// # Safety
+///
+/// RCU read side, in which the result is used.
+#[inline(always)]
+unsafe fn of_device(noted: u8) -> Result<Complete> {
+    let ether_type = super::of_device_note(noted)
+        .and_then(Handlers::ether_type)
+        .ok_or(ESTALE)?;
+    // SAFETY: The caller is in an RCU read side. The result is null, or points to an offload that stays valid
+    // until its end.
+    unsafe { bindings::gro_find_complete_by_type(ether_type.to_be()).as_ref() }
+        .and_then(|offload| offload.callbacks.gro_complete)
+        .ok_or(ENOENT)
 }

@@ -2,7 +2,7 @@
 
 //! GRO receive: comparing a packet with the held ones.
 
-use super::{skb::GroSkb, GroTunnel, NoMerge};
+use super::{skb::GroSkb, GroTunnel, Handlers, NoMerge};
 use crate::{
     checksum::Sum,
     ip_proto::{ChecksumPlace, InnerProtocol},
@@ -154,6 +154,30 @@ impl Packet<'_> {
         Ok(())
     }
 
+    /// Readies the packet for an EtherType, and returns the callback.
+    ///
+    /// # Safety
+    ///
+    /// RCU read side, in which the result is used.
+    #[inline(always)]
+    unsafe fn enter_device(&mut self, protocol: InnerProtocol) -> Result<GroCallback, NoMerge> {
+        let ether_type = Handlers::ether_type(protocol).ok_or(NoMerge)?;
+        // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's. It is
+        // exclusively borrowed.
+        unsafe {
+            bindings::gro_enter_device(
+                self.skb.as_raw(),
+                super::device_note(protocol),
+                self.pulled,
+            );
+        }
+        // SAFETY: The caller is in an RCU read side. The result is null, or points to an offload that stays
+        // valid until its end.
+        unsafe { bindings::gro_find_receive_by_type(ether_type.to_be()).as_ref() }
+            .and_then(|offload| offload.callbacks.gro_receive)
+            .ok_or(NoMerge)
+    }
+
     /// Readies the packet for a protocol, and returns the protocol's callback.
     ///
     /// # Safety
@@ -286,7 +310,12 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
         let protocol = tunnel.gro_receive(&mut packet)?;
         // SAFETY: The caller is in an RCU read side until this function returns, and the callback is called
         // before that.
-        unsafe { packet.enter::<IPV6>(protocol) }
+        unsafe {
+            match T::HANDLERS {
+                Handlers::OfOuterIp => packet.enter::<IPV6>(protocol),
+                Handlers::OfDevice => packet.enter_device(protocol),
+            }
+        }
     });
     // SAFETY: The packet is in GRO and `held` its list, as above. `enter` has found the callback in C's
     // table for the protocol at the packet's GRO offset, in this RCU read side. `call_gro_receive` bounds

@@ -3,7 +3,7 @@
 //! Devices, and what they keep of the module that implements them.
 
 use super::Operations;
-use crate::{rtnl::Rtnl, Netns};
+use crate::{rtnl::Rtnl, rx_device::RxDevice, Netns};
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -159,6 +159,22 @@ impl<T: Operations> Device<T> {
         unsafe { (*private).data.assume_init_ref() }
     }
 
+    /// Returns the device's receive side, by which hooks give packets to the device.
+    ///
+    /// While the result lives, `ip link del` waits for it to be dropped: drop it when the device goes down.
+    pub fn rx(&self) -> RxDevice {
+        let private = Private::<T>::of(self.as_raw());
+        // SAFETY: By the type invariant the device and its private data are valid. `setup` has asked C for
+        // statistics by CPU. `ndo_init` has set up the cells, and `ndo_uninit`, which C calls a grace period
+        // after the device went down, destroys them.
+        unsafe {
+            RxDevice::new(
+                NonNull::new_unchecked(self.as_raw()),
+                NonNull::new_unchecked(Opaque::cast_into(&raw const (*private).cells)),
+            )
+        }
+    }
+
     /// Returns the namespace that the device sends to and receives from: the one that it was made in. The
     /// device itself may be in another.
     #[inline]
@@ -211,6 +227,8 @@ pub(crate) struct Private<T: Operations> {
     /// First, so that [`Links`](super::Links) need not know `T`.
     pub(super) link: super::links::Node,
     pub(super) link_net: *mut bindings::net,
+    /// Where received packets wait for the device's GRO.
+    pub(super) cells: Opaque<bindings::gro_cells>,
     /// Points to the configuration that `ndo_init` makes `data` of, while the device is being registered.
     pub(super) config: *mut Option<T::Config>,
     pub(super) data: MaybeUninit<T>,

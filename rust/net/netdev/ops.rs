@@ -179,6 +179,16 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     if let Err(error) = result {
         return error.to_errno();
     }
+    // SAFETY: The device is valid, and its private data is zero but for what was written here. `ndo_uninit`
+    // destroys the cells before the private data is freed. `data` was just initialized, and is not used
+    // after an error: C does not call `priv_destructor` then.
+    unsafe {
+        let cells = kernel::types::Opaque::cast_into(&raw const (*private).cells);
+        if let Err(error) = to_result(bindings::gro_cells_init(cells, dev)) {
+            (*private).data.assume_init_drop();
+            return error.to_errno();
+        }
+    }
     // SAFETY: The namespace has its `Links`, because they are registered before the kind. `ndo_uninit`
     // removes the node before the private data is freed. RTNL is held.
     unsafe { (*netns::state::<Links>(link_net.as_raw())).add(&raw mut (*private).link, dev) };
@@ -192,6 +202,9 @@ unsafe extern "C" fn ndo_uninit<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: `ndo_init` has initialized `data` and added the node. C holds RTNL.
     unsafe {
         T::uninit(Device::from_raw(dev), &mut Rtnl::assume_held());
+        // The device went down before the last grace period, so no reader gives packets to it any more.
+        let cells = &raw const (*Private::<T>::of(dev)).cells;
+        bindings::gro_cells_destroy(kernel::types::Opaque::cast_into(cells));
         Links::remove(&raw mut (*Private::<T>::of(dev)).link);
     }
 }

@@ -200,8 +200,8 @@ impl Deref for RxSkb {
 /// completes the checksum there before it pulls past it.
 // The packet's bytes and its data pointer cannot be changed through this type.
 pub struct InnerSkb {
-    skb: OwnedSkb,
-    protocol: InnerProtocol,
+    pub(super) skb: OwnedSkb,
+    pub(super) protocol: InnerProtocol,
 }
 
 impl InnerSkb {
@@ -278,6 +278,12 @@ impl InnerSkb {
     #[inline]
     pub fn free(self, reason: DropReason) {
         self.skb.free(reason);
+    }
+
+    /// Gives the packet to C.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut bindings::sk_buff {
+        self.skb.into_raw()
     }
 
     /// Readies the packet for its receiver, and returns it and its protocol.
@@ -394,7 +400,7 @@ impl SkBuff {
     /// shares it, such as a packet socket's clone. Skips packets with 48 or more linear bytes: IPv6 and UDP
     /// need no more, and only a hostile sender makes so few bytes of a longer TCP header linear.
     #[inline]
-    fn prepare_for_pull(self: Pin<&mut Self>) {
+    pub(super) fn prepare_for_pull(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         if unsafe { bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
             self.make_tailroom(INNER_HEADERS_LEN_BYTES);

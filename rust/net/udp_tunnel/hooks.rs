@@ -5,7 +5,8 @@
 use super::{EncapReceive, UdpSocket, Verdict};
 use crate::{
     gro::{self, GroTunnel},
-    rcu::RcuBox,
+    icmp::QuotedPacket,
+    rcu::{RcuBox, RcuReader},
     skb::RxSkb,
     DropReason,
 };
@@ -24,7 +25,11 @@ pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> bindings::udp_tunne
         } else {
             encap_rcv::<T, false>
         }),
-        encap_err_lookup: Some(not_this_socket),
+        encap_err_lookup: Some(if socket.is_ipv6() {
+            encap_err_lookup::<T, true>
+        } else {
+            encap_err_lookup::<T, false>
+        }),
         ..Default::default()
     }
 }
@@ -81,7 +86,9 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
     // result says so. The tunnel can then return only the packet that it got: see `RxSkb`.
     let skb = unsafe { RxSkb::from_raw(NonNull::new_unchecked(skb)) };
     let len = skb.len();
-    match tunnel.receive::<IPV6>(skb) {
+    // SAFETY: UDP's RCU read side lasts until this function returns, and the tunnel cannot keep the token for
+    // longer.
+    match tunnel.receive::<IPV6>(skb, unsafe { RcuReader::assume() }) {
         Verdict::Deliver(inner) => {
             let (skb, protocol) = inner.into_parts();
             skb.into_raw();
@@ -193,10 +200,32 @@ type GroReceive = unsafe extern "C" fn(
     *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff;
 
-/// Says that an ICMP error about a packet from this socket's port is not for the socket: a tunnel device
-/// sent the packet, and C asks the encapsulations of tunnel devices next.
-extern "C" fn not_this_socket(_sock: *mut bindings::sock, _skb: *mut bindings::sk_buff) -> c_int {
-    ENOENT.to_errno()
+/// Translates [`EncapReceive::sent`] to C's convention. An error says that the packet is not the socket's: C
+/// asks the encapsulations of tunnel devices next.
+///
+/// # Safety
+///
+/// Only UDP may call this, under RCU, for an ICMP error and a socket of that family that
+/// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
+unsafe extern "C" fn encap_err_lookup<T: EncapReceive, const IPV6: bool>(
+    sock: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // SAFETY: UDP calls this in an RCU read side, for a socket that `UdpTunnelSocket` set up for `T`.
+    let Some(tunnel) = (unsafe { tunnel_of::<T>(sock) }) else {
+        return ENOENT.to_errno();
+    };
+    // SAFETY: UDP passes the packet of an ICMP error, whose data begins with the quoted IP header, right after
+    // the linear ICMP header, and does not touch the packet during the call. UDP has set the transport header
+    // to the quoted UDP header.
+    let mut quoted = unsafe { QuotedPacket::from_raw(skb) };
+    // SAFETY: UDP's RCU read side lasts until this function returns, and the tunnel cannot keep the token for
+    // longer.
+    if tunnel.sent::<IPV6>(&mut quoted, unsafe { RcuReader::assume() }) {
+        0
+    } else {
+        ENOENT.to_errno()
+    }
 }
 
 /// # Safety

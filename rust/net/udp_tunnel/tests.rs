@@ -8,6 +8,7 @@ use super::{
 use crate::{
     gro::{GroTunnel, NoMerge, Packet},
     ip_proto::InnerProtocol,
+    rcu::RcuReader,
     skb::RxSkb,
     udp::PortNumber,
     Netns,
@@ -23,7 +24,7 @@ extern "C" {
 struct Tunnel<const PROTOCOL: u8>;
 
 impl<const PROTOCOL: u8> EncapReceive for Tunnel<PROTOCOL> {
-    fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         Verdict::NotOurs(skb)
     }
 }

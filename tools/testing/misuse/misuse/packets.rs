@@ -9,6 +9,7 @@ use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    rcu::RcuReader,
     skb::{InnerSkb, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, UdpTunnelSocket, Verdict},
@@ -126,7 +127,7 @@ impl Tunnel {
 }
 
 impl EncapReceive for Tunnel {
-    fn receive<const IPV6: bool>(&self, mut skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, mut skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         RECEIVED.fetch_add(1, Ordering::Relaxed);
         let order = match skb.header(udp::HEADER_LEN_BYTES + Order::LEN_BYTES) {
             Ok(bytes) => bytes.get(udp::HEADER_LEN_BYTES..).and_then(Order::parse),

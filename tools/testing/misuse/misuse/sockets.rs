@@ -14,6 +14,7 @@ use kernel::{
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
+    rcu::RcuReader,
     skb::RxSkb,
     udp::PortNumber,
     udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
@@ -44,7 +45,7 @@ impl Sink {
 }
 
 impl EncapReceive for Sink {
-    fn receive<const IPV6: bool>(&self, skb: RxSkb) -> Verdict {
+    fn receive<const IPV6: bool>(&self, skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         RECEIVED.fetch_add(1, Ordering::Relaxed);
         Verdict::Drop(skb, *self.reason)
     }

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The receive side of a tunnel's device.
+//!
+//! C headers: [`include/net/gro_cells.h`](srctree/include/net/gro_cells.h),
+//! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use crate::skb::{InnerSkb, Refused};
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use net_bindings as bindings;
+
+/// The receive side of a device: a counted reference, by which hooks give packets to the device.
+///
+/// The device cannot be freed before the reference is dropped, so hooks must stop using the device when it goes
+/// down. Dropping the reference does not sleep.
+///
+/// # Invariants
+///
+/// We own a reference to the device, which counts its packets per CPU (`dstats`). `cells` are its GRO cells,
+/// which live as long as the device's memory. They were set up before the device could go up. They are
+/// destroyed after the device has gone down and a grace period has passed.
+pub struct RxDevice {
+    device: NonNull<bindings::net_device>,
+    cells: NonNull<bindings::gro_cells>,
+}
+
+// SAFETY: Any thread may use a device through a counted reference, and give the reference up. The methods call
+// C functions for softirq context, which run on several CPUs at once.
+unsafe impl Send for RxDevice {}
+// SAFETY: As above.
+unsafe impl Sync for RxDevice {}
+
+/// A received packet that a device counts as an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RxError {
+    /// The packet is too short.
+    Length,
+    /// The packet's header does not make sense.
+    Frame,
+    /// A checksum is wrong or missing.
+    Checksum,
+    /// Anything else.
+    Other,
+}
+
+impl RxDevice {
+    /// Takes a reference to a device.
+    ///
+    /// # Safety
+    ///
+    /// The device must be valid during the call, and `cells` must be as the type's invariants say.
+    pub(crate) unsafe fn new(
+        device: NonNull<bindings::net_device>,
+        cells: NonNull<bindings::gro_cells>,
+    ) -> Self {
+        // SAFETY: The caller promises a valid device.
+        unsafe { bindings::dev_hold(device.as_ptr()) };
+        // INVARIANT: The reference was just taken. The caller promises the rest.
+        Self { device, cells }
+    }
+
+    /// Gives a packet to the device, as one that the device received: see [`Refused`] for the errors. The outer
+    /// header is of IPv6 or of IPv4.
+    ///
+    /// The device merges packets by GRO, and counts the packet. A device that is down drops it. Softirq
+    /// context.
+    #[inline(always)]
+    pub fn receive<const IPV6: bool>(&self, mut skb: InnerSkb) -> Result<(), (InnerSkb, Refused)> {
+        // SAFETY: By the type invariant the device is valid. The packet refers to it until the end of C's call
+        // below; after that, C keeps packets only while the device is up, and drops them before it is freed.
+        if let Err(refused) = unsafe { skb.enter_device::<IPV6>(self.device) } {
+            return Err((skb, refused));
+        }
+        let len = skb.len() as u32;
+        let skb = skb.into_raw();
+        // SAFETY: By the type invariant the device and its cells are valid. We have given up the packet, which is
+        // ready to be received, to C. C drops it if the device is down.
+        unsafe {
+            if bindings::gro_cells_receive(self.cells.as_ptr(), skb) == 0 {
+                bindings::dev_dstats_rx_add(self.device.as_ptr(), len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a packet that the tunnel drops. Any context.
+    #[cold]
+    pub fn count_error(&self, error: RxError) {
+        let device = self.device.as_ptr();
+        // SAFETY: By the type invariant the device is valid.
+        unsafe {
+            bindings::dev_inc_rx_errors(device);
+            match error {
+                RxError::Length => bindings::dev_inc_rx_length_errors(device),
+                RxError::Frame => bindings::dev_inc_rx_frame_errors(device),
+                RxError::Checksum => bindings::dev_inc_rx_crc_errors(device),
+                RxError::Other => {}
+            }
+        }
+    }
+}
+
+impl Clone for RxDevice {
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant the device is valid, and the cells are its.
+        unsafe { Self::new(self.device, self.cells) }
+    }
+}
+
+impl Drop for RxDevice {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant we own a reference, which is not used any more.
+        unsafe { bindings::dev_put(self.device.as_ptr()) };
+    }
+}

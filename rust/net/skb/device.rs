@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Received packets on their way to a tunnel's device.
+
+use super::{InnerSkb, RxSkb, SkBuff};
+use crate::ip_proto::InnerProtocol;
+use core::ptr::NonNull;
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
+
+/// Length of the IP headers without options, in bytes (RFC 791, RFC 8200).
+const IPV4_HEADER_LEN_BYTES: usize = 20;
+const IPV6_HEADER_LEN_BYTES: usize = 40;
+
+/// The EtherTypes of IP packets.
+const IPV4_ETHER_TYPE: u16 = 0x0800;
+const IPV6_ETHER_TYPE: u16 = 0x86dd;
+
+/// Bits of the DSCP and ECN byte (RFC 3168).
+const ECN_MASK: u8 = 3;
+
+/// The reason why a device does not receive a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The inner packet is neither IPv4 nor IPv6.
+    NoIp,
+    /// The inner packet is shorter than its IP header.
+    TooShort,
+    /// A router has marked the outer header as "congestion experienced", and the inner packet's sender
+    /// does not understand the mark (RFC 6040).
+    Ecn,
+    /// No memory.
+    NoMemory,
+}
+
+/// The source address in the outer IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OuterSource {
+    /// Of IPv4.
+    V4([u8; 4]),
+    /// Of IPv6.
+    V6([u8; 16]),
+}
+
+impl RxSkb {
+    /// Returns the source address of the outer IP header, of IPv6 or of IPv4; `None` if the header does not
+    /// lie before the packet.
+    #[inline(always)]
+    pub fn outer_source<const IPV6: bool>(&self) -> Option<OuterSource> {
+        let header = self.network_header()?;
+        if IPV6 {
+            let address = header.get(8..24)?;
+            Some(OuterSource::V6(*address.first_chunk()?))
+        } else {
+            let address = header.get(12..16)?;
+            Some(OuterSource::V4(*address.first_chunk()?))
+        }
+    }
+}
+
+impl InnerSkb {
+    /// Makes the packet one that a device received: scrubs what the packet has from the outer network, and
+    /// combines the ECN fields of the outer header, of IPv6 or of IPv4, and the inner one (RFC 6040).
+    ///
+    /// Softirq context. Fails with the packet, which must not be delivered then.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be valid for as long as the packet refers to it.
+    #[inline(always)]
+    pub(crate) unsafe fn enter_device<const IPV6: bool>(
+        &mut self,
+        device: NonNull<bindings::net_device>,
+    ) -> Result<(), Refused> {
+        let (ether_type, header_len) = match self.protocol.number() {
+            4 => (IPV4_ETHER_TYPE, IPV4_HEADER_LEN_BYTES),
+            41 => (IPV6_ETHER_TYPE, IPV6_HEADER_LEN_BYTES),
+            _ => return Err(Refused::NoIp),
+        };
+        let mut skb = self.skb.as_pin_mut();
+        if let Err(error) = skb.as_mut().header(header_len) {
+            return Err(if error == ENOMEM {
+                Refused::NoMemory
+            } else {
+                Refused::TooShort
+            });
+        }
+        let outer = skb.outer_dsfield::<IPV6>().ok_or(Refused::TooShort)?;
+        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. It was received,
+        // so it has a device. The caller promises a valid device.
+        unsafe {
+            bindings::skb_enter_device(skb.as_raw(), device.as_ptr(), ether_type.to_be());
+        }
+        if outer & ECN_MASK != 0 {
+            skb.as_mut().decapsulate_ecn(outer)?;
+        }
+        skb.prepare_for_pull();
+        Ok(())
+    }
+
+    /// Returns the protocol of the packet.
+    #[inline]
+    pub fn protocol(&self) -> InnerProtocol {
+        self.protocol
+    }
+}
+
+impl SkBuff {
+    /// Returns the DSCP and ECN byte of the IP header at the network header, of IPv6 or of IPv4.
+    #[inline(always)]
+    fn outer_dsfield<const IPV6: bool>(&self) -> Option<u8> {
+        let [first, second] = self.network_header()?.first_chunk::<2>()?;
+        Some(if IPV6 {
+            first << 4 | second >> 4
+        } else {
+            *second
+        })
+    }
+
+    /// Writes the inner ECN field that follows from the outer DSCP and ECN byte (RFC 6040).
+    // Not inlined: few packets have the field.
+    #[inline(never)]
+    fn decapsulate_ecn(mut self: Pin<&mut Self>, outer: u8) -> Result<(), Refused> {
+        // Sockets that share the packet do not see the change.
+        self.as_mut().unclone().map_err(|_| Refused::NoMemory)?;
+        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. Its network header
+        // is an IP header of the version that `protocol` says, which is linear and private.
+        match unsafe { bindings::skb_ecn_decapsulate(self.as_raw(), outer) } {
+            2.. => Err(Refused::Ecn),
+            result => to_result(result.min(0)).map_err(|_| Refused::NoMemory),
+        }
+    }
+}
