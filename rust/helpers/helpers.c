@@ -30,6 +30,7 @@
 #include "ip_tunnels.c"
 #include "ipv6.c"
 #include "jiffies.c"
+#include "l3mdev.c"
 #include "module.c"
 #include "netdevice.c"
 #include "netns.c"

@@ -31,6 +31,12 @@ impl DropReason {
     /// A header breaks the rules of its protocol.
     pub const INVALID_PROTO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
+    /// Nothing receives from this port.
+    pub const NO_SOCKET: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NO_SOCKET);
+    /// A UDP checksum is wrong.
+    pub const UDP_CSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_UDP_CSUM);
+    /// An outer header is marked "congestion experienced", and the inner packet cannot be (RFC 6040).
+    pub const IP_TUNNEL_ECN: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_TUNNEL_ECN);
     /// No route.
     pub const IP_OUTNOROUTES: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_OUTNOROUTES);
     /// A packet passes through too many tunnels of this host.

@@ -55,7 +55,7 @@ impl InnerProtocol {
 
     /// Returns `true` for IPv4 and IPv6.
     #[inline]
-    pub(crate) const fn is_ip(self) -> bool {
+    pub const fn is_ip(self) -> bool {
         matches!(self.number(), IPV4 | IPV6)
     }
 }

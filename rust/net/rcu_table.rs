@@ -189,6 +189,25 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
         true
     }
 
+    /// Replaces the value of a key: a lookup finds the old value or the new one. The old value is dropped
+    /// after a grace period. May sleep. Fails with `ENOENT` if the key has no value, with `ENOMEM`.
+    pub fn replace(&self, key: &K, value: V) -> Result {
+        let _count = self.count.lock();
+        let Place { link, node: old } = self.place_of(key).ok_or(ENOENT)?;
+        // SAFETY: The node was found in the table, under the lock.
+        let next = unsafe { old.as_ref() }.value().next.load(Ordering::Relaxed);
+        let new = RcuBox::new(Node {
+            next: Link::new(next),
+            key: key.clone(),
+            value,
+        })?;
+        // Release: a reader that finds the node sees its content.
+        link.store(new.as_ptr(), Ordering::Release);
+        // SAFETY: As in `remove`.
+        unsafe { RcuBox::drop_after_readers(old) };
+        Ok(())
+    }
+
     /// Returns the array, for the holder of the lock.
     fn array(&self) -> Option<&Buckets<K, V>> {
         // SAFETY: By the type invariant the array is valid or null, and only the holder of the lock, which

@@ -12,7 +12,7 @@ use net::{
     route,
     rtnl_link::{LinkInfo, LinkRequest, NewLink},
     udp::{self, Checksum, PortNumber},
-    udp_tunnel::Addresses,
+    udp_tunnel::{Addresses, Binding},
     Netns,
 };
 
@@ -356,6 +356,29 @@ impl Config {
             return Err(request.refuse(EINVAL, text, at));
         }
         Ok(())
+    }
+
+    /// Returns the binding of the device's socket.
+    pub(crate) fn binding(&self, netns: &Netns) -> Binding {
+        let mut addresses = self.addresses;
+        match &mut addresses {
+            Addresses::V4 { peer, .. } => *peer = [0; 4],
+            Addresses::V6 { peer, .. } => *peer = [0; 16],
+        }
+        Binding {
+            addresses,
+            local_port: self.port,
+            peer_port: PortNumber::ANY,
+            ifindex: self.vrf(netns),
+        }
+    }
+
+    /// Returns the index of the VRF of the device that outer packets come by, or 0.
+    pub(crate) fn vrf(&self, netns: &Netns) -> i32 {
+        if self.link == 0 {
+            return 0;
+        }
+        NetDevice::vrf_of(netns, self.link)
     }
 
     /// Returns the length of the longest header that the device pushes after UDP, in bytes.

@@ -2,7 +2,7 @@
 
 //! A device of kind `gue`.
 
-use crate::{config::Config, transmit};
+use crate::{config::Config, demux::Entry, socket::Listener, transmit};
 use kernel::prelude::*;
 use net::{
     netdev::{Device, DeviceSkb, NetDevice, Operations, Sent, Xmit},
@@ -13,6 +13,13 @@ use net::{
 /// The state of a device.
 pub(crate) struct Gue {
     config: RtnlCell<Config>,
+    listener: Listener,
+}
+
+/// What a device is made of.
+pub(crate) struct NewGue {
+    pub(crate) config: Config,
+    pub(crate) listener: Listener,
 }
 
 impl Gue {
@@ -23,31 +30,54 @@ impl Gue {
     }
 
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
-    pub(crate) fn change(&self, new: Config, rtnl: &mut Rtnl) -> Result {
+    pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
+        let accepted = self.config.read_rtnl(rtnl).accepts_zero_checksum6;
+        if new.accepts_zero_checksum6 != accepted {
+            self.listener.change(|| entry(dev, &new))?;
+        }
         self.config.replace(new, rtnl)
+    }
+}
+
+/// Returns what receive needs to know of a device.
+fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
+    Entry {
+        rx: dev.rx(),
+        accepts_zero_checksum6: config.accepts_zero_checksum6,
     }
 }
 
 impl Operations for Gue {
     const DRIVER: &'static CStr = c"gue";
-    type Config = Config;
+    type Config = NewGue;
 
     fn new(
-        config: Config,
+        NewGue { config, listener }: NewGue,
         _dev: &NetDevice,
         _link_net: &Netns,
         _rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error> {
         try_init!(Self {
             config: RtnlCell::new(config)?,
+            listener,
         }? Error)
     }
 
-    fn open(_dev: &Device<Self>, _rtnl: &mut Rtnl) -> Result {
-        Ok(())
+    fn uninit(dev: &Device<Self>, _rtnl: &mut Rtnl) {
+        dev.data().listener.release();
     }
 
-    fn stop(_dev: &Device<Self>, _rtnl: &mut Rtnl) {}
+    fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result {
+        let gue = dev.data();
+        let config = gue.config.read_rtnl(rtnl);
+        let netns = dev.link_net();
+        gue.listener
+            .open(netns, config.vrf(netns), entry(dev, config))
+    }
+
+    fn stop(dev: &Device<Self>, _rtnl: &mut Rtnl) {
+        dev.data().listener.close();
+    }
 
     #[inline]
     fn transmit(xmit: &Xmit<'_, Self>, skb: DeviceSkb) -> Sent {

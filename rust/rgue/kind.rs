@@ -4,24 +4,31 @@
 
 use crate::{
     config::{attr, Config},
-    device::Gue,
+    demux::Key,
+    device::{Gue, NewGue},
+    socket::{self, Refusal, Sockets},
 };
 use kernel::prelude::*;
 use net::{
     module::Scope,
     netdev::{Device, Dimensions},
     netlink::NlaPolicy,
+    netns::Registration,
     rtnl::{RcuReader, Rtnl},
     rtnl_link::{LinkInfo, LinkKind, LinkRequest, NewLink},
 };
 
 /// The kind of link.
-pub(crate) struct GueKind;
+pub(crate) struct GueKind {
+    sockets: &'static Registration<Sockets>,
+}
 
 impl GueKind {
     /// Makes what all devices share. May sleep.
-    pub(crate) fn new(_scope: &'static Scope) -> Result<Self> {
-        Ok(Self)
+    pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
+        Ok(Self {
+            sockets: socket::register(scope)?,
+        })
     }
 }
 
@@ -34,10 +41,17 @@ impl LinkKind for GueKind {
         &'static self,
         request: &NewLink<'_>,
         _rtnl: &mut Rtnl,
-    ) -> Result<(Config, Dimensions)> {
+    ) -> Result<(NewGue, Dimensions)> {
         let config = Config::read(request)?;
-        let dimensions = config.dimensions(request.link_net());
-        Ok((config, dimensions))
+        let netns = request.link_net();
+        let dimensions = config.dimensions(netns);
+        let key = Key::of_device(config.group, config.addresses);
+        let listener = self
+            .sockets
+            .get(netns)
+            .claim(netns, config.binding(netns), key)
+            .map_err(|refusal| refuse(request, refusal))?;
+        Ok((NewGue { config, listener }, dimensions))
     }
 
     fn changelink(
@@ -50,7 +64,7 @@ impl LinkKind for GueKind {
         let new = old.changed(request)?;
         let before = old.dimensions(dev.link_net());
         let after = new.dimensions(dev.link_net());
-        dev.data().change(new, rtnl)?;
+        dev.data().change(dev, new, rtnl)?;
         if before != after {
             // A user's own MTU stays.
             dev.resize(after, dev.mtu() == before.mtu, rtnl)?;
@@ -60,5 +74,33 @@ impl LinkKind for GueKind {
 
     fn fill_info(dev: &Device<Gue>, info: &mut LinkInfo<'_>) -> Result {
         RcuReader::with(|reader| dev.data().config().read(reader).show(info))
+    }
+}
+
+/// Says why a device cannot have its packets.
+fn refuse(request: &LinkRequest<'_>, refusal: Refusal) -> Error {
+    let port = request.attr(attr::PORT).or(request.attr(attr::DPORT));
+    match refusal {
+        Refusal::SamePackets => request.refuse(
+            EEXIST,
+            c"another gue link has this id and remote",
+            request.attr(attr::ID),
+        ),
+        Refusal::PortOfGue => request.refuse(
+            EADDRINUSE,
+            c"another gue link listens on this port, on an overlapping address",
+            port,
+        ),
+        Refusal::PortInUse => request.refuse(
+            EADDRINUSE,
+            c"a program or another tunnel (ip fou, vxlan ...) listens on this port",
+            port,
+        ),
+        Refusal::NotLocal => request.refuse(
+            EADDRNOTAVAIL,
+            c"local address is not configured in this network namespace",
+            request.attr(attr::LOCAL).or(request.attr(attr::LOCAL6)),
+        ),
+        Refusal::Other(error) => error,
     }
 }

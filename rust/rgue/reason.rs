@@ -5,6 +5,7 @@
 //! By default a drop shows the nearest of the core's reasons, which every tool can name. With the module
 //! parameter `own_drop_reasons` it shows the names here.
 
+use gue::WalkError;
 use kernel::prelude::*;
 use net::{
     drop_reason::{self, Names, Subsystem},
@@ -37,6 +38,30 @@ macro_rules! reasons {
 reasons! {
     /// The device carries IPv4 and IPv6, and the packet is neither.
     NotIp = c"RGUE_NOT_IP", else UNHANDLED_PROTO;
+    /// The packet is shorter than its headers.
+    Truncated = c"RGUE_TRUNCATED", else PKT_TOO_SMALL;
+    /// GUE of variant 2 or 3.
+    BadVariant = c"RGUE_BAD_VARIANT", else INVALID_PROTO;
+    /// GUE of variant 1 with an inner packet that is neither IPv4 nor IPv6.
+    BadIpVersion = c"RGUE_BAD_IP_VERSION", else INVALID_PROTO;
+    /// GUE's Hlen is greater than the packet's length.
+    BadHlen = c"RGUE_BAD_HLEN", else PKT_TOO_SMALL;
+    /// An unknown GUE flag, or flags that exclude each other.
+    UnknownFlag = c"RGUE_UNKNOWN_FLAG", else INVALID_PROTO;
+    /// An unknown flag in Linux's private flags field.
+    UnknownPrivateFlag = c"RGUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTO;
+    /// GUE's Hlen is less than the length of the fields that the flags announce.
+    FieldPastHeader = c"RGUE_FIELD_PAST_HEADER", else INVALID_PROTO;
+    /// Remote checksum offload: the checksum field lies before the checksum's start or outside the packet.
+    BadRemcsum = c"RGUE_BAD_REMCSUM", else INVALID_PROTO;
+    /// A GUE control message. All types are unknown.
+    Control = c"RGUE_CONTROL", else UNHANDLED_PROTO;
+    /// No device that is up has this group and this remote address.
+    NoDevice = c"RGUE_NO_DEVICE", else NO_SOCKET;
+    /// The UDP checksum is zero, over IPv6, and the device does not accept that.
+    ZeroChecksum = c"RGUE_ZERO_CHECKSUM", else UDP_CSUM;
+    /// The outer header is marked "congestion experienced", and the inner packet cannot be.
+    Ecn = c"RGUE_ECN", else IP_TUNNEL_ECN;
     /// No memory.
     NoMemory = c"RGUE_NO_MEMORY", else NOMEM;
     /// The device has no remote address to send to.
@@ -70,9 +95,48 @@ pub(crate) fn register(scope: &'static Scope, own: bool) -> Result {
 }
 
 impl Reason {
+    /// Returns the reason for an error of receive. `ENOMEM` and `EBADMSG` have one meaning each; `otherwise`
+    /// is the meaning of every other error.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of(error: Error, otherwise: Self) -> Self {
+        match error {
+            ENOMEM => Self::NoMemory,
+            EBADMSG => Self::BadCsumStart,
+            _ => otherwise,
+        }
+    }
+
     /// Returns the kernel's number. Any context.
     #[cold]
     pub(crate) fn number(self) -> DropReason {
         SUBSYSTEM.reason(self as u16, self.nearest())
+    }
+}
+
+impl From<gue::Error> for Reason {
+    fn from(error: gue::Error) -> Self {
+        match error {
+            gue::Error::Truncated => Self::Truncated,
+            gue::Error::HeaderPastEnd => Self::BadHlen,
+            gue::Error::UnknownVariant => Self::BadVariant,
+            gue::Error::UnknownIpVersion => Self::BadIpVersion,
+            gue::Error::UnknownFlag => Self::UnknownFlag,
+            gue::Error::UnknownPrivateFlag => Self::UnknownPrivateFlag,
+            gue::Error::FieldPastHeader => Self::FieldPastHeader,
+            gue::Error::ChecksumBeforeStart => Self::BadRemcsum,
+            // Errors of writing a header, which receive never does.
+            gue::Error::BufferTooShort | gue::Error::HeaderTooLong => Self::Truncated,
+        }
+    }
+}
+
+impl From<WalkError<Error>> for Reason {
+    #[cold]
+    fn from(error: WalkError<Error>) -> Self {
+        match error {
+            WalkError::Prefix { cause, if_short } => Self::of(cause, if_short.into()),
+            WalkError::Header(error) => error.into(),
+        }
     }
 }

@@ -3,14 +3,19 @@
 //! Tunnel devices of kind `gue`: Generic UDP Encapsulation with a device of its own.
 //!
 //! [`config`] reads and shows the configuration of a [`device`]. [`transmit`] encapsulates the packets that
-//! the device sends. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
+//! the device sends. Devices share a [`socket`], which finds by [`demux`] the device that [`receive`]s a
+//! packet. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
 
 #![forbid(unsafe_code)]
 
 mod config;
+mod demux;
 mod device;
+mod gro;
 mod kind;
 mod reason;
+mod receive;
+mod socket;
 mod transmit;
 
 use kernel::prelude::*;

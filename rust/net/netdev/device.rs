@@ -77,6 +77,15 @@ impl NetDevice {
         NonNull::new(dev).map(|dev| unsafe { ARef::from_raw(dev.cast()) })
     }
 
+    /// Returns the index of the VRF device that the device with an index belongs to, or 0. Any context.
+    pub fn vrf_of(netns: &Netns, ifindex: u32) -> i32 {
+        let Ok(ifindex) = i32::try_from(ifindex) else {
+            return 0;
+        };
+        // SAFETY: The namespace is valid.
+        unsafe { bindings::l3mdev_master_upper_ifindex_by_index(netns.as_raw(), ifindex) }
+    }
+
     /// Returns the device's index, which is unique in its namespace.
     #[inline]
     pub fn ifindex(&self) -> i32 {

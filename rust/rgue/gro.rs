@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Generic receive offload: packets of a flow are merged before they are decapsulated.
+
+use crate::{demux::Receiver, receive::checksum_place};
+use gue::{walk, Device, Prefix};
+use kernel::prelude::*;
+use net::{
+    gro::{GroTunnel, Handlers, Merged, NoMerge, Packet},
+    ip_proto::{ChecksumPlace, InnerProtocol},
+    skb::RemcsumMode,
+};
+
+// Inlined into the hooks.
+impl GroTunnel for Receiver {
+    const HANDLERS: Handlers = Handlers::OfDevice;
+
+    // Packets whose headers differ are not merged. So the packets of a merged one have one group, and go to
+    // one device, whichever it is.
+    #[inline(always)]
+    fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
+        let header = walk(&mut Payload(packet), Device).map_err(|_| NoMerge)?;
+        if header.is_control() {
+            return Err(NoMerge);
+        }
+        if header.is_direct() {
+            // The first byte tells a header from an IP packet.
+            packet.compare_held(1)?;
+        } else {
+            packet.pull_header(header.len_bytes())?;
+        }
+        if let Some(place) = checksum_place(&header.fields()) {
+            packet.process_remote_checksum(place, RemcsumMode::Partial)?;
+        }
+        InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
+    }
+
+    #[inline(always)]
+    fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
+        let header = walk(&mut MergedPayload(merged), Device).ok()?;
+        checksum_place(&header.fields())
+    }
+}
+
+/// The payload of a packet in GRO after a pull of the UDP header.
+struct Payload<'a, 'b>(&'a mut Packet<'b>);
+
+impl Prefix for Payload<'_, '_> {
+    type Error = NoMerge;
+
+    #[inline(always)]
+    fn prefix(&mut self, len_bytes: usize) -> Result<&[u8], NoMerge> {
+        self.0.header(len_bytes)
+    }
+}
+
+/// The payload of a merged packet.
+struct MergedPayload<'a, 'b>(&'a Merged<'b>);
+
+impl Prefix for MergedPayload<'_, '_> {
+    type Error = Error;
+
+    #[inline(always)]
+    fn prefix(&mut self, len_bytes: usize) -> Result<&[u8]> {
+        self.0.header(len_bytes)
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP sockets that devices share.
+//!
+//! The devices of a network namespace that receive from the same address and port share one socket, which
+//! is open while one of them is up.
+
+use crate::demux::{Entry, Key, Receiver};
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNode},
+    sync::{Arc, Mutex},
+};
+use net::{
+    module::Scope,
+    netns::{self, PerNetns, Place, Registration, Slot, SlotRef},
+    udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
+    Netns,
+};
+
+/// The sockets of one network namespace.
+pub(crate) struct Sockets {
+    table: Arc<Table>,
+}
+
+static SLOT: Slot<Sockets> = Slot::new();
+
+impl PerNetns for Sockets {
+    const SLOT: SlotRef<Self> = SlotRef::new(&SLOT);
+
+    fn new(_place: Place<'_>) -> impl PinInit<Self, Error> {
+        try_init!(Self {
+            table: Arc::pin_init(
+                pin_init!(Table {
+                    list <- new_mutex!(List {
+                        sockets: RBTree::new(),
+                        claims: RBTree::new(),
+                    }, "rgue::Sockets"),
+                }),
+                GFP_KERNEL,
+            )?,
+        }? Error)
+    }
+}
+
+/// Registers the sockets of all namespaces. Process context, may sleep.
+pub(crate) fn register(scope: &'static Scope) -> Result<&'static Registration<Sockets>> {
+    netns::register(scope)
+}
+
+#[pin_data]
+struct Table {
+    #[pin]
+    list: Mutex<List>,
+}
+
+struct List {
+    /// The open sockets.
+    sockets: RBTree<Binding, Shared>,
+    /// The packets that existing devices are for, and the binding of the socket if the device is up.
+    claims: RBTree<Claim, Option<Binding>>,
+}
+
+/// The binding at the time when a device was made, and the packets that the device is for.
+type Claim = (Binding, Key);
+
+/// A socket, and the number of devices that are up and use it.
+struct Shared {
+    socket: UdpTunnelSocket<Receiver>,
+    users: usize,
+}
+
+/// The reason why a device cannot have its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another device is for the same packets.
+    SamePackets,
+    /// Another device listens on this port, on an address that overlaps with this one's.
+    PortOfGue,
+    /// A socket that is not this module's has the port.
+    PortInUse,
+    /// The address is not one of this host's.
+    NotLocal,
+    /// Another error.
+    Other(Error),
+}
+
+impl Sockets {
+    /// Makes the listener of a device that is being made. May sleep.
+    ///
+    /// Binds a socket on trial, if none is open, because only a request to make a device can be answered
+    /// with a text.
+    pub(crate) fn claim(
+        &self,
+        netns: &Netns,
+        binding: Binding,
+        key: Key,
+    ) -> Result<Listener, Refusal> {
+        let claim = (binding, key);
+        let node = RBTreeNode::new(claim, None, GFP_KERNEL).map_err(Refusal::Other)?;
+        let mut list = self.table.list.lock();
+        if list.claims.get(&claim).is_some() {
+            return Err(Refusal::SamePackets);
+        }
+        if list.sockets.get(&binding).is_none() {
+            match UdpSocket::open(netns, &binding) {
+                Ok(_) => {}
+                Err(EADDRINUSE) if list.listens_beside(&binding) => return Err(Refusal::PortOfGue),
+                Err(EADDRINUSE) => return Err(Refusal::PortInUse),
+                Err(EADDRNOTAVAIL) => return Err(Refusal::NotLocal),
+                Err(error) => return Err(Refusal::Other(error)),
+            }
+        }
+        list.claims.insert(node);
+        drop(list);
+        Ok(Listener {
+            table: self.table.clone(),
+            claim,
+            released: AtomicBool::new(false),
+        })
+    }
+}
+
+impl List {
+    /// Returns `true` if there is a socket of another binding on this port, of the same IP version.
+    fn listens_beside(&self, binding: &Binding) -> bool {
+        self.sockets.keys().any(|other| {
+            other.local_port == binding.local_port
+                && other.addresses.is_ipv6() == binding.addresses.is_ipv6()
+        })
+    }
+
+    /// Adds a device to the socket of a binding, which is opened if it is not open.
+    fn add(&mut self, netns: &Netns, binding: Binding, key: Key, entry: Entry) -> Result {
+        if let Some(shared) = self.sockets.get_mut(&binding) {
+            shared.socket.tunnel().devices().insert(key, entry)?;
+            shared.users = shared.users.saturating_add(1);
+            return Ok(());
+        }
+        let socket = UdpSocket::open(netns, &binding)?;
+        let socket = UdpTunnelSocket::pin_init_with_gro(socket, Receiver::new())?;
+        socket.tunnel().devices().insert(key, entry)?;
+        let node = RBTreeNode::new(binding, Shared { socket, users: 1 }, GFP_KERNEL)?;
+        self.sockets.insert(node);
+        Ok(())
+    }
+
+    /// Removes a device from its socket, and closes a socket that no device is left at.
+    // The caller keeps the lock meanwhile, so that the port is free when another device asks for it.
+    fn close(&mut self, claim: &Claim) {
+        let Some(binding) = self.claims.get_mut(claim).and_then(Option::take) else {
+            return;
+        };
+        let Some(shared) = self.sockets.get_mut(&binding) else {
+            return;
+        };
+        shared.socket.tunnel().devices().remove(&claim.1);
+        shared.users = shared.users.saturating_sub(1);
+        if shared.users == 0 {
+            self.sockets.remove(&binding);
+        }
+    }
+}
+
+/// A device's right to its packets, and its place at a socket while it is up.
+pub(crate) struct Listener {
+    table: Arc<Table>,
+    claim: Claim,
+    /// `true` when the claim was given up: another device may have it.
+    released: AtomicBool,
+}
+
+impl Listener {
+    /// Begins to receive for a device. `ifindex` is the index of the device that the socket is to be bound
+    /// to, or 0. May sleep.
+    ///
+    /// Fails with the errors of [`UdpSocket::open`], and with `EEXIST` if another device that is up has the
+    /// same packets.
+    pub(crate) fn open(&self, netns: &Netns, ifindex: i32, entry: Entry) -> Result {
+        let (binding, key) = self.claim;
+        let binding = Binding { ifindex, ..binding };
+        let mut list = self.table.list.lock();
+        if !matches!(list.claims.get(&self.claim), Some(None)) {
+            return Err(EBUSY);
+        }
+        list.add(netns, binding, key, entry)?;
+        if let Some(up) = list.claims.get_mut(&self.claim) {
+            *up = Some(binding);
+        }
+        Ok(())
+    }
+
+    /// Replaces what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn change(&self, entry: impl FnOnce() -> Entry) -> Result {
+        let list = self.table.list.lock();
+        let Some(Some(binding)) = list.claims.get(&self.claim) else {
+            return Ok(());
+        };
+        match list.sockets.get(binding) {
+            Some(shared) => {
+                let devices = shared.socket.tunnel().devices();
+                devices.replace(&self.claim.1, entry())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Ends receiving. May sleep.
+    pub(crate) fn close(&self) {
+        self.table.list.lock().close(&self.claim);
+    }
+
+    /// Ends receiving, and gives up the right to the packets. May sleep.
+    pub(crate) fn release(&self) {
+        let mut list = self.table.list.lock();
+        if !self.released.swap(true, Ordering::Relaxed) {
+            list.close(&self.claim);
+            list.claims.remove(&self.claim);
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
