@@ -209,7 +209,10 @@ impl Listener {
 
     /// Ends receiving. May sleep.
     pub(crate) fn close(&self) {
-        self.table.list.lock().close(&self.claim);
+        let mut list = self.table.list.lock();
+        if !self.released.load(Ordering::Relaxed) {
+            list.close(&self.claim);
+        }
     }
 
     /// Ends receiving, and gives up the right to the packets. May sleep.
