@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0
+"""GRO of what devices of kind gue receive: before UDP decapsulates."""
+
+import contextlib
+import os
+import struct
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from testing.hostile.target import HOST_MAC, PEER_MAC, tap_host
+from testing.lib.checksum import add_up, checksum
+from testing.lib.gue_link import GueLinks
+from testing.lib.hosts import Capture
+
+PORT = 6080
+SEGMENTS = 8
+PAYLOAD = 1000
+PROTOCOL = {4: 4, 6: 41}
+LENGTH = {4: 20, 6: 40}
+
+
+@contextlib.contextmanager
+def receiver(**devices):
+    """Makes a host with a tap device whose GRO waits for packets, and these devices."""
+    lines = (
+        "addr add 2001:db8::1/64 dev tap0 nodad",
+        f"neigh replace 2001:db8::2 lladdr {PEER_MAC} nud permanent dev tap0",
+    )
+    with tap_host("gro", "gro", 20, *lines) as (host, tap):
+        links = GueLinks(host)
+        for name, options in devices.items():
+            links.add(name, up=True, **options)
+        yield host, tap
+        links.close()
+
+
+def tcp(number, within, mark):
+    """Returns one of a train of TCP segments, whose checksum is right."""
+    if within == 4:
+        packet = IP(src="10.1.1.1", dst="10.1.1.2", id=number, flags="DF")
+    else:
+        packet = IPv6(src="fd00::1", dst="fd00::2")
+    packet /= TCP(sport=1000, dport=5, seq=1 + PAYLOAD * number, ack=1, flags="A")
+    return bytes(packet / (mark * (PAYLOAD // len(mark))))
+
+
+def left_to_receiver(packet, within):
+    """Returns the packet with the pseudo header's sum in the place of TCP's checksum."""
+    at = LENGTH[within]
+    addresses = packet[12:20] if within == 4 else packet[8:40]
+    total = add_up(addresses + struct.pack("!HH", 6, len(packet) - at))
+    return packet[: at + 16] + total.to_bytes(2, "big") + packet[at + 18 :]
+
+
+def frame(outer, header, packet):
+    """Returns a frame to the host."""
+    ip = (
+        IP(src="192.0.2.2", dst="192.0.2.1", flags="DF")
+        if outer == 4
+        else IPv6(src="2001:db8::2", dst="2001:db8::1")
+    )
+    udp = UDP(sport=50000, dport=PORT)
+    return bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / ip / udp / (header + packet))
+
+
+def pass_through(host, tap, frames, *devices):
+    """Sends frames; returns those that came from the tap device and the packets of each device."""
+    with contextlib.ExitStack() as stack:
+        came = stack.enter_context(Capture(host, "tap0"))
+        out = [stack.enter_context(Capture(host, name)) for name in devices]
+        for data in frames:
+            os.writev(tap, [bytes(10), data])
+        expected = len(frames)
+        seen = came.frames(lambda data: len(data) > PAYLOAD, expected, timeout=1.0)
+        return seen, [
+            capture.frames(lambda data: len(data) > PAYLOAD, expected, timeout=0.5)
+            for capture in out
+        ]
+
+
+def payload(packets, within):
+    """Returns the TCP payloads of packets, together."""
+    return b"".join(packet[LENGTH[within] + 20 :] for packet in packets)
+
+
+HEADERS = {
+    "plain": lambda v: struct.pack("!BBH", 0, PROTOCOL[v], 0),
+    "variant 1": lambda v: b"",
+    "surplus": lambda v: struct.pack("!BBHI", 1, PROTOCOL[v], 0, 0xDEADBEEF),
+    "R": lambda v: struct.pack("!BBHHH", 1, PROTOCOL[v], 0x0200, LENGTH[v], LENGTH[v] + 16),
+    "Linux": lambda v: struct.pack(
+        "!BBHIHH", 2, PROTOCOL[v], 1, 1 << 31, LENGTH[v], LENGTH[v] + 16
+    ),
+}
+
+
+@pytest.mark.parametrize("form", HEADERS)
+@pytest.mark.parametrize(("outer", "within"), [(4, 4), (4, 6), (6, 4), (6, 6)])
+def test_train_is_merged_before_it_is_decapsulated(outer, within, form):
+    remote = "192.0.2.2" if outer == 4 else "2001:db8::2"
+    segments = [tcp(number, within, bytes([65 + number])) for number in range(SEGMENTS)]
+    expected = payload(segments, within)
+    if form in ("R", "Linux"):
+        segments = [left_to_receiver(segment, within) for segment in segments]
+    header = HEADERS[form](within)
+    with receiver(gue0={"remote": remote}) as (host, tap):
+        frames = [frame(outer, header, segment) for segment in segments]
+        came, [packets] = pass_through(host, tap, frames, "gue0")
+        assert len(came) < SEGMENTS, "some were merged before UDP decapsulated them"
+        assert payload(packets, within) == expected
+        for packet in packets:
+            if within == 4:
+                assert checksum(packet[:20]) == 0
+                assert int.from_bytes(packet[2:4], "big") == len(packet)
+            else:
+                assert int.from_bytes(packet[4:6], "big") == len(packet) - 40
+        assert host.traffic("gue0")["rx"]["errors"] == 0
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+def test_packets_of_different_headers_are_not_merged(outer):
+    """Two trains of the same flow, in two groups and with and without surplus, in turn."""
+    remote = "192.0.2.2" if outer == 4 else "2001:db8::2"
+    group = [struct.pack("!BBHI", 1, 4, 0x8000, number) for number in (1, 2)]
+    surplus = struct.pack("!BBHII", 2, 4, 0x8000, 1, 0)
+    with receiver(g1={"remote": remote, "id": 1}, g2={"remote": remote, "id": 2}) as (host, tap):
+        frames = []
+        for number in range(SEGMENTS):
+            for header, mark in ((group[0], b"a"), (group[1], b"b"), (surplus, b"c")):
+                frames.append(frame(outer, header, tcp(number, 4, mark)))
+        came, (first, second) = pass_through(host, tap, frames, "g1", "g2")
+        at = (14 + (20 if outer == 4 else 40) + 8) + 4 + 4
+        for data in came:
+            marks = set(data[at + 4 + 40 :]) & set(b"abc")
+            assert len(marks) == 1, "a packet of several headers"
+        assert set(payload(first, 4)) == set(b"ac")
+        assert set(payload(second, 4)) == set(b"b")
+        assert len(payload(first, 4)) == 2 * SEGMENTS * PAYLOAD
+        assert len(payload(second, 4)) == SEGMENTS * PAYLOAD
