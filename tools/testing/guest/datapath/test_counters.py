@@ -97,6 +97,8 @@ def test_each_verdict_counts_exactly(hosts, rfou, encap, verdicts, version):
     assert rfou.counters(PORT, version).all() == nothing, "counters are gone with the port"
 
 
+# The debug kernel has no segment routing.
+@pytest.mark.stock_only
 def test_length_and_nesting_count_exactly(hosts, rfou):
     """An IP length that segment routing does not verify, and 85 headers in each other."""
     h2 = hosts[1]
@@ -151,10 +153,10 @@ def test_merged_packets_count_one_by_one(hosts, kind):
     with h2.inside():
         client = Rfou()
     version = 6 if kind.startswith("ip6") else 4
-    with Capture(h1, "eth0") as sent, Capture(h2, "tun1") as came:
+    with Capture(h1, "eth0") as sent:
         assert tcp_arrives(h1, h2, inner_address(kind, 2), bytes(1 << 20))
-        wait_until(lambda: not came.frames(lambda _: True, timeout=0.5), "all packets come")
-        frames = sent.frames(to_port, 1 << 20, timeout=0.5)
+        # The last acknowledgements may still be on their way.
+        frames = sent.frames(to_port, 1 << 20, timeout=2)
     source = slice(26, 30) if version == 4 else slice(22, 38)
     address = frames[0][source]
     frames = [frame for frame in frames if frame[source] == address]
