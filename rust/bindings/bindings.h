@@ -15,14 +15,17 @@
 #include <linux/skbuff.h>
 #include <linux/udp.h>
 #include <net/dropreason.h>
+#include <net/dst_cache.h>
 #include <net/flow.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
 #include <net/gro_cells.h>
 #include <net/ip6_checksum.h>
+#include <net/ip6_route.h>
 #include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/protocol.h>
+#include <net/route.h>
 #include <net/rtnetlink.h>
 #include <net/udp_tunnel.h>
 

@@ -22,6 +22,7 @@
 #include "btf.c"
 #include "checksum.c"
 #include "dropreason.c"
+#include "dst.c"
 #include "flow_dissector.c"
 #include "genetlink.c"
 #include "gro.c"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/netdevice.h>
+#include <net/ip6_tunnel.h>
 #include <net/ip_tunnels.h>
 #include <net/route.h>
 
@@ -74,3 +75,27 @@ __rust_helper int rust_helper_ip6_tunnel_gso_types(const struct sk_buff *skb)
 {
 	return device_gso_types(dst_dev(skb_dst(skb)));
 }
+
+/* Returns device_gso_types() of the device of a route. */
+__rust_helper int rust_helper_dst_gso_types(const struct dst_entry *dst)
+{
+	return device_gso_types(dst_dev(dst)) & S32_MAX;
+}
+
+__rust_helper void rust_helper_ip_tunnel_adj_headroom(struct net_device *dev,
+						      unsigned int headroom)
+{
+	ip_tunnel_adj_headroom(dev, headroom);
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+__rust_helper void rust_helper_ip6tunnel_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	ip6tunnel_xmit(NULL, skb, dev, 0);
+}
+#else
+__rust_helper void rust_helper_ip6tunnel_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	kfree_skb(skb);
+}
+#endif

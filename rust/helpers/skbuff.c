@@ -76,6 +76,36 @@ __rust_helper void rust_helper_skb_set_inner_mac_header(struct sk_buff *skb, int
 	skb_set_inner_mac_header(skb, offset);
 }
 
+__rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
+{
+	skb_reset_network_header(skb);
+}
+
+__rust_helper void rust_helper_skb_reset_mac_header(struct sk_buff *skb)
+{
+	skb_reset_mac_header(skb);
+}
+
+__rust_helper bool rust_helper_skb_encapsulation(const struct sk_buff *skb)
+{
+	return skb->encapsulation;
+}
+
+__rust_helper void rust_helper_skb_set_inner_protocol(struct sk_buff *skb, __be16 protocol)
+{
+	skb_set_inner_protocol(skb, protocol);
+}
+
+__rust_helper u32 rust_helper_skb_mark(const struct sk_buff *skb)
+{
+	return skb->mark;
+}
+
+__rust_helper void rust_helper_skb_dst_set(struct sk_buff *skb, struct dst_entry *dst)
+{
+	skb_dst_set(skb, dst);
+}
+
 __rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
 {
 	return skb_is_gso(skb);
@@ -232,11 +262,6 @@ __rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t pri
 __rust_helper void rust_helper_skb_reserve(struct sk_buff *skb, int len)
 {
 	skb_reserve(skb, len);
-}
-
-__rust_helper void rust_helper_skb_reset_network_header(struct sk_buff *skb)
-{
-	skb_reset_network_header(skb);
 }
 #endif
 

@@ -25,6 +25,7 @@
 //! - [`rx_device`]: the receive side of a tunnel's device;
 //! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
 //! - [`udp`]: UDP ports and checksums;
+//! - [`udp_send`]: UDP packets that a tunnel device sends;
 //! - [`udp_tunnel`]: kernel UDP sockets that hand the packets that they receive to a tunnel;
 //! - [`udp_xmit`]: UDP headers on transmit, source ports from the inner flow.
 //!
@@ -56,6 +57,7 @@ pub mod rx_device;
 mod segmentation;
 pub mod skb;
 pub mod udp;
+pub mod udp_send;
 pub mod udp_tunnel;
 pub mod udp_xmit;
 

@@ -1,14 +1,214 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Routes to the other end of a tunnel.
+//! Routes to the other end of a tunnel, over IPv4 and IPv6.
 //!
 //! C headers: [`include/net/route.h`](srctree/include/net/route.h),
-//! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h)
+//! [`include/net/ip6_route.h`](srctree/include/net/ip6_route.h),
+//! [`include/net/dst_cache.h`](srctree/include/net/dst_cache.h)
 
+pub(crate) mod version;
+
+pub use version::{IpVersion, Ipv4, Ipv6};
+
+use crate::{
+    netdev::{NetDevice, Operations, Xmit},
+    skb::GsoType,
+    udp::Ports,
+    Netns,
+};
+use core::{marker::PhantomData, mem, ptr::NonNull};
+use kernel::{error::to_result, prelude::*, types::Opaque};
 use net_bindings as bindings;
 
 /// Returns `true` if the kernel has IPv6, and was not told to do without (`ipv6.disable=1`).
 pub fn ipv6_is_available() -> bool {
     // SAFETY: C reads a variable that does not change after boot.
     unsafe { bindings::ipv6_mod_enabled() }
+}
+
+/// The outer packets of a tunnel, as routing sees them.
+#[derive(Clone, Copy)]
+pub struct Flow<A> {
+    /// The source address. Zero: routing chooses.
+    pub source: A,
+    /// The destination address.
+    pub destination: A,
+    /// The UDP ports.
+    pub ports: Ports,
+    /// The IPv4 TOS or the IPv6 traffic class.
+    pub tos: u8,
+    /// The IPv6 flow label, in host order. IPv4 has none.
+    pub flow_label: u32,
+    /// The packet's mark.
+    pub mark: u32,
+    /// The index of the device that the packets must leave by, or 0.
+    pub link: u32,
+}
+
+/// A route, and the source address of the packets that take it.
+///
+/// # Invariants
+///
+/// We own a reference to `dst`, a valid route of the version `V`.
+pub struct Route<V: IpVersion> {
+    dst: NonNull<bindings::dst_entry>,
+    source: V::Address,
+}
+
+impl<V: IpVersion> Route<V> {
+    /// Looks a route up. Any context but hard interrupts. Fails with an error of routing, for example
+    /// `ENETUNREACH`.
+    pub fn look_up(netns: &Netns, flow: &Flow<V::Address>) -> Result<Self> {
+        let (dst, source) = V::look_up(netns, flow)?;
+        // INVARIANT: `look_up` returns a reference.
+        Ok(Self { dst, source })
+    }
+
+    /// Returns the route of a packet that a device sends: from the cache if there is one, else of `flow`,
+    /// which is then stored in the cache. Fails with an error of routing; with `ELOOP` if the route leads
+    /// through the sending device.
+    ///
+    /// All flows that use a cache must have the same addresses, link, mark and TOS.
+    #[inline(always)]
+    pub fn of_packet<T: Operations>(
+        xmit: &Xmit<'_, T>,
+        cache: Option<&DstCache<V>>,
+        flow: impl FnOnce() -> Flow<V::Address>,
+    ) -> Result<Self> {
+        // SAFETY: Softirqs are off as long as `xmit` lives. The cache is initialized.
+        if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache.cache.get()) }) {
+            // INVARIANT: `cached` returns a reference.
+            return Ok(Self { dst, source });
+        }
+        Self::look_up_for(xmit, cache, &flow())
+    }
+
+    /// The slow path of [`Self::of_packet`].
+    #[inline(never)]
+    fn look_up_for<T: Operations>(
+        xmit: &Xmit<'_, T>,
+        cache: Option<&DstCache<V>>,
+        flow: &Flow<V::Address>,
+    ) -> Result<Self> {
+        let route = Self::look_up(xmit.device().link_net(), flow)?;
+        // SAFETY: The route is valid. The pointer is only compared.
+        if unsafe { bindings::dst_dev(route.dst.as_ptr()) } == xmit.device().as_raw() {
+            return Err(ELOOP);
+        }
+        if let Some(cache) = cache {
+            // SAFETY: As in `of_packet`. The route is valid, and C takes a reference of its own.
+            unsafe { V::store(cache.cache.get(), route.dst.as_ptr(), &route.source) };
+        }
+        Ok(route)
+    }
+
+    /// Returns the source address.
+    #[inline]
+    pub fn source(&self) -> &V::Address {
+        &self.source
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::dst_entry {
+        self.dst.as_ptr()
+    }
+
+    /// Gives the route to C.
+    #[inline]
+    pub(crate) fn into_raw(self) -> *mut bindings::dst_entry {
+        let dst = self.dst.as_ptr();
+        mem::forget(self);
+        dst
+    }
+
+    /// Returns the length of the longest packet that fits the path, in bytes: of the device, or less if an
+    /// ICMP error said so.
+    #[inline]
+    pub fn path_mtu(&self) -> u32 {
+        // SAFETY: By the type invariant the route is valid.
+        unsafe { bindings::dst_mtu(self.as_raw()) }
+    }
+
+    /// Returns the length of the longest packet that the route's first hop takes, in bytes: of the route if
+    /// it has an own one, else of the device.
+    pub fn hop_mtu(&self) -> u32 {
+        // SAFETY: By the type invariant the route is valid, and keeps its device alive.
+        unsafe {
+            match bindings::dst_configured_mtu(self.as_raw()) {
+                0 => NetDevice::from_raw(bindings::dst_dev(self.as_raw())).mtu(),
+                mtu => mtu,
+            }
+        }
+    }
+
+    /// Returns the number of bytes that a packet needs before its IP header.
+    #[inline]
+    pub fn headroom(&self) -> u32 {
+        // SAFETY: By the type invariant the route is valid.
+        unsafe { bindings::dst_headroom(self.as_raw()) }
+    }
+
+    /// Returns the hop limit (TTL) of the route, or the namespace's default.
+    #[inline]
+    pub fn hop_limit(&self) -> u8 {
+        // SAFETY: By the type invariant the route is valid, and of version `V`.
+        unsafe { V::hop_limit(self.as_raw()) }
+    }
+
+    /// Returns `true` if the route's device segments TCP packets in UDP tunnels of this GSO type.
+    #[inline]
+    pub fn device_segments(&self, gso_type: GsoType, inner_is_ipv6: bool) -> bool {
+        let tcp = if inner_is_ipv6 {
+            GsoType::TCPV6
+        } else {
+            GsoType::TCPV4
+        };
+        // SAFETY: By the type invariant the route is valid.
+        let types = unsafe { bindings::dst_gso_types(self.as_raw()) };
+        GsoType::from_raw(types).contains(tcp | gso_type)
+    }
+}
+
+impl<V: IpVersion> Drop for Route<V> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant we own a reference, which no other code gives up.
+        unsafe { bindings::dst_release(self.as_raw()) };
+    }
+}
+
+/// A cache of one route for each CPU (`struct dst_cache`).
+///
+/// # Invariants
+///
+/// The cache is initialized, and has routes of version `V` alone.
+pub struct DstCache<V: IpVersion> {
+    cache: Opaque<bindings::dst_cache>,
+    _version: PhantomData<fn(V) -> V>,
+}
+
+// SAFETY: A CPU reads and writes its own entry, with softirqs off. Any thread may drop the cache when no
+// other code uses it.
+unsafe impl<V: IpVersion> Send for DstCache<V> {}
+// SAFETY: As above.
+unsafe impl<V: IpVersion> Sync for DstCache<V> {}
+
+impl<V: IpVersion> DstCache<V> {
+    /// Makes an empty cache. May sleep. Fails with `ENOMEM`.
+    pub fn new() -> Result<Self> {
+        let cache = Opaque::new(bindings::dst_cache::default());
+        // SAFETY: C initializes the cache, which has no pointer to itself, so it may be moved.
+        to_result(unsafe { bindings::dst_cache_init(cache.get(), bindings::GFP_KERNEL) })?;
+        // INVARIANT: C has initialized it, and only `Route<V>` stores routes in it.
+        Ok(Self {
+            cache,
+            _version: PhantomData,
+        })
+    }
+}
+
+impl<V: IpVersion> Drop for DstCache<V> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the cache is initialized. It is exclusively borrowed, so unused.
+        unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+    }
 }

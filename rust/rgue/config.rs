@@ -9,9 +9,9 @@ use kernel::prelude::*;
 use net::{
     netdev::{Dimensions, NetDevice},
     netlink::NlAttr,
-    route,
+    route::{self, Flow, IpVersion, Ipv4, Ipv6, Route},
     rtnl_link::{LinkInfo, LinkRequest, NewLink},
-    udp::{self, Checksum, PortNumber},
+    udp::{self, Checksum, PortNumber, Ports},
     udp_tunnel::{Addresses, Binding},
     Netns,
 };
@@ -403,21 +403,56 @@ impl Config {
 
     /// Returns the sizes of a device. May sleep.
     pub(crate) fn dimensions(&self, netns: &Netns) -> Dimensions {
-        let overhead = self.overhead_bytes();
-        let below = if self.link != 0 {
-            NetDevice::by_index(netns, self.link).map(|dev| (dev.mtu(), dev.headroom()))
-        } else {
-            None
-        };
-        let (mtu, headroom) = below.unwrap_or((DEFAULT_MTU, 0));
         // No overflow: the overhead is less than a hundred bytes.
-        let overhead_short = overhead as u32;
-        let max_mtu = u32::from(u16::MAX) - overhead_short;
+        let overhead = self.overhead_bytes() as u32;
+        let (mtu, headroom) = self.underlay(netns).unwrap_or((DEFAULT_MTU, 0));
+        let max_mtu = u32::from(u16::MAX) - overhead;
         Dimensions {
-            mtu: mtu.saturating_sub(overhead_short).clamp(MIN_MTU, max_mtu),
+            mtu: mtu.saturating_sub(overhead).clamp(MIN_MTU, max_mtu),
             max_mtu,
-            headroom: u16::try_from(headroom + overhead_short).unwrap_or(u16::MAX),
+            headroom: u16::try_from(headroom.saturating_add(overhead)).unwrap_or(u16::MAX),
         }
+    }
+
+    /// Returns the MTU below the device, and the bytes that a packet needs there before its IP header: of
+    /// the route to the other end, else of the device that the link is bound to.
+    fn underlay(&self, netns: &Netns) -> Option<(u32, u32)> {
+        let route = match self.addresses {
+            _ if self.remote_is_any() => None,
+            Addresses::V4 { local, peer } => self.sizes_of_route::<Ipv4>(netns, local, peer),
+            Addresses::V6 { local, peer } => self.sizes_of_route::<Ipv6>(netns, local, peer),
+        };
+        route.or_else(|| {
+            // Index 0 is of no device.
+            NetDevice::by_index(netns, self.link).map(|dev| (dev.mtu(), dev.headroom()))
+        })
+    }
+
+    fn sizes_of_route<V: IpVersion>(
+        &self,
+        netns: &Netns,
+        source: V::Address,
+        destination: V::Address,
+    ) -> Option<(u32, u32)> {
+        let flow = Flow {
+            source,
+            destination,
+            ports: Ports {
+                source: PortNumber::ANY,
+                destination: self.destination_port,
+            },
+            tos: 0,
+            flow_label: self.flow_label,
+            mark: 0,
+            link: self.link,
+        };
+        let route = Route::<V>::look_up(netns, &flow).ok()?;
+        Some((route.hop_mtu(), route.headroom()))
+    }
+
+    /// Returns `true` if the device has no remote address to send to.
+    pub(crate) fn remote_is_any(&self) -> bool {
+        self.remote() == [0; 16]
     }
 
     fn remote(&self) -> [u8; 16] {

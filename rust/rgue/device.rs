@@ -2,7 +2,12 @@
 
 //! A device of kind `gue`.
 
-use crate::{config::Config, demux::Entry, socket::Listener, transmit};
+use crate::{
+    config::Config,
+    demux::Entry,
+    socket::Listener,
+    transmit::{self, Sender},
+};
 use kernel::prelude::*;
 use net::{
     netdev::{Device, DeviceSkb, NetDevice, Operations, Sent, Xmit},
@@ -12,7 +17,7 @@ use net::{
 
 /// The state of a device.
 pub(crate) struct Gue {
-    config: RtnlCell<Config>,
+    sender: RtnlCell<Sender>,
     listener: Listener,
 }
 
@@ -23,19 +28,25 @@ pub(crate) struct NewGue {
 }
 
 impl Gue {
-    /// Returns the configuration in force.
+    /// Returns what packets are sent by, with the configuration in force.
     #[inline]
-    pub(crate) fn config(&self) -> &RtnlCell<Config> {
-        &self.config
+    pub(crate) fn sender<'a>(&'a self, reader: RcuReader<'a>) -> &'a Sender {
+        self.sender.read(reader)
+    }
+
+    /// Returns the configuration in force.
+    pub(crate) fn config<'a>(&'a self, rtnl: &'a Rtnl) -> &'a Config {
+        &self.sender.read_rtnl(rtnl).config
     }
 
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
-        let accepted = self.config.read_rtnl(rtnl).accepts_zero_checksum6;
+        let sender = Sender::new(new)?;
+        let accepted = self.config(rtnl).accepts_zero_checksum6;
         if new.accepts_zero_checksum6 != accepted {
             self.listener.change(|| entry(dev, &new))?;
         }
-        self.config.replace(new, rtnl)
+        self.sender.replace(sender, rtnl)
     }
 }
 
@@ -53,12 +64,13 @@ impl Operations for Gue {
 
     fn new(
         NewGue { config, listener }: NewGue,
-        _dev: &NetDevice,
+        dev: &NetDevice,
         _link_net: &Netns,
-        _rtnl: &mut Rtnl,
+        rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error> {
+        dev.set_carrier(!config.remote_is_any(), rtnl);
         try_init!(Self {
-            config: RtnlCell::new(config)?,
+            sender: RtnlCell::new(Sender::new(config)?)?,
             listener,
         }? Error)
     }
@@ -69,7 +81,7 @@ impl Operations for Gue {
 
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result {
         let gue = dev.data();
-        let config = gue.config.read_rtnl(rtnl);
+        let config = gue.config(rtnl);
         let netns = dev.link_net();
         gue.listener
             .open(netns, config.vrf(netns), entry(dev, config))
@@ -85,6 +97,6 @@ impl Operations for Gue {
     }
 
     fn iflink(dev: &Device<Self>) -> u32 {
-        RcuReader::with(|reader| dev.data().config.read(reader).link)
+        RcuReader::with(|reader| dev.data().sender(reader).config.link)
     }
 }

@@ -60,7 +60,7 @@ impl LinkKind for GueKind {
         request: &LinkRequest<'_>,
         rtnl: &mut Rtnl,
     ) -> Result {
-        let old = dev.data().config().read_rtnl(rtnl);
+        let old = dev.data().config(rtnl);
         let new = old.changed(request)?;
         let before = old.dimensions(dev.link_net());
         let after = new.dimensions(dev.link_net());
@@ -73,7 +73,7 @@ impl LinkKind for GueKind {
     }
 
     fn fill_info(dev: &Device<Gue>, info: &mut LinkInfo<'_>) -> Result {
-        RcuReader::with(|reader| dev.data().config().read(reader).show(info))
+        RcuReader::with(|reader| dev.data().sender(reader).config.show(info))
     }
 }
 

@@ -19,7 +19,7 @@ mod socket;
 mod transmit;
 
 use kernel::prelude::*;
-use net::{module::Scope, rtnl_link};
+use net::{module::Scope, rtnl_link, udp_send};
 
 net::module! {
     type: Rgue,
@@ -45,6 +45,7 @@ impl net::module::Module for Rgue {
     fn init(scope: &'static Scope) -> Result<Self> {
         // First, so that it is unregistered last: the devices drop packets.
         reason::register(scope, module_parameters::own_drop_reasons.value())?;
+        udp_send::prepare();
         // Last, so that nobody has made a device if another registration fails.
         rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
         Ok(Self)

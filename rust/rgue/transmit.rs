@@ -1,12 +1,209 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets on their way out.
+//! Packets on their way out: an inner packet gets a GUE header, a UDP header and an IP header.
 
-use crate::{device::Gue, reason::Reason};
-use net::netdev::{DeviceSkb, Sent, TxError, Xmit};
+mod headers;
+
+use crate::{
+    config::{Config, Df, Inherit, Remcsum, SourcePort},
+    device::Gue,
+    reason::Reason,
+};
+use headers::Headers;
+use kernel::prelude::*;
+use net::{
+    ip_proto::ChecksumPlace,
+    netdev::{DeviceSkb, Sent, TxError, Xmit},
+    route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},
+    skb::GsoType,
+    udp::{Checksum, Ports},
+    udp_send::{self, InnerIp, OuterIp, OuterUdp, Unsent},
+    udp_tunnel::Addresses,
+};
+
+/// A configuration, and what transmit makes of it once.
+pub(crate) struct Sender {
+    pub(crate) config: Config,
+    outer: Outer,
+    headers: Headers,
+    /// The length of all headers, in bytes.
+    overhead: u32,
+    source_port: SourcePort,
+}
+
+/// The outer addresses, and the routes between them.
+enum Outer {
+    V4(Path<Ipv4>),
+    V6(Path<Ipv6>),
+    /// There is no remote address.
+    None,
+}
+
+/// The way to the other end.
+struct Path<V: IpVersion> {
+    source: V::Address,
+    destination: V::Address,
+    checksum: Checksum,
+    routes: DstCache<V>,
+}
+
+impl<V: IpVersion> Path<V> {
+    fn new(source: V::Address, destination: V::Address, checksum: Checksum) -> Result<Self> {
+        Ok(Self {
+            source,
+            destination,
+            checksum,
+            routes: DstCache::new()?,
+        })
+    }
+}
+
+impl Sender {
+    /// Makes a sender. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new(config: Config) -> Result<Self> {
+        Ok(Self {
+            outer: match config.addresses {
+                _ if config.remote_is_any() => Outer::None,
+                Addresses::V4 { local, peer } => {
+                    Outer::V4(Path::new(local, peer, config.checksum4)?)
+                }
+                Addresses::V6 { local, peer } => {
+                    Outer::V6(Path::new(local, peer, config.checksum6)?)
+                }
+            },
+            headers: Headers::new(&config)?,
+            overhead: u32::try_from(config.overhead_bytes())?,
+            source_port: match config.source_port {
+                SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
+                port => port,
+            },
+            config,
+        })
+    }
+}
 
 /// Sends a packet. Softirqs are off.
 #[inline]
-pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
-    xmit.drop(skb, Reason::NotIp.number(), TxError::Error)
+pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, mut skb: DeviceSkb) -> Sent {
+    let sender = xmit.device().data().sender(xmit.reader());
+    let inner = match skb.inner_ip() {
+        Ok(inner) => inner,
+        Err(ENOMEM) => return xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+        Err(_) => return xmit.drop(skb, Reason::NotIp.number(), TxError::Error),
+    };
+    match &sender.outer {
+        Outer::V4(path) => send(xmit, sender, path, skb, inner),
+        Outer::V6(path) => send(xmit, sender, path, skb, inner),
+        Outer::None => xmit.drop(skb, Reason::NoRemote.number(), TxError::Carrier),
+    }
+}
+
+/// The bits of ECN in an IPv4 TOS or an IPv6 traffic class, and two of their values (RFC 3168).
+const ECN_MASK: u8 = 0x03;
+const ECN_CE: u8 = 0x03;
+const ECN_ECT_0: u8 = 0x02;
+
+/// Sends a packet over IPv4 or IPv6.
+#[inline(always)]
+fn send<V: IpVersion>(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    path: &Path<V>,
+    mut skb: DeviceSkb,
+    inner: InnerIp,
+) -> Sent {
+    let config = &sender.config;
+    let ports = Ports {
+        source: match sender.source_port {
+            SourcePort::Fixed(port) => port,
+            SourcePort::Flow(range) => skb.flow_port(xmit, range),
+        },
+        destination: config.destination_port,
+    };
+    // The cache has the routes of the most common TOS.
+    let (tos, cached_tos) = match config.tos {
+        Inherit::Inner => (inner.tos & !ECN_MASK, 0),
+        Inherit::Value(tos) => (tos, tos),
+    };
+    let mark = skb.mark();
+    let cache = (mark == 0 && tos == cached_tos).then_some(&path.routes);
+    let route = Route::of_packet(xmit, cache, || Flow {
+        source: path.source,
+        destination: path.destination,
+        ports,
+        tos,
+        flow_label: config.flow_label,
+        mark,
+        link: config.link,
+    });
+    let route = match route {
+        Ok(route) => route,
+        Err(ELOOP) => return xmit.drop(skb, Reason::Loop.number(), TxError::Loop),
+        Err(_) => return xmit.drop(skb, Reason::NoRoute.number(), TxError::Carrier),
+    };
+    skb.check_path_mtu(&route, sender.overhead);
+    let remote = match checksum_to_leave(config, path.checksum, &skb, &route, inner) {
+        Ok(remote) => remote,
+        Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
+    };
+    let header = sender.headers.of(inner.is_ipv6, remote.is_some());
+    let ip = OuterIp {
+        // RFC 6040, but a packet that met congestion on the way to the tunnel says so once (RFC 3168).
+        tos: tos
+            | match inner.tos & ECN_MASK {
+                ECN_CE => ECN_ECT_0,
+                ecn => ecn,
+            },
+        hop_limit: match config.ttl {
+            Inherit::Inner => inner.hop_limit,
+            Inherit::Value(0) => route.hop_limit(),
+            Inherit::Value(ttl) => ttl,
+        },
+        dont_fragment: match config.df {
+            Df::Unset => false,
+            Df::Set => true,
+            Df::Inherit => inner.dont_fragment,
+        },
+        flow_label: config.flow_label,
+    };
+    let udp = OuterUdp {
+        ports,
+        checksum: path.checksum,
+        header_len: header.len(),
+        leaves_checksum: remote.is_some(),
+    };
+    let sent = udp_send::send(xmit, skb, route, &path.destination, &ip, &udp, |to| {
+        header.write(to, remote);
+    });
+    sent.unwrap_or_else(|Unsent(skb, error)| match error {
+        ENOMEM => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+        _ => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
+    })
+}
+
+/// Returns the place of the packet's checksum if the device leaves it to the receiver.
+///
+/// No device segments packets with remote checksums: the core would segment each GSO packet in software. A
+/// device that segments UDP tunnels computes the inner checksums, too. The route decides, not the packet,
+/// because the receiver's GRO keeps packets with different GUE headers apart: GSO packets could overtake a
+/// packet without GSO that GRO holds.
+#[inline]
+fn checksum_to_leave<V: IpVersion>(
+    config: &Config,
+    checksum: Checksum,
+    skb: &DeviceSkb,
+    route: &Route<V>,
+    inner: InnerIp,
+) -> Result<Option<ChecksumPlace>> {
+    if config.remcsum == Remcsum::Off {
+        return Ok(None);
+    }
+    let gso_type = match checksum {
+        Checksum::Full => GsoType::UDP_TUNNEL_CSUM,
+        Checksum::Zero => GsoType::UDP_TUNNEL,
+    };
+    if route.device_segments(gso_type, inner.is_ipv6) {
+        return Ok(None);
+    }
+    skb.partial_checksum()
 }

@@ -100,6 +100,18 @@ impl NetDevice {
         unsafe { bindings::netdev_mtu(self.as_raw()) }
     }
 
+    /// Says if the device has a carrier: a way to another end. Routing daemons follow it.
+    pub fn set_carrier(&self, on: bool, _rtnl: &mut Rtnl) {
+        // SAFETY: By the type invariant the device is valid. C may be called in any context.
+        unsafe {
+            if on {
+                bindings::netif_carrier_on(self.as_raw());
+            } else {
+                bindings::netif_carrier_off(self.as_raw());
+            }
+        }
+    }
+
     /// Returns the number of bytes that the device's packets need for its headers.
     #[inline]
     pub fn headroom(&self) -> u32 {

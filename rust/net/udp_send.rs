@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! UDP packets that a tunnel device sends: headers before an inner IP packet, and its way out.
+//!
+//! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
+//! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
+
+use crate::{
+    flow_hash,
+    netdev::{DeviceSkb, Operations, Sent, Xmit},
+    route::{version::private::Fields, IpVersion, Route},
+    skb::{GsoType, SkBuff, TxSkb},
+    udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
+};
+use kernel::{error::to_result, prelude::*};
+use net_bindings as bindings;
+
+/// The fields of an inner IP header that an outer header may inherit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InnerIp {
+    /// `true` for IPv6, `false` for IPv4.
+    pub is_ipv6: bool,
+    /// The IPv4 TOS or the IPv6 traffic class.
+    pub tos: u8,
+    /// The IPv4 TTL or the IPv6 hop limit.
+    pub hop_limit: u8,
+    /// The bit of IPv4. Always set for IPv6, whose packets routers do not fragment.
+    pub dont_fragment: bool,
+}
+
+/// The fields of an outer IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterIp {
+    /// DSCP and ECN: the IPv4 TOS or the IPv6 traffic class.
+    pub tos: u8,
+    /// The IPv4 TTL or the IPv6 hop limit.
+    pub hop_limit: u8,
+    /// The bit of IPv4.
+    pub dont_fragment: bool,
+    /// The IPv6 flow label, in host order.
+    pub flow_label: u32,
+}
+
+/// The UDP header, and what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OuterUdp {
+    /// The ports.
+    pub ports: Ports,
+    /// The checksum.
+    pub checksum: Checksum,
+    /// The length of the tunnel's header, in bytes.
+    pub header_len: usize,
+    /// The receiver computes the packet's partial checksum: the tunnel's header says where.
+    pub leaves_checksum: bool,
+}
+
+/// A packet that was not sent, and the reason.
+pub struct Unsent(pub DeviceSkb, pub Error);
+
+impl DeviceSkb {
+    #[inline]
+    fn as_skb(&mut self) -> Pin<&mut SkBuff> {
+        self.0.as_pin_mut()
+    }
+
+    #[inline]
+    fn as_tx(&mut self) -> Pin<&mut TxSkb> {
+        // SAFETY: The packet is owned and valid, and used only through the result as long as that lives. A
+        // device sends it, in an RCU read side, which lasts until `transmit` returns.
+        unsafe { TxSkb::from_raw(self.0.as_raw()) }
+    }
+
+    /// Returns the packet's mark.
+    #[inline]
+    pub fn mark(&self) -> u32 {
+        // SAFETY: The packet is valid, and no other code changes its fields.
+        unsafe { bindings::skb_mark(self.0.as_raw()) }
+    }
+
+    /// Reads the IP header that the packet begins with. Fails with `EPROTONOSUPPORT` if the packet is
+    /// neither IPv4 nor IPv6, with `EINVAL` if it is too short, or with `ENOMEM`.
+    #[inline(always)]
+    pub fn inner_ip(&mut self) -> Result<InnerIp> {
+        const IPV4: u16 = (bindings::ETH_P_IP as u16).to_be();
+        const IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
+        let inner = match self.0.protocol() {
+            IPV4 => {
+                let header = self.as_skb().header(20)?;
+                let header: &[u8; 20] = header.first_chunk().ok_or(EINVAL)?;
+                if header[0] >> 4 != 4 {
+                    return Err(EPROTONOSUPPORT);
+                }
+                InnerIp {
+                    is_ipv6: false,
+                    tos: header[1],
+                    hop_limit: header[8],
+                    dont_fragment: header[6] & 0x40 != 0,
+                }
+            }
+            IPV6 => {
+                let header = self.as_skb().header(40)?;
+                let header: &[u8; 40] = header.first_chunk().ok_or(EINVAL)?;
+                if header[0] >> 4 != 6 {
+                    return Err(EPROTONOSUPPORT);
+                }
+                InnerIp {
+                    is_ipv6: true,
+                    tos: header[0] << 4 | header[1] >> 4,
+                    hop_limit: header[7],
+                    dont_fragment: true,
+                }
+            }
+            _ => return Err(EPROTONOSUPPORT),
+        };
+        Ok(inner)
+    }
+
+    /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen by
+    /// the hash of the inner headers from a range, or from the namespace's local ports.
+    ///
+    /// `range` is the first and the last port; the first must be less.
+    #[inline]
+    pub fn flow_port<T: Operations>(
+        &mut self,
+        xmit: &Xmit<'_, T>,
+        range: Option<(PortNumber, PortNumber)>,
+    ) -> PortNumber {
+        let (low, high) = match range {
+            Some((low, high)) => (low.to_be_bytes(), high.to_be_bytes()),
+            None => ([0; 2], [0; 2]),
+        };
+        flow_hash::provide(self.as_skb());
+        // SAFETY: The packet and the namespace are valid.
+        let be = unsafe {
+            bindings::udp_flow_src_port(
+                xmit.device().link_net().as_raw(),
+                self.0.as_raw(),
+                u16::from_be_bytes(low).into(),
+                u16::from_be_bytes(high).into(),
+                false,
+            )
+        };
+        PortNumber::from_be(be)
+    }
+
+    /// Tells the inner packet's sender if the packet is too long for the tunnel: notes the path MTU that is
+    /// left after `overhead` bytes in the packet's route.
+    #[inline(always)]
+    pub fn check_path_mtu<V: IpVersion>(&mut self, route: &Route<V>, overhead: u32) {
+        let limit = route.path_mtu().saturating_sub(overhead) as usize;
+        if self.0.len() > limit {
+            let overhead = i32::try_from(overhead).unwrap_or(i32::MAX);
+            // SAFETY: The packet and the route are valid. C may change the packet's own route.
+            unsafe {
+                bindings::skb_tunnel_check_pmtu(self.0.as_raw(), route.as_raw(), overhead, false)
+            };
+        }
+    }
+}
+
+/// Pushes an IP header, a UDP header and a tunnel's header, which `fill` writes, before a packet, and sends
+/// the packet. The device counts it.
+///
+/// A GSO packet is segmented by the route's device, or in software; each segment gets the same tunnel
+/// header. Fails with `ENOMEM`; with `EINVAL` if the packet's partial checksum does not lie in the packet
+/// or, under [`Checksum::Full`], not at an even offset, or if the packet is too long.
+#[inline(always)]
+pub fn send<V: IpVersion, T: Operations>(
+    xmit: &Xmit<'_, T>,
+    mut skb: DeviceSkb,
+    route: Route<V>,
+    destination: &V::Address,
+    ip: &OuterIp,
+    udp: &OuterUdp,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<Sent, Unsent> {
+    let dev = xmit.device().as_raw();
+    let (source, raw) = (*route.source(), skb.0.as_raw());
+    if let Err(error) = push::<V>(dev, &mut skb, &route, &source, destination, udp, fill) {
+        return Err(Unsent(skb, error));
+    }
+    let fields = Fields {
+        tos: ip.tos,
+        hop_limit: ip.hop_limit,
+        dont_fragment: ip.dont_fragment,
+        flow_label: ip.flow_label,
+        // SAFETY: The device is valid. Namespaces are compared by their addresses.
+        crosses_netns: unsafe { bindings::dev_net(dev) } != xmit.device().link_net().as_raw(),
+    };
+    core::mem::forget(skb);
+    // SAFETY: The packet is ours, and is given up: `skb` was just forgotten. `push` has made room for an IP
+    // header before the UDP header that it has pushed. The route is given up, too. The device is the
+    // packet's, because it sends the packet, and `setup` has asked for statistics by CPU. Softirqs are off as
+    // long as `xmit` lives.
+    unsafe { V::send(raw, route.into_raw(), dev, (&source, destination), &fields) };
+    Ok(Sent(()))
+}
+
+/// Prepares the packet's offloads, and pushes a UDP header and a tunnel's header. Leaves room for an IP
+/// header.
+#[inline(always)]
+fn push<V: IpVersion>(
+    dev: *mut bindings::net_device,
+    skb: &mut DeviceSkb,
+    route: &Route<V>,
+    source: &V::Address,
+    destination: &V::Address,
+    udp: &OuterUdp,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result {
+    let raw = skb.0.as_raw();
+    let len = HEADER_LEN_BYTES.checked_add(udp.header_len).ok_or(EINVAL)?;
+    let total = skb.0.len().checked_add(len).ok_or(EINVAL)?;
+    let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
+    if udp.checksum == Checksum::Full {
+        // The outer checksum is computed from the place of the inner one, by whole words.
+        if let Some(partial) = skb.0.partial_checksum()? {
+            if (partial.start | partial.field) & 1 != 0 {
+                return Err(EINVAL);
+            }
+        }
+    }
+    let all = V::HEADER_LEN_BYTES.checked_add(len).ok_or(EINVAL)?;
+    let headroom = route
+        .headroom()
+        .checked_add(u32::try_from(all).map_err(|_| EINVAL)?)
+        .ok_or(EINVAL)?;
+    // SAFETY: The packet is valid and exclusively borrowed, so no reference points into the head.
+    if unsafe { bindings::skb_headroom(raw) < headroom || bindings::skb_header_cloned(raw) } {
+        make_headroom(dev, skb, headroom)?;
+    }
+    handle_offloads(skb, udp)?;
+    let (header, tunnel) = skb
+        .as_tx()
+        .push(len)?
+        .split_first_chunk_mut::<HEADER_LEN_BYTES>()
+        .ok_or(EINVAL)?;
+    header[0..2].copy_from_slice(&udp.ports.source.to_be_bytes());
+    header[2..4].copy_from_slice(&udp.ports.destination.to_be_bytes());
+    header[4..6].copy_from_slice(&u16::try_from(total).unwrap_or(0).to_be_bytes());
+    header[6..8].fill(0);
+    fill(tunnel);
+    skb.as_tx().reset_transport_header();
+    if udp.checksum == Checksum::Full {
+        // SAFETY: The packet's transport header is the UDP header that was just pushed, so the checksum field
+        // is linear, and `total` is its length. A partial checksum lies in what the header was pushed to, as
+        // was checked above.
+        unsafe { V::set_checksum(raw, source, destination, total_c) };
+    }
+    Ok(())
+}
+
+/// Prepares the packet for encapsulation: notes the places of the inner headers, and tells segmentation what
+/// the outer headers are.
+#[inline(always)]
+fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
+    let raw = skb.0.as_raw();
+    let mut gso_type = match udp.checksum {
+        Checksum::Full => GsoType::UDP_TUNNEL_CSUM,
+        Checksum::Zero => GsoType::UDP_TUNNEL,
+    };
+    if udp.leaves_checksum {
+        gso_type = gso_type | GsoType::TUNNEL_REMCSUM;
+    }
+    // SAFETY: The packet is valid and exclusively borrowed, so its fields may change.
+    unsafe {
+        if bindings::skb_encapsulation(raw)
+            && !bindings::skb_is_gso(raw)
+            && !bindings::skb_is_checksum_partial(raw)
+        {
+            // The packet comes from another tunnel, whose inner headers nothing needs any more.
+            bindings::skb_clear_encapsulation(raw);
+        }
+        // Segmentation copies all from the UDP header to the inner MAC header, which is no bytes long.
+        bindings::skb_reset_mac_header(raw);
+        bindings::skb_reset_network_header(raw);
+        to_result(bindings::iptunnel_handle_offloads(raw, gso_type.as_raw()))?;
+        bindings::skb_set_inner_protocol(raw, bindings::skb_protocol(raw));
+    }
+    if udp.leaves_checksum {
+        skb.as_tx().leave_checksum_to_receiver();
+    }
+    Ok(())
+}
+
+/// Reallocates the head as a private one with `len` bytes of headroom, and asks for as many in the device's
+/// next packets.
+#[cold]
+fn make_headroom(dev: *mut bindings::net_device, skb: &mut DeviceSkb, len: u32) -> Result {
+    // SAFETY: The packet is valid and exclusively borrowed, so no reference points into the head, which C
+    // replaces. The device is valid.
+    unsafe {
+        to_result(bindings::skb_cow_head(skb.0.as_raw(), len))?;
+        bindings::ip_tunnel_adj_headroom(dev, len);
+    }
+    Ok(())
+}
+
+/// Chooses the secret of [`DeviceSkb::flow_port`]. Any context.
+pub fn prepare() {
+    flow_hash::choose_secret();
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The headers that a device sends, built when it is configured.
+
+use crate::config::{Config, Remcsum, Variant};
+use gue::{protocol, DeviceFields, Private, RemoteChecksum, Repr};
+use kernel::prelude::*;
+use net::ip_proto::ChecksumPlace;
+
+/// The length of the longest header: group, Linux's private word and a remote checksum, in bytes.
+const MAX_LEN_BYTES: usize = 16;
+
+/// A header before a packet, without the place of a remote checksum.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    bytes: [u8; MAX_LEN_BYTES],
+    len: usize,
+}
+
+/// The headers before IPv4 and IPv6, without and with a remote checksum.
+pub(super) struct Headers([[Header; 2]; 2]);
+
+impl Headers {
+    /// Builds the headers of a device.
+    pub(super) fn new(config: &Config) -> Result<Self> {
+        let of = |is_ipv6, remcsum| Header::new(config, is_ipv6, remcsum);
+        Ok(Self([
+            [of(false, false)?, of(false, true)?],
+            [of(true, false)?, of(true, true)?],
+        ]))
+    }
+
+    /// Returns the header before an inner packet.
+    #[inline]
+    pub(super) fn of(&self, is_ipv6: bool, remcsum: bool) -> &Header {
+        &self.0[usize::from(is_ipv6)][usize::from(remcsum)]
+    }
+}
+
+impl Header {
+    fn new(config: &Config, is_ipv6: bool, remcsum: bool) -> Result<Self> {
+        let mut header = Self {
+            bytes: [0; MAX_LEN_BYTES],
+            len: 0,
+        };
+        if config.variant == Variant::One {
+            return Ok(header);
+        }
+        // The place is written for each packet.
+        let remote = RemoteChecksum::new(0, 0).map_err(|_| EINVAL)?;
+        let mut fields = DeviceFields {
+            group: config.group,
+            ..DeviceFields::NONE
+        };
+        match config.remcsum {
+            Remcsum::Draft if remcsum => fields.remcsum = Some(remote),
+            Remcsum::Linux if remcsum => {
+                fields.private = Some(Private {
+                    remote_checksum: Some(remote),
+                });
+            }
+            _ => {}
+        }
+        let repr = Repr {
+            control: false,
+            proto_ctype: if is_ipv6 {
+                protocol::IPV6
+            } else {
+                protocol::IPV4
+            },
+            fields,
+        };
+        repr.emit(&mut header.bytes).map_err(|_| EINVAL)?;
+        header.len = repr.len_bytes();
+        Ok(header)
+    }
+
+    /// Returns the length in bytes.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the header, and the place of a remote checksum to its last field.
+    #[inline]
+    pub(super) fn write(&self, to: &mut [u8], remote: Option<ChecksumPlace>) {
+        self.write_bytes(to);
+        if let Some(ChecksumPlace { start, field }) = remote {
+            if let Some(place) = to.last_chunk_mut::<4>() {
+                place[..2].copy_from_slice(&start.to_be_bytes());
+                place[2..].copy_from_slice(&field.to_be_bytes());
+            }
+        }
+    }
+
+    /// Copies the bytes. Each length has code of its own, because a copy of any length is a call.
+    #[inline]
+    fn write_bytes(&self, to: &mut [u8]) {
+        if let Ok(to) = <&mut [u8; 4]>::try_from(&mut *to) {
+            to.copy_from_slice(&self.bytes[..4]);
+        } else if let Ok(to) = <&mut [u8; 8]>::try_from(&mut *to) {
+            to.copy_from_slice(&self.bytes[..8]);
+        } else if let Ok(to) = <&mut [u8; 12]>::try_from(&mut *to) {
+            to.copy_from_slice(&self.bytes[..12]);
+        } else if let Ok(to) = <&mut [u8; MAX_LEN_BYTES]>::try_from(to) {
+            *to = self.bytes;
+        }
+    }
+}
