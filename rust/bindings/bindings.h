@@ -30,3 +30,5 @@
 #include <net/udp_tunnel.h>
 
 #include "../helpers/helpers.c"
+
+const size_t RUST_CONST_HELPER_GENLMSG_DEFAULT_SIZE = GENLMSG_DEFAULT_SIZE;

@@ -50,3 +50,23 @@ __rust_helper void rust_helper_nla_nest_cancel(struct sk_buff *skb, struct nlatt
 {
 	nla_nest_cancel(skb, start);
 }
+
+__rust_helper struct sk_buff *rust_fallback_genlmsg_new(size_t payload, gfp_t flags)
+{
+	return genlmsg_new(payload, flags);
+}
+
+__rust_helper void rust_fallback_genlmsg_end(struct sk_buff *skb, void *hdr)
+{
+	genlmsg_end(skb, hdr);
+}
+
+__rust_helper void rust_fallback_genlmsg_cancel(struct sk_buff *skb, void *hdr)
+{
+	genlmsg_cancel(skb, hdr);
+}
+
+__rust_helper void rust_fallback_nlmsg_free(struct sk_buff *skb)
+{
+	nlmsg_free(skb);
+}
