@@ -9,7 +9,7 @@ use core::{
     ptr,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
-use kernel::{ffi::c_char, prelude::*, sync::rcu};
+use kernel::{ffi::c_char, prelude::*};
 use net_bindings as bindings;
 
 /// A reason for dropping a packet, which tracing and dropwatch show (`enum skb_drop_reason`).
@@ -183,7 +183,9 @@ impl Subsystem {
         // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
         // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
         // `take` writes it, so this grace period covers all of them.
-        rcu::synchronize_rcu();
+        //
+        // SAFETY: The function asks for nothing but that the task may sleep.
+        unsafe { bindings::synchronize_rcu() };
     }
 }
 

@@ -5,7 +5,7 @@
 //! C headers: [`include/net/icmp.h`](srctree/include/net/icmp.h),
 //! [`include/net/protocol.h`](srctree/include/net/protocol.h)
 
-use crate::{ip_proto::InnerProtocol, udp, SkBuff};
+use crate::{errno::EOPNOTSUPP, ip_proto::InnerProtocol, udp, SkBuff};
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 

@@ -11,14 +11,18 @@
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
+mod info;
+#[cfg(not(HAS_BOOL_PARAMS))]
+mod param;
 mod registrations;
 mod scope;
-mod version;
 
+#[doc(hidden)]
+pub use info::{info, info_len};
+#[cfg(not(HAS_BOOL_PARAMS))]
+pub use param::{BoolParam, KernelParam};
 pub(crate) use registrations::{Phase, Undo};
 pub use scope::{Guard, Scope};
-#[doc(hidden)]
-pub use version::{version_info, version_info_len};
 
 use kernel::prelude::*;
 
@@ -33,7 +37,8 @@ pub trait Module: Sized + Send + Sync {
 /// Declares a kernel module by its [`Module`] type.
 ///
 /// `version` is optional: a constant `&str`. `modinfo` and `/sys/module/NAME/version` show it without
-/// trailing white space. The other fields are the same as in `kernel::prelude::module!`.
+/// trailing white space. The other fields are the same as in `kernel::prelude::module!`. Parameters must
+/// be booleans; `parameters::NAME.value()` returns their values.
 ///
 /// ```
 /// use kernel::prelude::*;
@@ -61,16 +66,7 @@ pub trait Module: Sized + Send + Sync {
 #[macro_export]
 macro_rules! module {
     (type: $type:ident, version: $version:expr, $($rest:tt)*) => {
-        const _: () = {
-            const VERSION: &str = $version;
-            // Only bytes, as C's `MODULE_INFO()` puts them there.
-            #[cfg(MODULE)]
-            #[link_section = ".modinfo"]
-            #[used(compiler)]
-            static MODINFO: [u8; $crate::module::version_info_len(VERSION)] =
-                $crate::module::version_info(VERSION);
-        };
-
+        $crate::__modinfo!("version=", $version);
         $crate::module! { type: $type, $($rest)* }
     };
     (type: $type:ident, $($rest:tt)*) => {
@@ -87,6 +83,77 @@ macro_rules! module {
             }
         }
 
-        ::kernel::prelude::module! { type: ModuleInScope, $($rest)* }
+        $crate::__kernel_module! { [type: ModuleInScope,] $($rest)* }
+    };
+}
+
+/// Adds an entry to the module's `.modinfo`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __modinfo {
+    ($tag:expr, $value:expr) => {
+        const _: () = {
+            const TAG: &str = $tag;
+            const VALUE: &str = $value;
+            // Only bytes, as C's `MODULE_INFO()` puts them there.
+            #[cfg(MODULE)]
+            #[link_section = ".modinfo"]
+            #[used(compiler)]
+            static MODINFO: [u8; $crate::module::info_len(TAG, VALUE)] =
+                $crate::module::info(TAG, VALUE);
+        };
+    };
+}
+
+#[cfg(HAS_BOOL_PARAMS)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kernel_module {
+    ([$($fields:tt)*] $($rest:tt)*) => {
+        ::kernel::prelude::module! { $($fields)* $($rest)* }
+        #[allow(unused_imports)]
+        use module_parameters as parameters;
+    };
+}
+
+/// Takes the parameters out of the fields for `kernel::prelude::module!`, which has no booleans.
+#[cfg(not(HAS_BOOL_PARAMS))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __kernel_module {
+    ([$($fields:tt)*]) => {
+        ::kernel::prelude::module! { $($fields)* }
+    };
+    ([$($fields:tt)*] params: {
+        $($name:ident: bool { default: $default:expr, description: $description:expr $(,)? }),* $(,)?
+    } $(, $($rest:tt)*)?) => {
+        mod parameters {
+            $(
+                #[allow(non_upper_case_globals)]
+                pub(crate) static $name: $crate::module::BoolParam =
+                    $crate::module::BoolParam::new($default);
+
+                const _: () = {
+                    #[link_section = "__param"]
+                    #[used(compiler)]
+                    static PARAM: $crate::module::KernelParam = $crate::module::KernelParam::new(
+                        // The loader of a module and the command line of a kernel spell it this way.
+                        match ::core::ffi::CStr::from_bytes_with_nul(
+                            concat!(stringify!($name), "\0").as_bytes(),
+                        ) {
+                            Ok(name) => name,
+                            Err(_) => unreachable!(),
+                        },
+                        &$name,
+                    );
+                };
+                $crate::__modinfo!("parmtype=", concat!(stringify!($name), ":bool"));
+                $crate::__modinfo!(concat!("parm=", stringify!($name), ":"), $description);
+            )*
+        }
+        $crate::__kernel_module! { [$($fields)*] $($($rest)*)? }
+    };
+    ([$($fields:tt)*] $name:ident: $value:tt $(, $($rest:tt)*)?) => {
+        $crate::__kernel_module! { [$($fields)* $name: $value,] $($($rest)*)? }
     };
 }

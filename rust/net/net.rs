@@ -9,6 +9,7 @@
 //! - [`checksum`]: the Internet checksum's arithmetic;
 //! - [`drop_reason`]: the reasons that packets are dropped for;
 //! - [`netlink`]: generic netlink families with do and dump operations and notifications;
+//! - [`errno`]: error codes that older kernel crates lack;
 //! - [`gro`]: merging of tunnelled packets on receive;
 //! - [`icmp`]: errors about packets that a tunnel sent;
 //! - [`ip_proto`]: IP protocols, and the place of a packet's first transport checksum;
@@ -37,6 +38,7 @@
 pub mod bpf;
 pub mod checksum;
 pub mod drop_reason;
+pub mod errno;
 mod flow_hash;
 pub mod gro;
 pub mod icmp;

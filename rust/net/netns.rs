@@ -14,6 +14,7 @@ use core::{
     cell::UnsafeCell,
     ffi::c_uint,
     marker::PhantomData,
+    mem::MaybeUninit,
     ptr,
     sync::atomic::{AtomicU8, Ordering},
 };
@@ -292,9 +293,10 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
     let (netns, slot) = unsafe { (Netns::from_raw(net), state::<T>(net)) };
     // SAFETY: C has allocated `size_of::<T>()` bytes at `slot`, aligned for `T` as `new` asserts. No other
     // code has a pointer to the state yet, and C does not move it. On an error C frees it without a call of
-    // `exit`.
-    match unsafe { T::new(Place(netns)).__init(slot) } {
-        Ok(()) => 0,
+    // `exit`. The reference lives as long as the state; it does not leave this function.
+    let slot: &'static mut MaybeUninit<T> = unsafe { &mut *slot.cast() };
+    match slot.write_pin_init(T::new(Place(netns))) {
+        Ok(_) => 0,
         Err(error) => error.to_errno(),
     }
 }

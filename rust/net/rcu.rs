@@ -132,12 +132,14 @@ pub(crate) fn wait_for_readers() {
 
 /// Waits until all RCU callbacks of this module have run. May sleep.
 pub(crate) fn wait_for_callbacks() {
+    // SAFETY: The function asks for nothing but that the task may sleep.
+    let rcu_barrier = || unsafe { bindings::rcu_barrier() };
     loop {
-        kernel::sync::rcu::rcu_barrier();
+        rcu_barrier();
         // A callback may drop a value whose destructor calls `drop_after_readers`.
         if PENDING.load(Ordering::Acquire) == 0 {
             // The last callback may not have returned yet.
-            kernel::sync::rcu::rcu_barrier();
+            rcu_barrier();
             return;
         }
     }

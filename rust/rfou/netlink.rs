@@ -12,6 +12,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use net::{
+    errno::{EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EALREADY, EPFNOSUPPORT},
     ip_proto::InnerProtocol,
     netlink::{
         Buffer, Doit, DumpSkBuff, Dumpit, GenlInfo, GenlMsg, NetlinkSkBuff, NlAttr, NlaPolicy, Op,

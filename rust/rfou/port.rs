@@ -14,6 +14,7 @@ use kernel::{
     sync::Mutex,
 };
 use net::{
+    errno::EALREADY,
     netns::{PerNetns, Place, Slot, SlotRef},
     skb::RemcsumMode,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},

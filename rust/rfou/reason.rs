@@ -9,6 +9,7 @@ use gue::WalkError;
 use kernel::prelude::*;
 use net::{
     drop_reason::{self, Names, Subsystem},
+    errno::EBADMSG,
     module::Scope,
     DropReason,
 };

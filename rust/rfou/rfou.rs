@@ -56,7 +56,7 @@ impl net::module::Module for Rfou {
 impl Rfou {
     fn register(scope: &'static Scope) -> Result<Self> {
         // First, so that it is unregistered last: the other registrations drop packets.
-        reason::register(scope, module_parameters::own_drop_reasons.value())?;
+        reason::register(scope, parameters::own_drop_reasons.value())?;
         ip_tunnel::register::<transmit::Fou>(scope)?;
         ip_tunnel::register::<transmit::Gue>(scope)?;
         bpf::register_tc_kfuncs(scope, net::kfunc_set!(encap))?;

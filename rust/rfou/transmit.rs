@@ -8,6 +8,7 @@
 use gue::{header, protocol, walk, Fields, Linux, Prefix, Repr, WalkError};
 use kernel::prelude::*;
 use net::{
+    errno::EOPNOTSUPP,
     icmp::QuotedPacket,
     ip_proto::InnerProtocol,
     ip_tunnel::{EncapConfig, Flow, IpTunnelEncap},

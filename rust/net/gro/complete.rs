@@ -3,7 +3,7 @@
 //! GRO completion: mending the headers of a merged packet.
 
 use super::{skb::GroSkb, GroTunnel, Handlers};
-use crate::ip_proto::InnerProtocol;
+use crate::{errno::ESTALE, ip_proto::InnerProtocol};
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 

@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The version of a module, as `.modinfo` has it.
+//! Entries of a module's `.modinfo`.
 
-/// The tag that the module loader looks for in `.modinfo`.
-const VERSION_TAG: &[u8] = b"version=";
-
-/// Returns the length of [`version_info`] in bytes. For [`module!`](crate::module!).
+/// Returns the length of [`info`] in bytes. For [`module!`](crate::module!).
 #[doc(hidden)]
-pub const fn version_info_len(version: &str) -> usize {
-    VERSION_TAG.len() + version.trim_ascii_end().len() + 1
+pub const fn info_len(tag: &str, value: &str) -> usize {
+    tag.len() + value.trim_ascii_end().len() + 1
 }
 
-/// Returns the `.modinfo` entry for a version: C's `MODULE_VERSION()`. For [`module!`](crate::module!).
+/// Returns the `.modinfo` entry for a tag such as `version=`: C's `MODULE_INFO()`. For
+/// [`module!`](crate::module!).
 ///
-/// Does not compile if `LEN` is not [`version_info_len`], or the version has a NUL.
+/// Does not compile if `LEN` is not [`info_len`], or the text has a NUL.
 #[doc(hidden)]
-pub const fn version_info<const LEN: usize>(version: &str) -> [u8; LEN] {
-    assert!(LEN == version_info_len(version));
-    let version = version.trim_ascii_end().as_bytes();
+pub const fn info<const LEN: usize>(tag: &str, value: &str) -> [u8; LEN] {
+    assert!(LEN == info_len(tag, value));
+    let (tag, value) = (tag.as_bytes(), value.trim_ascii_end().as_bytes());
     let mut entry = [0; LEN];
     let mut at = 0;
-    while at < VERSION_TAG.len() {
-        entry[at] = VERSION_TAG[at];
-        at += 1;
-    }
     while at < LEN - 1 {
-        let byte = version[at - VERSION_TAG.len()];
-        assert!(byte != 0);
-        entry[at] = byte;
+        entry[at] = if at < tag.len() {
+            tag[at]
+        } else {
+            value[at - tag.len()]
+        };
+        assert!(entry[at] != 0);
         at += 1;
     }
     entry

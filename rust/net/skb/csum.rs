@@ -3,7 +3,7 @@
 //! Checksums of packets (`ip_summed`).
 
 use super::SkBuff;
-use crate::{checksum::Sum, ip_proto::ChecksumPlace};
+use crate::{checksum::Sum, errno::EBADMSG, ip_proto::ChecksumPlace};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
