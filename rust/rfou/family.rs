@@ -15,6 +15,7 @@ use crate::{
 use describe::describe;
 use kernel::prelude::*;
 use net::{
+    errno::{EADDRINUSE, EALREADY},
     netlink::{
         Doit, DumpSkBuff, Dumpit, Flags, GenlInfo, MulticastGroup, NetlinkSkBuff, NlaPolicy,
         Notifier, Op, Operations, GENLMSG_DEFAULT_SIZE,

@@ -6,6 +6,7 @@ use super::{attr, encap, AF_INET, AF_INET6};
 use crate::{port::Settings, receive::Encapsulation};
 use kernel::{prelude::*, transmute::FromBytes};
 use net::{
+    errno::{EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EPFNOSUPPORT},
     ip_proto::InnerProtocol,
     netlink::GenlInfo,
     skb::RemcsumMode,
