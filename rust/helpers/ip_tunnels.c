@@ -82,8 +82,7 @@ __rust_helper int rust_helper_dst_gso_types(const struct dst_entry *dst)
 	return device_gso_types(dst_dev(dst)) & S32_MAX;
 }
 
-__rust_helper void rust_helper_ip_tunnel_adj_headroom(struct net_device *dev,
-						      unsigned int headroom)
+__rust_helper void rust_helper_ip_tunnel_adj_headroom(struct net_device *dev, unsigned int headroom)
 {
 	ip_tunnel_adj_headroom(dev, headroom);
 }

@@ -76,7 +76,8 @@ impl<V: IpVersion> Route<V> {
         flow: impl FnOnce() -> Flow<V::Address>,
     ) -> Result<Self> {
         // SAFETY: Softirqs are off as long as `xmit` lives. The cache is initialized.
-        if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache.cache.get()) }) {
+        if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache.cache.get()) })
+        {
             // INVARIANT: `cached` returns a reference.
             return Ok(Self { dst, source });
         }

@@ -5,6 +5,7 @@
 //! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
 //! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
+use crate::errno::EPROTONOSUPPORT;
 use crate::{
     flow_hash,
     netdev::{DeviceSkb, Operations, Sent, Xmit},

@@ -6,6 +6,7 @@ pub(crate) mod attr;
 
 use gue::header;
 use kernel::prelude::*;
+use net::errno::{EOPNOTSUPP, EPFNOSUPPORT};
 use net::{
     netdev::{Dimensions, NetDevice},
     netlink::NlAttr,

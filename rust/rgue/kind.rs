@@ -9,6 +9,7 @@ use crate::{
     socket::{self, Refusal, Sockets},
 };
 use kernel::prelude::*;
+use net::errno::{EADDRINUSE, EADDRNOTAVAIL};
 use net::{
     module::Scope,
     netdev::{Device, Dimensions},

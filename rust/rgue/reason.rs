@@ -7,6 +7,7 @@
 
 use gue::WalkError;
 use kernel::prelude::*;
+use net::errno::EBADMSG;
 use net::{
     drop_reason::{self, Names, Subsystem},
     module::Scope,

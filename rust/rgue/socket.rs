@@ -13,6 +13,7 @@ use kernel::{
     rbtree::{RBTree, RBTreeNode},
     sync::{Arc, Mutex},
 };
+use net::errno::{EADDRINUSE, EADDRNOTAVAIL};
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Registration, Slot, SlotRef},

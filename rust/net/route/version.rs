@@ -3,7 +3,7 @@
 //! The differences between IPv4 and IPv6 for the outer packets of a tunnel.
 
 use super::Flow;
-use crate::Netns;
+use crate::{errno::ENETUNREACH, Netns};
 use core::{mem, ptr::NonNull};
 use kernel::{error::from_err_ptr, prelude::*};
 use net_bindings as bindings;
