@@ -37,7 +37,7 @@ SHARED = (
     "net::udp_tunnel::hooks::gro_receive_v6::<*>",
     "net::udp_xmit::flow_source_port",
 )
-# Steps that few packets take: headers out of line, no room, a drop, a lookup after a timeout.
+# Steps that few packets take: GSO packets to count, headers out of line, no room, a drop, a lookup after a timeout.
 RARE = (
     "<net::gro::skb::GroSkb>::find_in_fragment",
     "<net::ip_tunnel::FlowIpv4>::look_up_segmentation",
@@ -46,6 +46,7 @@ RARE = (
     "<net::skb::SkBuff>::pull_tail",
     "<net::skb::decap::RxSkb>::decapsulate_with_any_remote_checksum",
     "<net::skb::xmit::TxSkb>::make_headroom",
+    "<rfou::counters::Counters>::count_segments",
     "<rfou::reason::Reason as core::convert::From<*>>::from",
     "<rfou::reason::Reason>::number",
     "<rfou::reason::Reason>::of",
