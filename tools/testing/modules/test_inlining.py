@@ -37,7 +37,8 @@ SHARED = (
     "net::udp_tunnel::hooks::gro_receive_v6::<*>",
     "net::udp_xmit::flow_source_port",
 )
-# Steps that few packets take: GSO packets to count, headers out of line, no room, a drop, a lookup after a timeout.
+# Steps that few packets take: a GSO packet's count, headers out of line, no room, a drop, a lookup
+# after a timeout.
 RARE = (
     "<net::gro::skb::GroSkb>::find_in_fragment",
     "<net::ip_tunnel::FlowIpv4>::look_up_segmentation",

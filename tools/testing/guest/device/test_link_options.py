@@ -9,6 +9,9 @@ import pytest
 from testing.lib.gue_link import NLM_F_CREATE, NLM_F_EXCL
 from testing.lib.ynl import connect, library
 
+# The debug kernel takes five seconds for each.
+pytestmark = pytest.mark.soak_on_debug
+
 DEFAULTS = {
     "port": 6080,
     "dport": 6080,
@@ -239,7 +242,6 @@ YNL_SET = {
 }
 
 
-@pytest.mark.soak_on_debug
 def test_ynl_makes_changes_shows_and_deletes(host, ynl):
     def message(data):
         # A copy, because the library empties structures when it encodes them.
@@ -289,7 +291,6 @@ FAULTS = [
 ]
 
 
-@pytest.mark.soak_on_debug
 def test_refusal_names_the_attribute_at_fault(host, ynl):
     error = library().NlError
     for options, fault in FAULTS:

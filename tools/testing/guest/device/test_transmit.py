@@ -25,6 +25,9 @@ from testing.lib.tunnels import (
     transfer,
 )
 
+# The debug kernel takes five seconds for each.
+pytestmark = pytest.mark.soak_on_debug
+
 GUE_PORT = 6080
 OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
 INNER = {4: ("10.1.1.1", "10.1.1.2"), 6: ("fd00::1", "fd00::2")}
@@ -176,7 +179,6 @@ def test_source_port_is_as_asked(hosts):
     assert ip.payload.sport not in (5000, *range(40000, 40004))
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("software", [False, True], ids=["offload", "software"])
 @pytest.mark.parametrize(
     "options",
