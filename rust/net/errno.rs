@@ -19,6 +19,7 @@ macro_rules! errors {
 }
 
 errors! {
+    ELOOP: "Too many symbolic links encountered.",
     EBADMSG: "Not a data message.",
     EPROTO: "Protocol error.",
     EPROTONOSUPPORT: "Protocol not supported.",

@@ -11,6 +11,7 @@ pub(crate) mod version;
 pub use version::{IpVersion, Ipv4, Ipv6};
 
 use crate::{
+    errno::ELOOP,
     netdev::{NetDevice, Operations, Xmit},
     skb::GsoType,
     udp::Ports,

@@ -44,7 +44,7 @@ struct Rgue;
 impl net::module::Module for Rgue {
     fn init(scope: &'static Scope) -> Result<Self> {
         // First, so that it is unregistered last: the devices drop packets.
-        reason::register(scope, module_parameters::own_drop_reasons.value())?;
+        reason::register(scope, parameters::own_drop_reasons.value())?;
         udp_send::prepare();
         // Last, so that nobody has made a device if another registration fails.
         rtnl_link::register(scope, kind::GueKind::new(scope)?)?;

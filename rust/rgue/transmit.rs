@@ -12,6 +12,7 @@ use crate::{
 use headers::Headers;
 use kernel::prelude::*;
 use net::{
+    errno::ELOOP,
     ip_proto::ChecksumPlace,
     netdev::{DeviceSkb, Sent, TxError, Xmit},
     route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},

@@ -7,7 +7,7 @@ use crate::{
     netns::{self, Netns},
     rtnl::Rtnl,
 };
-use core::ptr;
+use core::{mem::MaybeUninit, ptr};
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 
@@ -170,13 +170,13 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     let Some(config) = config else {
         return EINVAL.to_errno();
     };
-    // SAFETY: The device is valid. `data` has room for a `T`, aligned as `LinkKind` asserts, and is not
-    // initialized. C does not move it. If this fails, C does not call `priv_destructor`.
-    let result = unsafe {
-        T::new(config, NetDevice::from_raw(dev), link_net, &mut rtnl)
-            .__init((*private).data.as_mut_ptr())
-    };
-    if let Err(error) = result {
+    // SAFETY: `data` has room for a `T`, aligned as `LinkKind` asserts, and is not initialized. No other code
+    // has a pointer to it yet, and C does not move it. If this function fails, C does not call
+    // `priv_destructor`. The reference lives as long as the device; it does not leave this function.
+    let slot: &'static mut MaybeUninit<T> = unsafe { &mut *(&raw mut (*private).data) };
+    // SAFETY: The device is valid during the call.
+    let dev_ref = unsafe { NetDevice::from_raw(dev) };
+    if let Err(error) = slot.write_pin_init(T::new(config, dev_ref, link_net, &mut rtnl)) {
         return error.to_errno();
     }
     // SAFETY: The device is valid, and its private data is zero but for what was written here. `ndo_uninit`
