@@ -75,7 +75,7 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// The slot for the number under which C keeps the state: a `static` of the implementer's.
     const SLOT: SlotRef<Self>;
 
-    /// What happens under RTNL at a namespace's end, before the state is dropped.
+    /// The work that is done under RTNL at the end of a namespace, before its state is dropped.
     const EXIT_RTNL: ExitRtnl = ExitRtnl::NONE;
 
     /// Makes the state of a namespace. Called for each namespace that exists when the state is

@@ -73,7 +73,7 @@ impl rcu_table::Key for Key {
     }
 }
 
-/// What receive needs to know of a device that is up.
+/// A device that is up, as receive sees it.
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) rx: RxDevice,

@@ -21,7 +21,7 @@ pub(crate) struct Gue {
     listener: Listener,
 }
 
-/// What a device is made of.
+/// The configuration and the listener that a device is made of.
 pub(crate) struct NewGue {
     pub(crate) config: Config,
     pub(crate) listener: Listener,

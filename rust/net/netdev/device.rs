@@ -248,7 +248,7 @@ pub(crate) struct Private<T: Operations> {
     /// First, so that [`Links`](super::Links) need not know `T`.
     pub(super) link: super::links::Node,
     pub(super) link_net: *mut bindings::net,
-    /// Where received packets wait for the device's GRO.
+    /// The queues in which received packets wait for the device's GRO.
     pub(super) cells: Opaque<bindings::gro_cells>,
     /// Points to the configuration that `ndo_init` makes `data` of, while the device is being registered.
     pub(super) config: *mut Option<T::Config>,

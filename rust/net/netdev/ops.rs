@@ -18,7 +18,7 @@ use net_bindings as bindings;
 pub trait Operations: Send + Sync + Sized + 'static {
     /// The name of the driver, which `ethtool -i` shows, and of the type of device, for udev.
     const DRIVER: &'static CStr;
-    /// What a device is made of.
+    /// The configuration and resources that a device is made of.
     type Config;
 
     /// Makes the state of a device. `link_net` is the namespace that it sends to. Process context under

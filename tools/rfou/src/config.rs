@@ -28,7 +28,7 @@ pub struct Config {
     pub links: Vec<Wanted>,
 }
 
-/// What a port is asked to be.
+/// A port as the file asks for it.
 #[derive(Debug)]
 pub struct WantedPort {
     identity: Identity,

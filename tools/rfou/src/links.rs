@@ -62,7 +62,7 @@ pub struct Link {
     pub counters: Option<Counters>,
 }
 
-/// What a device is asked to be.
+/// A device as the file asks for it.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub name: String,

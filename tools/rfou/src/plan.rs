@@ -14,7 +14,7 @@ use crate::{
 };
 use serde_json::{json, Value};
 
-/// What is there.
+/// The ports and devices that exist.
 #[derive(Debug, Default)]
 pub struct System {
     pub ports: Vec<Port>,

@@ -101,7 +101,7 @@ pub enum Encapsulation {
     Gue,
 }
 
-/// What a port does with the packets.
+/// The treatment of a port's packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
     pub encapsulation: Encapsulation,

@@ -29,7 +29,7 @@ KNOWN = (
     | {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EALREADY, errno.ESRCH, errno.ENODEV}
     | {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EACCES}
 )
-# What replaces EALREADY and ESRCH.
+# The errors in place of EALREADY and ESRCH.
 KNOWN_TO_RFOU = KNOWN - {errno.EALREADY, errno.ESRCH} | {errno.EEXIST, errno.EBUSY, errno.ENOENT}
 
 # Values of the right length that pass most checks.

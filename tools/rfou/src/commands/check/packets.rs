@@ -8,7 +8,7 @@
 use crate::port::Family;
 use serde_json::Value;
 
-/// What happens to a packet.
+/// The fate of a packet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fate {
     Accepted,
@@ -25,7 +25,7 @@ enum Match {
     Maybe,
 }
 
-/// What a chain may do with the packet.
+/// The verdicts that a chain may reach.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ways {
     accept: bool,

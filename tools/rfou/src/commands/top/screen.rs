@@ -34,7 +34,7 @@ struct Screen {
     state: TableState,
 }
 
-/// What a key asks for.
+/// The request that a key stands for.
 #[derive(Debug, Eq, PartialEq)]
 enum Action {
     Nothing,
