@@ -95,11 +95,11 @@ def test_bash_completes_words_and_options(tmp_path, rfou):
 def test_the_service_is_valid_and_starts_before_networkd(rfou, tmp_path):
     unit = tmp_path / "rfou.service"
     text = (TOP / "configs/rfou.service").read_text(encoding="ascii")
-    unit.write_text(text.replace("/usr/sbin/rfou", "/tmp/rfou"), encoding="ascii")
+    unit.write_text(text.replace("/usr/bin/rfou", "/tmp/rfou"), encoding="ascii")
     done = run("systemd-analyze", "verify", "--man=no", unit, check=False)
     assert done.returncode == 0, done.stderr
     assert "systemd-networkd.service" in text.split("Before=")[1].splitlines()[0]
     # The command of the unit is one that the command understands.
-    command = text.split("ExecReload=/usr/sbin/rfou ")[1].splitlines()[0].split()
+    command = text.split("ExecReload=/usr/bin/rfou ")[1].splitlines()[0].split()
     assert command[0] == "apply" and pathlib.Path(command[1]).is_absolute()
     rfou(*command, "--dry-run", status=NOT_FOUND)

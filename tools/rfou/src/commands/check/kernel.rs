@@ -5,7 +5,7 @@
 use super::{Item, Machine, Status};
 
 /// The oldest kernel that rfou is built for.
-const OLDEST: (u32, u32) = (7, 3);
+const OLDEST: (u32, u32) = (7, 2);
 
 pub fn check(machine: &Machine) -> Vec<Item> {
     vec![
