@@ -26,6 +26,10 @@ guest: ## the guest tests whose name holds T=name (KERNEL=stock or debug)
 test: ## from nothing: host tests, KUnit in QEMU, guest tests on Debian's kernel and the debug kernel
 	@scripts/test/all
 
+.PHONY: test-kernels
+test-kernels: ## build, boot and carry traffic on every kernel of trixie-backports (hours; or KERNELS="RELEASE ...")
+	@scripts/test/kernels $(or $(KERNELS),all)
+
 .PHONY: soak
 soak: ## hostile packets, timing and failing memory at length (hours; or PARTS=memory; PACKETS=10000000)
 	@scripts/test/soak $(if $(PACKETS),--packets $(PACKETS)) $(PARTS)
