@@ -3,6 +3,7 @@
 #include <linux/ethtool.h>
 #include <linux/netdevice.h>
 #include <linux/string.h>
+#include <net/ip_tunnels.h>
 
 __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 {
@@ -81,6 +82,12 @@ __rust_helper void rust_helper_netdev_set_type(struct net_device *dev, unsigned 
 {
 	dev->type = type;
 	dev->flags = flags;
+}
+
+/* A packet socket that names no protocol sends what the packet's IP header says. */
+__rust_helper void rust_helper_netdev_set_ip_headers(struct net_device *dev)
+{
+	dev->header_ops = &ip_tunnel_header_ops;
 }
 
 /* Scattered packets, checksums and segmentation, all of which software can do later. */

@@ -108,6 +108,7 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_dev
                 | bindings::net_device_flags_IFF_NOARP
                 | bindings::net_device_flags_IFF_MULTICAST,
         );
+        bindings::netdev_set_ip_headers(dev);
         bindings::netdev_set_software_features(dev);
         bindings::netdev_set_mtu(dev, bindings::ETH_DATA_LEN);
         bindings::netdev_set_mtu_range(dev, bindings::IPV4_MIN_MTU, u16::MAX.into());

@@ -217,6 +217,19 @@ def test_peer_with_a_tunnel_device_and_a_port(hosts, kind, options):
     assert all(no_checksum_errors(host) for host in hosts)
 
 
+@pytest.mark.parametrize("inner", [4, 6])
+def test_packet_socket_that_names_no_protocol(hosts, inner):
+    """The device finds the protocol in the packet, as other tunnels do (tcpreplay, dhclient)."""
+    h1, h2 = hosts
+    make_devices(hosts, 4)
+    ip = IP(src=INNER[4][0], dst=INNER[4][1]) if inner == 4 else IPv6(dst=INNER[6][1])
+    packet = bytes(ip / UDP(sport=9, dport=7777) / DATA)
+    with Capture(h2, "eth0") as capture, h1.packet_socket("gue0", 0) as sender:
+        sender.send(packet)
+        assert capture.frames(lambda frame: frame.endswith(packet)), "nothing came"
+    assert statistics(h1)["errors"] == 0
+
+
 def statistics(host, name="gue0"):
     """Returns what a device has sent."""
     [link] = json.loads(host.run("ip", "-j", "-s", "link", "show", name).stdout)
