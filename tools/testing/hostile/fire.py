@@ -18,6 +18,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from testing.hostile.target import (
+    DEVICES,
     GUE_PORT,
     HOST_MAC,
     NO_VIRTIO,
@@ -31,6 +32,7 @@ from testing.lib import progress
 from testing.lib.hosts import run
 from testing.lib.threads import Meanwhile
 
+RECEIVERS = (*TUNNELS, *DEVICES)
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
 # Packets of a thousand that each tunnel must receive: about half of those that it does receive.
@@ -69,7 +71,7 @@ class Captures(Meanwhile):
     def __init__(self, host):
         super().__init__()
         self.host = host
-        self.seen = dict.fromkeys(("tap0", *TUNNELS), 0)
+        self.seen = dict.fromkeys(("tap0", *RECEIVERS), 0)
 
     def run(self):
         """Opens and closes the captures, in the thread."""
@@ -118,7 +120,7 @@ def is_well(host, tap):
 
 def received(host):
     """Returns how many packets each tunnel has received; how many it and tap0 have sent."""
-    tunnels = {name: host.traffic(name) for name in TUNNELS}
+    tunnels = {name: host.traffic(name) for name in RECEIVERS}
     counts = {name: traffic["rx"]["packets"] for name, traffic in tunnels.items()}
     counts["reassembly"] = host.snmp("IpReasmOKs") + host.snmp("Ip6ReasmOKs")
     wire = host.traffic("tap0")["tx"]
@@ -134,7 +136,7 @@ def fire(shots, flavour):
     """
     said = []
     progress.report(f"cannon, {flavour}: the host is set up")
-    with target(flavour) as (host, tap):
+    with target(flavour, rgue=True) as (host, tap):
         if flavour == "scattered":
             # GRO would pull the headers that it reads into the linear part.
             host.run("ethtool", "-K", "tap0", "gro", "off")
@@ -143,7 +145,7 @@ def fire(shots, flavour):
         with Captures(host) as captures, contextlib.ExitStack() as stack:
             devices = [tap]
             if flavour == "transmit":
-                devices = [stack.enter_context(packet_socket(host, name)) for name in TUNNELS]
+                devices = [stack.enter_context(packet_socket(host, name)) for name in RECEIVERS]
             for device in devices:
                 for words in shots(device):
                     said.append(words)
@@ -171,7 +173,7 @@ def salvoes(cannon, seed, flavour, packets, rounds=ROUNDS):
     On transmit each tunnel gets a share of the packets, in one round.
     """
     if flavour == "transmit":
-        packets //= len(TUNNELS)
+        packets //= len(RECEIVERS)
         rounds = 1
 
     def shots(device):
@@ -190,22 +192,23 @@ def check(packets, flavour, counts, sent, shared):
     """Fails if too few packets reached the tunnels, the wire or the captures."""
     least = {name: packets * share // 1000 for name, share in DELIVERED_PER_THOUSAND.items()}
     if flavour == "transmit":
-        if few := [name for name in TUNNELS if sent[name] < packets // len(TUNNELS) // 4]:
+        if few := [name for name in RECEIVERS if sent[name] < packets // len(RECEIVERS) // 4]:
             raise NotWellError(f"hardly any packets were sent by {', '.join(few)}: {sent}")
         if sent["tap0"] <= packets // 4:
             raise NotWellError(f"only {sent['tap0']} packets got to the wire")
     elif few := [name for name, count in least.items() if counts[name] < count]:
         raise NotWellError(f"too few packets got to {', '.join(few)}: {counts}")
-    least = {name: least[name] // 4 if packets >= FEW else 0 for name in TUNNELS}
+    least = {name: least[name] // 4 if packets >= FEW else 0 for name in RECEIVERS}
     least["tap0"] = packets // 10
     if few := [name for name, count in least.items() if shared[name] < count]:
         raise NotWellError(f"hardly any packets of {', '.join(few)} were shared: {shared}")
 
 
 def unload():
-    """Unloads the module; fails if a socket is left."""
-    if pathlib.Path("/sys/module/rfou").exists():
-        run("rmmod", "rfou6", "rfou")
+    """Unloads the modules; fails if a socket is left."""
+    for name in ("rgue", "rfou6", "rfou"):
+        if pathlib.Path("/sys/module", name).exists():
+            run("rmmod", name)
     for name in ("udp", "udp6"):
         lines = pathlib.Path("/proc/net", name).read_text(encoding="ascii").splitlines()
         if len(lines) != 1:

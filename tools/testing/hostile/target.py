@@ -33,6 +33,8 @@ HOST_MAC, PEER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 # As in the cannon's grammar: FOU ports by their IP protocol.
 FOU_PORTS = {5551: 4, 5552: 41, 5553: 47, 5554: 17, 5555: 6, 5556: 136, 5557: 1, 5558: 58}
 GUE_PORT, NOPARTIAL_PORT = 6080, 6081
+# UDP ports of the gue devices; their groups are in the commands below.
+DEVICE_PORT, VARIANT_1_PORT = 6090, 6091
 
 V4 = "local 192.0.2.1 remote 192.0.2.2 ttl 64"
 V6 = "local 2001:db8::1 remote 2001:db8::2 hoplimit 64 encaplimit none"
@@ -47,6 +49,16 @@ TUNNELS = {
     "gre6": f"type ip6gre {V6} encap fou encap-sport auto encap-dport 5553",
     "eth6": f"type ip6gretap {V6} encap gue encap-sport auto encap-dport {NOPARTIAL_PORT}"
     " encap-udp6-csum",
+}
+# Devices of rgue. They have no local address, so that multicast reaches them, too.
+DEVICES = {
+    "gue4": f"type gue remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT} udpcsum remcsum",
+    "grp4": f"type gue id 7 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT} udpcsum"
+    " linux-remcsum ttl inherit tos inherit df inherit",
+    "var4": f"type gue remote 192.0.2.2 port {VARIANT_1_PORT} dport {VARIANT_1_PORT} variant 1",
+    "gue6": f"type gue remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT} linux-remcsum",
+    "grp6": f"type gue id 0xfedcba98 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
+    " udp6zerocsumrx udp6zerocsumtx remcsum",
 }
 
 
@@ -160,14 +172,26 @@ def tap_host(name, flavour, flush_ms, *lines):
     wait_for_witnesses()
 
 
+def devices():
+    """Yields commands for `ip`: the gue devices, and routes through some of them."""
+    yield from (f"link add {name} {how}" for name, how in DEVICES.items())
+    yield from (f"link set {name} up" for name in DEVICES)
+    yield "route add 10.0.4.0/24 dev gue4"
+    yield "route add 10.0.5.0/24 dev grp4"
+    yield "route add fd00:4::/32 dev gue6"
+    yield "route add fd00:5::/32 dev grp6"
+
+
 @contextlib.contextmanager
-def target(flavour, flush_ms=2):
+def target(flavour, flush_ms=2, rgue=False):
     """Makes the host under fire; yields the host and the tap device's file.
+
+    `rgue` asks for the gue devices, which need the module.
 
                                  +----------------------------------------------------------+
                                  |        ports: FOU_PORTS, GUE_PORT, NOPARTIAL_PORT        |
-    this program            tap  | tap0 --+-- tunnels to .2/::2: TUNNELS                    |
-    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1,2,3,9}.0/24, fd00:{1,2,3,9}: |
+    this program            tap  | tap0 --+-- tunnels to .2/::2: TUNNELS, DEVICES           |
+    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1-5,9}.0/24, fd00:{1-5,9}:     |
                                  |  ::1   +-- vlan5                                         |
                                  | lo: 10.0.0.1, fd00::1                                    |
                                  +----------------------------------------------------------+
@@ -192,6 +216,7 @@ def target(flavour, flush_ms=2):
         "route add fd00:3::/32 dev gre6",
         "route add fd00:9::/32 dev tnl6",
         *ports(),
+        *(devices() if rgue else ()),
     )
     with tap_host("target", flavour, flush_ms, *lines) as (host, tap):
         host.sysctl("net.ipv6.conf.all.forwarding", 1)

@@ -11,16 +11,46 @@ use super::{
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+/// The flags of fields (gue-extensions-06 §5), and Linux's private one.
+const GROUP: u16 = 0x8000;
+const REMOTE_CHECKSUM: u16 = 0x0200;
+const PRIVATE: u16 = 0x0001;
+
+/// The owner of a UDP port that receives GUE. Each understands fields of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// A port of `ip fou`.
+    Port,
+    /// The devices of kind `gue` that share a socket.
+    Device,
+}
+
+/// The fields of a header in their order, and the flags that announce them.
+#[derive(Default)]
+struct Fields {
+    flags: u16,
+    bytes: Vec<u8>,
+}
+
+impl Fields {
+    fn push(&mut self, flag: u16, field: &[u8]) {
+        self.flags |= flag;
+        self.bytes.extend(field);
+    }
+}
+
 impl Packet {
     /// Returns a GUE header of variant 0 with its payload, or a packet of variant 1.
-    pub(super) fn gue(&mut self, net: &Net, depth: u32, big: bool) -> Vec<u8> {
+    pub(super) fn gue(&mut self, net: &Net, depth: u32, big: bool, to: Receiver) -> Vec<u8> {
         self.len += 12;
-        let protocol = match self.rng.random_range(0..12) {
-            0..=3 => 4,
-            4..=6 => 41,
-            7 | 8 => 47,
-            9 => self.pick(&[UDP, UDP, UDPLITE]),
-            10 => self.pick(&[1, 58, 6, 59, 0]),
+        let protocol = match (self.rng.random_range(0..12), to) {
+            (0..=3, _) => 4,
+            (4..=6, _) => 41,
+            (7, Receiver::Device) => 4,
+            (8, Receiver::Device) => 41,
+            (7 | 8, Receiver::Port) => 47,
+            (9, _) => self.pick(&[UDP, UDP, UDPLITE]),
+            (10, _) => self.pick(&[1, 58, 6, 59, 0]),
             _ if self.hostile => self.rng.random(),
             _ => 4,
         };
@@ -33,18 +63,10 @@ impl Packet {
             }
             return payload;
         }
-        let remote = self.one_in(3).then(|| self.remote_checksum(&mut payload));
-        let mut fields = Vec::new();
-        let mut flags: u16 = 0;
-        if let Some((start, offset)) = remote {
-            flags = 1;
-            fields.extend(0x8000_0000u32.to_be_bytes());
-            fields.extend(start.to_be_bytes());
-            fields.extend(offset.to_be_bytes());
-        } else if self.one_in(16) {
-            flags = 1;
-            fields.extend(if self.wrong() { 1u32 } else { 0 }.to_be_bytes());
-        }
+        let Fields {
+            mut flags,
+            bytes: mut fields,
+        } = self.fields(net, &mut payload, to);
         if self.one_in(6) {
             let surplus = 4 * self.rng.random_range(0..=28);
             fields.extend(self.noise(surplus));
@@ -68,6 +90,34 @@ impl Packet {
         bytes.extend(fields);
         bytes.extend(payload);
         bytes
+    }
+
+    /// Returns the fields before a payload, in whose checksum a remote checksum leaves its mark.
+    fn fields(&mut self, net: &Net, payload: &mut [u8], to: Receiver) -> Fields {
+        let mut fields = Fields::default();
+        let remote = self.one_in(3).then(|| self.remote_checksum(payload));
+        let mut draft = false;
+        if to == Receiver::Device {
+            if let Some(group) = self.group(net) {
+                fields.push(GROUP, &group.to_be_bytes());
+            }
+            draft = self.one_in(2);
+        }
+        if let Some((start, offset)) = remote {
+            let place = [start, offset].map(u16::to_be_bytes);
+            if draft {
+                fields.push(REMOTE_CHECKSUM, place.as_flattened());
+            }
+            // Both forms exclude each other.
+            if !draft || self.wrong() {
+                fields.push(PRIVATE, &[0x80, 0, 0, 0]);
+                fields.push(PRIVATE, place.as_flattened());
+            }
+        } else if self.one_in(16) {
+            let word: u32 = if self.wrong() { 1 } else { 0 };
+            fields.push(PRIVATE, &word.to_be_bytes());
+        }
+        fields
     }
 
     /// Returns the start and the offset of a remote checksum. Writes the pseudo header's sum to the

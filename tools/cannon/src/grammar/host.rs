@@ -28,6 +28,13 @@ pub(super) const FOU_UDP: u16 = 5554;
 /// GUE ports of the host. The second has `remcsum_nopartial`.
 pub(super) const GUE_PORTS: [u16; 2] = [6080, 6081];
 
+/// UDP ports of the host's `gue` devices. The device of the second sends variant 1.
+pub(super) const DEVICE_PORTS: [u16; 2] = [6090, 6091];
+/// The groups of a device over IPv4, of one over IPv6, and of none.
+const GROUP_V4: u32 = 7;
+const GROUP_V6: u32 = 0xfedc_ba98;
+const GROUP_OF_NONE: u32 = 8;
+
 /// Source and destination address, over which a transport checksum is computed.
 pub(super) struct Net {
     pub(super) source: Vec<u8>,
@@ -69,6 +76,22 @@ impl Packet {
         }
     }
 
+    /// Returns the group of a packet to a `gue` device over this IP version: most often none or the one
+    /// that a device has.
+    pub(super) fn group(&mut self, net: &Net) -> Option<u32> {
+        let (own, other) = if net.is_v6() {
+            (GROUP_V6, GROUP_V4)
+        } else {
+            (GROUP_V4, GROUP_V6)
+        };
+        match self.rng.random_range(0..12) {
+            0..=4 => None,
+            5..=9 => Some(own),
+            10 => Some(other),
+            _ => Some(GROUP_OF_NONE),
+        }
+    }
+
     /// Returns the addresses of an inner packet: to the host itself, through another of its tunnels, or
     /// to any address.
     pub(super) fn inner_net(&mut self, v6: bool) -> Net {
@@ -77,7 +100,7 @@ impl Packet {
             let mut source = [0xfd, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
             source[15] = last;
             let mut target = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-            target[3] = self.rng.random_range(0..4);
+            target[3] = self.rng.random_range(0..6);
             match self.rng.random_range(0..24) {
                 0 => target = HOST_V6,
                 1 => target = ALL_V6,
@@ -91,7 +114,7 @@ impl Packet {
             }
         } else {
             let mut source = [10, 0, 9, last];
-            let mut target = [10, 0, self.rng.random_range(0..4), 1];
+            let mut target = [10, 0, self.rng.random_range(0..6), 1];
             match self.rng.random_range(0..24) {
                 0 => target = HOST_V4,
                 1 => target = ALL_V4,

@@ -4,7 +4,7 @@
 
 use super::{
     checksum::{fold, sum},
-    host::{FOU_UDP, GUE_PORTS},
+    host::{DEVICE_PORTS, FOU_UDP, GUE_PORTS},
     *,
 };
 
@@ -55,6 +55,34 @@ fn what_is_not_hostile_has_good_headers() {
         tunnelled > 1000,
         "{tunnelled} of the packets are UDP over IPv4"
     );
+}
+
+#[test]
+fn devices_get_groups_and_both_forms_of_remote_checksums() {
+    let mut seen = std::collections::BTreeMap::<(u8, u16), u32>::new();
+    for number in 0..6000 {
+        for shot in volley(Flavour::Plain, 4, number) {
+            // UDP over IPv4 and IPv6, without a VLAN tag, options or extensions.
+            let udp = match shot.bytes.get(12..15) {
+                Some([8, 0, 0x45]) => 34,
+                Some([0x86, 0xdd, first]) if first >> 4 == 6 => 54,
+                _ => continue,
+            };
+            let Some([_, _, p0, p1, .., v, _, f0, f1]) = shot.bytes.get(udp..udp + 12) else {
+                continue;
+            };
+            if DEVICE_PORTS.contains(&u16::from_be_bytes([*p0, *p1])) && v >> 6 == 0 {
+                let kind = (udp as u8, u16::from_be_bytes([*f0, *f1]));
+                *seen.entry(kind).or_default() += 1;
+            }
+        }
+    }
+    // No field, R, Linux's private field; each without a group and with one.
+    for flags in [0, 0x0200, 0x0001, 0x8000, 0x8200, 0x8001] {
+        for udp in [34, 54] {
+            assert!(seen.get(&(udp, flags)) > Some(&20), "{flags:#x}: {seen:?}");
+        }
+    }
 }
 
 #[test]

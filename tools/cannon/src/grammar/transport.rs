@@ -4,7 +4,8 @@
 
 use super::{
     checksum::{fold, put16, sum},
-    host::{Net, FOU_PORTS, GUE_PORTS},
+    gue::Receiver,
+    host::{Net, DEVICE_PORTS, FOU_PORTS, GUE_PORTS},
     protocol::{TCP, UDPLITE},
     Packet, LONGEST,
 };
@@ -57,8 +58,12 @@ impl Packet {
         } else if self.one_in(3) {
             let (port, carried) = self.pick(&FOU_PORTS);
             (port, self.payload(net, carried, depth - 1, big))
+        } else if self.one_in(3) {
+            let payload = self.gue(net, depth - 1, big, Receiver::Device);
+            (self.pick(&DEVICE_PORTS), payload)
         } else {
-            (self.pick(&GUE_PORTS), self.gue(net, depth - 1, big))
+            let payload = self.gue(net, depth - 1, big, Receiver::Port);
+            (self.pick(&GUE_PORTS), payload)
         };
         let mut bytes = vec![0; 8];
         put16(&mut bytes, 0, 40_000);
