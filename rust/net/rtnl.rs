@@ -9,6 +9,7 @@ pub use crate::rcu::RcuReader;
 use crate::rcu::RcuBox;
 use core::{
     marker::PhantomData,
+    mem,
     ptr::NonNull,
     sync::atomic::{AtomicPtr, Ordering},
 };
@@ -37,12 +38,48 @@ impl Rtnl {
 
 /// A value that is read under RCU and replaced under RTNL.
 ///
+/// A replaced value is dropped after a grace period, in softirq context: dropping a `T` must not sleep. A
+/// value that borrows something would outlive it, so this does not compile:
+///
+/// ```compile_fail,E0597
+/// # use net::rtnl::{Rtnl, RtnlCell, RtnlValue};
+/// # fn change(rtnl: &mut Rtnl) -> kernel::error::Result {
+/// let number = 1;
+/// let cell = RtnlCell::new(&number)?;
+/// cell.replace(RtnlValue::new(&number)?, rtnl);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Invariants
 ///
 /// The pointer is valid, and came from [`RcuBox::new`].
-pub struct RtnlCell<T: Send + Sync>(AtomicPtr<RcuBox<T>>);
+pub struct RtnlCell<T: Send + Sync + 'static>(AtomicPtr<RcuBox<T>>);
 
-impl<T: Send + Sync> RtnlCell<T> {
+/// A value that takes the place of another in an [`RtnlCell`], with the memory for it.
+///
+/// # Invariants
+///
+/// The pointer is valid, came from [`RcuBox::new`], and is owned.
+pub struct RtnlValue<T: Send + Sync + 'static>(NonNull<RcuBox<T>>);
+
+impl<T: Send + Sync + 'static> RtnlValue<T> {
+    /// Allocates a value. May sleep. Fails with `ENOMEM`.
+    pub fn new(value: T) -> Result<Self> {
+        // INVARIANT: The pointer just came from `new`, and no other code has it.
+        Ok(Self(RcuBox::new(value)?))
+    }
+}
+
+impl<T: Send + Sync + 'static> Drop for RtnlValue<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the pointer came from `RcuBox::new`, and no other code has it. It is
+        // not used afterwards.
+        unsafe { RcuBox::drop_now(self.0) };
+    }
+}
+
+impl<T: Send + Sync + 'static> RtnlCell<T> {
     /// Allocates the first value. May sleep. Fails with `ENOMEM`.
     pub fn new(value: T) -> Result<Self> {
         Ok(Self(AtomicPtr::new(RcuBox::new(value)?.as_ptr())))
@@ -72,20 +109,19 @@ impl<T: Send + Sync> RtnlCell<T> {
         unsafe { self.load().as_ref() }.value()
     }
 
-    /// Replaces the value. Readers see the old value or the new one as a whole. May sleep. Fails with
-    /// `ENOMEM`, and keeps the old value then.
-    pub fn replace(&self, value: T, _rtnl: &mut Rtnl) -> Result {
-        let new = RcuBox::new(value)?;
+    /// Replaces the value. Readers see the old value or the new one as a whole.
+    pub fn replace(&self, value: RtnlValue<T>, _rtnl: &mut Rtnl) {
+        // INVARIANT: By the invariant of `RtnlValue` the pointer came from `RcuBox::new`. `value` gives it up.
+        let new = mem::ManuallyDrop::new(value).0;
         // Release: a reader that sees the pointer must see the value. The exchange is in the order of RTNL.
         let old = self.0.swap(new.as_ptr(), Ordering::AcqRel);
         // SAFETY: By the type invariant the pointer came from `RcuBox::new`. No new reader finds it after the
         // swap, which took it out once.
         unsafe { RcuBox::drop_after_readers(NonNull::new_unchecked(old)) };
-        Ok(())
     }
 }
 
-impl<T: Send + Sync> Drop for RtnlCell<T> {
+impl<T: Send + Sync + 'static> Drop for RtnlCell<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the pointer came from `RcuBox::new`. `self` is exclusively borrowed,
         // and a reader's result borrows it, so no reader has the value. It is not used afterwards.

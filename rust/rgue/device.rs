@@ -11,7 +11,7 @@ use crate::{
 use kernel::prelude::*;
 use net::{
     netdev::{Device, DeviceSkb, NetDevice, Operations, Sent, Xmit},
-    rtnl::{RcuReader, Rtnl, RtnlCell},
+    rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
     Netns,
 };
 
@@ -41,12 +41,14 @@ impl Gue {
 
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
-        let sender = Sender::new(new)?;
+        // All memory comes first, so that a refused change changes nothing.
+        let sender = RtnlValue::new(Sender::new(new)?)?;
         let accepted = self.config(rtnl).accepts_zero_checksum6;
         if new.accepts_zero_checksum6 != accepted {
             self.listener.change(|| entry(dev, &new))?;
         }
-        self.sender.replace(sender, rtnl)
+        self.sender.replace(sender, rtnl);
+        Ok(())
     }
 }
 
