@@ -103,13 +103,13 @@ impl<T> RcuBox<T> {
     /// afterwards, except in RCU read sides that have begun before.
     pub(crate) unsafe fn drop_after_readers(this: NonNull<Self>)
     where
-        T: Send,
+        T: Send + 'static,
     {
         PENDING.fetch_add(1, Ordering::Relaxed);
         // SAFETY: The caller promises a pointer of `new` that it does not use again, so only this callback
         // frees the value, and `head` is not queued already. `head` is the first field of a `repr(C)` type,
         // so the callback finds the value from it; RCU may write to it, because it is an `Opaque`. A `T`
-        // may be dropped by another thread, because it is `Send`.
+        // may be dropped by another thread, because it is `Send`, and at any time, because it borrows nothing.
         unsafe { bindings::call_rcu(this.as_ptr().cast(), Some(drop_in_callback::<T>)) };
     }
 }
