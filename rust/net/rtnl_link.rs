@@ -29,7 +29,7 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
     /// Reads a request for a new device: its configuration and its sizes. Process context under RTNL, may
     /// sleep.
     fn newlink(
-        &'static self,
+        &self,
         request: &NewLink<'_>,
         rtnl: &mut Rtnl,
     ) -> Result<(<Self::Device as Operations>::Config, Dimensions)>;
@@ -37,7 +37,7 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
     /// Changes a device. The sender may administer the device's namespaces. Process context under RTNL, may
     /// sleep.
     fn changelink(
-        &'static self,
+        &self,
         dev: &Device<Self::Device>,
         request: &LinkRequest<'_>,
         rtnl: &mut Rtnl,
@@ -244,9 +244,9 @@ impl<K: LinkKind> Undo for Registration<K> {
 ///
 /// # Safety
 ///
-/// `dev` must be a valid device of the registered kind `K`. The result must not be used after the callback
+/// `dev` must be a valid device of the registered kind `K`. The chosen lifetime must end with the callback
 /// that `dev` was passed to.
-unsafe fn kind<K: LinkKind>(dev: *const bindings::net_device) -> &'static K {
+unsafe fn kind<'a, K: LinkKind>(dev: *const bindings::net_device) -> &'a K {
     // SAFETY: The caller promises a device of the kind, whose operations are the first field of a
     // `Registration<K>`. Unregistering waits for all callbacks and devices.
     unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Registration<K>>()).kind }

@@ -38,11 +38,7 @@ impl LinkKind for GueKind {
     const POLICY: &'static [NlaPolicy] = &attr::POLICY;
     type Device = Gue;
 
-    fn newlink(
-        &'static self,
-        request: &NewLink<'_>,
-        _rtnl: &mut Rtnl,
-    ) -> Result<(NewGue, Dimensions)> {
+    fn newlink(&self, request: &NewLink<'_>, _rtnl: &mut Rtnl) -> Result<(NewGue, Dimensions)> {
         let config = Config::read(request)?;
         let netns = request.link_net();
         let dimensions = config.dimensions(netns);
@@ -55,12 +51,7 @@ impl LinkKind for GueKind {
         Ok((NewGue { config, listener }, dimensions))
     }
 
-    fn changelink(
-        &'static self,
-        dev: &Device<Gue>,
-        request: &LinkRequest<'_>,
-        rtnl: &mut Rtnl,
-    ) -> Result {
+    fn changelink(&self, dev: &Device<Gue>, request: &LinkRequest<'_>, rtnl: &mut Rtnl) -> Result {
         let old = dev.data().config(rtnl);
         let new = old.changed(request)?;
         let before = old.dimensions(dev.link_net());
