@@ -13,7 +13,7 @@ mod ops;
 mod xmit;
 
 pub(crate) use device::Private;
-pub use device::{Device, Dimensions, NetDevice};
+pub use device::{Device, Dimensions, NetDevice, NewDevice};
 pub(crate) use links::Links;
 pub use ops::Operations;
 pub(crate) use ops::{register_device, setup, PRIVATE_ALIGN};

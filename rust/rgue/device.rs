@@ -10,7 +10,7 @@ use crate::{
 };
 use kernel::prelude::*;
 use net::{
-    netdev::{Device, DeviceSkb, NetDevice, Operations, Sent, Xmit},
+    netdev::{Device, DeviceSkb, NewDevice, Operations, Sent, Xmit},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
     Netns,
 };
@@ -66,7 +66,7 @@ impl Operations for Gue {
 
     fn new(
         NewGue { config, listener }: NewGue,
-        dev: &NetDevice,
+        dev: NewDevice<'_>,
         _link_net: &Netns,
         rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error> {
@@ -77,8 +77,8 @@ impl Operations for Gue {
         }? Error)
     }
 
-    fn uninit(dev: &Device<Self>, _rtnl: &mut Rtnl) {
-        dev.data().listener.release();
+    fn uninit(&self, _rtnl: &mut Rtnl) {
+        self.listener.release();
     }
 
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result {
@@ -98,7 +98,7 @@ impl Operations for Gue {
         transmit::transmit(xmit, skb)
     }
 
-    fn iflink(dev: &Device<Self>) -> u32 {
-        RcuReader::with(|reader| dev.data().sender(reader).config.link)
+    fn iflink(&self) -> u32 {
+        RcuReader::with(|reader| self.sender(reader).config.link)
     }
 }

@@ -120,6 +120,23 @@ impl NetDevice {
     }
 }
 
+/// A device that is being registered. If the registration fails, C frees the device without regard to counted
+/// references, so this gives out none.
+#[derive(Clone, Copy)]
+pub struct NewDevice<'a>(&'a NetDevice);
+
+impl<'a> NewDevice<'a> {
+    #[inline]
+    pub(super) fn new(dev: &'a NetDevice) -> Self {
+        Self(dev)
+    }
+
+    /// Does what [`NetDevice::set_carrier`] does.
+    pub fn set_carrier(&self, on: bool, rtnl: &mut Rtnl) {
+        self.0.set_carrier(on, rtnl);
+    }
+}
+
 /// The sizes of a tunnel device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {

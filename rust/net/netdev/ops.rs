@@ -2,7 +2,7 @@
 
 //! Operations of devices: the trait, and C's tables.
 
-use super::{Device, Dimensions, Links, NetDevice, Private, Sent, Xmit};
+use super::{Device, Dimensions, Links, NetDevice, NewDevice, Private, Sent, Xmit};
 use crate::{
     netns::{self, Netns},
     rtnl::Rtnl,
@@ -25,7 +25,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// RTNL, may sleep.
     fn new(
         config: Self::Config,
-        dev: &NetDevice,
+        dev: NewDevice<'_>,
         link_net: &Netns,
         rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error>;
@@ -33,7 +33,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. The state is
     /// dropped later, without RTNL, and must not use the namespace then. Process context under RTNL, may
     /// sleep.
-    fn uninit(_dev: &Device<Self>, _rtnl: &mut Rtnl) {}
+    // Without the device: if its registration has failed, C frees it without regard to references.
+    fn uninit(&self, _rtnl: &mut Rtnl) {}
 
     /// The device goes up. Process context under RTNL, may sleep.
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result;
@@ -48,7 +49,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
     fn transmit(xmit: &Xmit<'_, Self>, skb: super::DeviceSkb) -> Sent;
 
     /// Returns the index of the device that this one is bound to, or 0. Any context.
-    fn iflink(_dev: &Device<Self>) -> u32 {
+    // Without the device, as above: sysfs may ask while the registration still can fail.
+    fn iflink(&self) -> u32 {
         0
     }
 }
@@ -176,8 +178,8 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     // `priv_destructor`. The reference lives as long as the device; it does not leave this function.
     let slot: &'static mut MaybeUninit<T> = unsafe { &mut *(&raw mut (*private).data) };
     // SAFETY: The device is valid during the call.
-    let dev_ref = unsafe { NetDevice::from_raw(dev) };
-    if let Err(error) = slot.write_pin_init(T::new(config, dev_ref, link_net, &mut rtnl)) {
+    let new = NewDevice::new(unsafe { NetDevice::from_raw(dev) });
+    if let Err(error) = slot.write_pin_init(T::new(config, new, link_net, &mut rtnl)) {
         return error.to_errno();
     }
     // SAFETY: The device is valid, and its private data is zero but for what was written here. `ndo_uninit`
@@ -202,7 +204,7 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
 unsafe extern "C" fn ndo_uninit<T: Operations>(dev: *mut bindings::net_device) {
     // SAFETY: `ndo_init` has initialized `data` and added the node. C holds RTNL.
     unsafe {
-        T::uninit(Device::from_raw(dev), &mut Rtnl::assume_held());
+        T::uninit(Device::<T>::from_raw(dev).data(), &mut Rtnl::assume_held());
         // The device went down before the last grace period, so no reader gives packets to it any more.
         let cells = &raw const (*Private::<T>::of(dev)).cells;
         bindings::gro_cells_destroy(kernel::types::Opaque::cast_into(cells));
@@ -260,7 +262,7 @@ unsafe extern "C" fn ndo_start_xmit<T: Operations>(
 unsafe extern "C" fn ndo_get_iflink<T: Operations>(dev: *const bindings::net_device) -> c_int {
     // SAFETY: C passes a registered device.
     let dev = unsafe { Device::<T>::from_raw(dev) };
-    match T::iflink(dev) {
+    match dev.data().iflink() {
         0 => dev.ifindex(),
         // An index is positive.
         ifindex => ifindex as c_int,
