@@ -13,6 +13,7 @@ pub use version::{IpVersion, Ipv4, Ipv6};
 use crate::{
     errno::ELOOP,
     netdev::{NetDevice, Operations, Xmit},
+    rcu::RcuReader,
     skb::GsoType,
     udp::Ports,
     Netns,
@@ -133,8 +134,9 @@ impl<V: IpVersion> Route<V> {
 
     /// Returns the length of the longest packet that the route's first hop takes, in bytes: of the route if
     /// it has an own one, else of the device.
-    pub fn hop_mtu(&self) -> u32 {
-        // SAFETY: By the type invariant the route is valid, and keeps its device alive.
+    pub fn hop_mtu(&self, _rcu: RcuReader<'_>) -> u32 {
+        // SAFETY: By the type invariant the route is valid. When its device goes, C gives the route another,
+        // and waits for RCU readers before it frees the first.
         unsafe {
             match bindings::dst_configured_mtu(self.as_raw()) {
                 0 => NetDevice::from_raw(bindings::dst_dev(self.as_raw())).mtu(),
@@ -145,8 +147,8 @@ impl<V: IpVersion> Route<V> {
 
     /// Returns the number of bytes that a packet needs before its IP header.
     #[inline]
-    pub fn headroom(&self) -> u32 {
-        // SAFETY: By the type invariant the route is valid.
+    pub fn headroom(&self, _rcu: RcuReader<'_>) -> u32 {
+        // SAFETY: As in `hop_mtu`.
         unsafe { bindings::dst_headroom(self.as_raw()) }
     }
 
@@ -159,13 +161,18 @@ impl<V: IpVersion> Route<V> {
 
     /// Returns `true` if the route's device segments TCP packets in UDP tunnels of this GSO type.
     #[inline]
-    pub fn device_segments(&self, gso_type: GsoType, inner_is_ipv6: bool) -> bool {
+    pub fn device_segments(
+        &self,
+        gso_type: GsoType,
+        inner_is_ipv6: bool,
+        _rcu: RcuReader<'_>,
+    ) -> bool {
         let tcp = if inner_is_ipv6 {
             GsoType::TCPV6
         } else {
             GsoType::TCPV4
         };
-        // SAFETY: By the type invariant the route is valid.
+        // SAFETY: As in `hop_mtu`.
         let types = unsafe { bindings::dst_gso_types(self.as_raw()) };
         GsoType::from_raw(types).contains(tcp | gso_type)
     }

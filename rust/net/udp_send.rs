@@ -177,7 +177,7 @@ pub fn send<V: IpVersion, T: Operations>(
 ) -> Result<Sent, Unsent> {
     let dev = xmit.device().as_raw();
     let (source, raw) = (*route.source(), skb.0.as_raw());
-    if let Err(error) = push::<V>(dev, &mut skb, &route, &source, destination, udp, fill) {
+    if let Err(error) = push::<V, T>(xmit, &mut skb, &route, &source, destination, udp, fill) {
         return Err(Unsent(skb, error));
     }
     let fields = Fields {
@@ -200,8 +200,8 @@ pub fn send<V: IpVersion, T: Operations>(
 /// Prepares the packet's offloads, and pushes a UDP header and a tunnel's header. Leaves room for an IP
 /// header.
 #[inline(always)]
-fn push<V: IpVersion>(
-    dev: *mut bindings::net_device,
+fn push<V: IpVersion, T: Operations>(
+    xmit: &Xmit<'_, T>,
     skb: &mut DeviceSkb,
     route: &Route<V>,
     source: &V::Address,
@@ -223,12 +223,12 @@ fn push<V: IpVersion>(
     }
     let all = V::HEADER_LEN_BYTES.checked_add(len).ok_or(EINVAL)?;
     let headroom = route
-        .headroom()
+        .headroom(xmit.reader())
         .checked_add(u32::try_from(all).map_err(|_| EINVAL)?)
         .ok_or(EINVAL)?;
     // SAFETY: The packet is valid and exclusively borrowed, so no reference points into the head.
     if unsafe { bindings::skb_headroom(raw) < headroom || bindings::skb_header_cloned(raw) } {
-        make_headroom(dev, skb, headroom)?;
+        make_headroom(xmit.device().as_raw(), skb, headroom)?;
     }
     handle_offloads(skb, udp)?;
     let (header, tunnel) = skb

@@ -10,6 +10,7 @@ use net::errno::{EOPNOTSUPP, EPFNOSUPPORT};
 use net::{
     netdev::{Dimensions, NetDevice},
     netlink::NlAttr,
+    rcu::RcuReader,
     route::{self, Flow, IpVersion, Ipv4, Ipv6, Route},
     rtnl_link::{LinkInfo, LinkRequest, NewLink},
     udp::{self, Checksum, PortNumber, Ports},
@@ -448,7 +449,9 @@ impl Config {
             link: self.link,
         };
         let route = Route::<V>::look_up(netns, &flow).ok()?;
-        Some((route.hop_mtu(), route.headroom()))
+        Some(RcuReader::with(|rcu| {
+            (route.hop_mtu(rcu), route.headroom(rcu))
+        }))
     }
 
     /// Returns `true` if the device has no remote address to send to.

@@ -143,7 +143,7 @@ fn send<V: IpVersion>(
         Err(_) => return xmit.drop(skb, Reason::NoRoute.number(), TxError::Carrier),
     };
     skb.check_path_mtu(&route, sender.overhead);
-    let remote = match checksum_to_leave(config, path.checksum, &skb, &route, inner) {
+    let remote = match checksum_to_leave(xmit, config, path.checksum, &skb, &route, inner) {
         Ok(remote) => remote,
         Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
     };
@@ -190,6 +190,7 @@ fn send<V: IpVersion>(
 /// packet without GSO that GRO holds.
 #[inline]
 fn checksum_to_leave<V: IpVersion>(
+    xmit: &Xmit<'_, Gue>,
     config: &Config,
     checksum: Checksum,
     skb: &DeviceSkb,
@@ -203,7 +204,7 @@ fn checksum_to_leave<V: IpVersion>(
         Checksum::Full => GsoType::UDP_TUNNEL_CSUM,
         Checksum::Zero => GsoType::UDP_TUNNEL,
     };
-    if route.device_segments(gso_type, inner.is_ipv6) {
+    if route.device_segments(gso_type, inner.is_ipv6, xmit.reader()) {
         return Ok(None);
     }
     skb.partial_checksum()
