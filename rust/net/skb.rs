@@ -29,6 +29,7 @@ pub use device::{OuterSource, Refused};
 pub use gso::GsoType;
 pub use owned::OwnedSkb;
 pub use xmit::TxSkb;
+pub(crate) use xmit::MOST_HEADROOM_BYTES;
 
 use core::{ffi::c_int, hint, slice};
 use kernel::{prelude::*, types::Opaque};

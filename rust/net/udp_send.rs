@@ -10,7 +10,7 @@ use crate::{
     flow_hash,
     netdev::{DeviceSkb, Operations, Sent, Xmit},
     route::{version::private::Fields, IpVersion, Route},
-    skb::{GsoType, SkBuff, TxSkb},
+    skb::{GsoType, SkBuff, TxSkb, MOST_HEADROOM_BYTES},
     udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
 };
 use kernel::{error::to_result, prelude::*};
@@ -163,8 +163,8 @@ impl DeviceSkb {
 /// the packet. The device counts it.
 ///
 /// A GSO packet is segmented by the route's device, or in software; each segment gets the same tunnel
-/// header. Fails with `ENOMEM`; with `EINVAL` if the packet's partial checksum does not lie in the packet
-/// or, under [`Checksum::Full`], not at an even offset, or if the packet is too long.
+/// header. Fails with `ENOMEM`; with `EINVAL` if the packet or a header is too long, or, under
+/// [`Checksum::Full`], if the packet's partial checksum does not lie in the packet at an even offset.
 #[inline(always)]
 pub fn send<V: IpVersion, T: Operations>(
     xmit: &Xmit<'_, T>,
@@ -288,6 +288,9 @@ fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
 /// next packets.
 #[cold]
 fn make_headroom(dev: *mut bindings::net_device, skb: &mut DeviceSkb, len: u32) -> Result {
+    if len as usize > MOST_HEADROOM_BYTES {
+        return Err(EINVAL);
+    }
     // SAFETY: The packet is valid and exclusively borrowed, so no reference points into the head, which C
     // replaces. The device is valid.
     unsafe {

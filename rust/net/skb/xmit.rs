@@ -7,6 +7,10 @@ use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
+/// The most bytes that are pushed, or that headroom is made for. C notes the places of headers by 16-bit offsets
+/// from the head, and stops the kernel if it is asked for 2 GiB.
+pub(crate) const MOST_HEADROOM_BYTES: usize = 0x4000;
+
 /// A packet that a tunnel device sends, to be encapsulated: it can be read and pushed to.
 ///
 /// Nothing else may move the packet's bytes: `ip_tunnel_xmit()`, up the call chain, has a pointer to the
@@ -62,10 +66,13 @@ impl TxSkb {
     /// the headroom is short or shared and no new head could be allocated; the packet is unchanged then.
     ///
     /// For the hooks of tunnel devices alone: their registration waits for the RCU callback that this may
-    /// queue.
+    /// queue. Fails with `EINVAL` if `len` is greater than [`MOST_HEADROOM_BYTES`].
     #[inline]
     pub(crate) fn push(mut self: Pin<&mut Self>, len: usize) -> Result<&mut [u8]> {
-        let short = u32::try_from(len).map_err(|_| EINVAL)?;
+        if len > MOST_HEADROOM_BYTES {
+            return Err(EINVAL);
+        }
+        let short = len as u32;
         // The stack counts a packet's bytes in 32 bits.
         let total = self.fields().len.checked_add(short).ok_or(EINVAL)?;
         let skb = self.as_raw();
