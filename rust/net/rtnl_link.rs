@@ -171,6 +171,10 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result {
             align_of::<Private<K::Device>>() <= netdev::PRIVATE_ALIGN,
             "C allocates private data with this alignment"
         );
+        assert!(
+            size_of::<Private<K::Device>>() <= i32::MAX as usize,
+            "C cuts the size of private data to an int"
+        );
     }
     netns::register_once::<Links>(scope)?;
     scope.register(try_pin_init!(Registration {
@@ -316,6 +320,7 @@ unsafe fn create<K: LinkKind>(
     // SAFETY: The caller promises a device of the kind.
     let kind = unsafe { kind::<K>(dev) };
     let (config, dimensions) = kind.newlink(request, rtnl)?;
+    let dimensions = dimensions.within_limits();
     let asked = match mtu {
         Some(attr) => Some(attr.get::<u32>()?),
         None => None,

@@ -137,19 +137,25 @@ impl<'a> NewDevice<'a> {
     }
 }
 
-/// The sizes of a tunnel device.
+/// The sizes of a tunnel device. A size outside of its limits counts as the nearest within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {
-    /// The MTU of a device whose user asked for none, in bytes.
+    /// The MTU of a device whose user asked for none, in bytes: from 68 to `max_mtu`.
     pub mtu: u32,
-    /// The greatest MTU that a user may ask for, in bytes.
+    /// The greatest MTU that a user may ask for, in bytes: from 68 to 65535.
     pub max_mtu: u32,
-    /// The number of bytes that the device pushes before a packet.
+    /// The number of bytes that senders leave free before a packet: at most 512. Transmit makes room for more.
     pub headroom: u16,
 }
 
 /// The least MTU of a device that carries IP (RFC 791).
 const MIN_MTU: u32 = bindings::IPV4_MIN_MTU;
+/// The greatest: the length of an IPv4 packet has 16 bits. C calculates with MTUs in 32 bits, and takes 0 for
+/// no limit.
+const MAX_MTU: u32 = u16::MAX as u32;
+/// The most headroom. Tunnels over tunnels add theirs up; C's own tunnels have the same limit
+/// (`ip_tunnel_adj_headroom()`), because the stack notes the places of headers in 16 bits.
+const MAX_HEADROOM: u16 = 512;
 
 /// A device of the module, with its state `T`.
 ///
@@ -228,6 +234,7 @@ impl<T: Operations> Device<T> {
     ///
     /// Fails with the error of a notifier that refuses the MTU; the other sizes are changed then.
     pub fn resize(&self, new: Dimensions, automatic: bool, rtnl: &mut Rtnl) -> Result {
+        let new = new.within_limits();
         new.apply(&self.0);
         let mtu = if automatic { new.mtu } else { self.mtu() };
         self.set_mtu(mtu.min(new.max_mtu), rtnl)
@@ -242,6 +249,16 @@ impl<T: Operations> Device<T> {
 }
 
 impl Dimensions {
+    /// Returns the sizes with each within its limits.
+    pub(crate) fn within_limits(self) -> Self {
+        let max_mtu = self.max_mtu.clamp(MIN_MTU, MAX_MTU);
+        Self {
+            mtu: self.mtu.clamp(MIN_MTU, max_mtu),
+            max_mtu,
+            headroom: self.headroom.min(MAX_HEADROOM),
+        }
+    }
+
     /// Sets all sizes of a device but its MTU.
     pub(super) fn apply(&self, dev: &NetDevice) {
         // SAFETY: The device is valid. The fields may be written at any time: readers read them once.
