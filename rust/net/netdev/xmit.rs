@@ -4,16 +4,19 @@
 
 use super::{Device, Operations};
 use crate::{rtnl::RcuReader, skb::OwnedSkb, DropReason};
-use core::{ops::Deref, ptr::NonNull};
+use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
 use net_bindings as bindings;
 
 /// A call of [`Operations::transmit`].
 ///
 /// # Invariants
 ///
-/// The device is up or going down. Softirqs are off, so this is an RCU read side, as long as the value lives.
+/// The device is up or going down. Softirqs are off on this CPU, so this is an RCU read side, as long as the
+/// value lives. No other thread has the value.
 pub struct Xmit<'a, T: Operations> {
     dev: &'a Device<T>,
+    /// Neither `Send` nor `Sync`.
+    _here: PhantomData<*mut ()>,
 }
 
 impl<'a, T: Operations> Xmit<'a, T> {
@@ -26,6 +29,7 @@ impl<'a, T: Operations> Xmit<'a, T> {
         // SAFETY: The caller promises a valid device.
         Self {
             dev: unsafe { Device::from_raw(dev) },
+            _here: PhantomData,
         }
     }
 
