@@ -100,12 +100,10 @@ __rust_helper void rust_helper_netdev_set_software_features(struct net_device *d
 	dev->hw_features |= features;
 }
 
-/* The core frees the device after @destructor, which it calls if ndo_init() has succeeded. */
-__rust_helper void rust_helper_netdev_set_destructor(struct net_device *dev,
-						     void (*destructor)(struct net_device *dev))
+/* The core frees the device when it is unregistered and no reference is left. */
+__rust_helper void rust_helper_netdev_set_freed_by_core(struct net_device *dev)
 {
 	dev->needs_free_netdev = true;
-	dev->priv_destructor = destructor;
 }
 
 /* The core counts in struct pcpu_dstats. */

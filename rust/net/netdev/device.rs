@@ -162,8 +162,7 @@ const MAX_HEADROOM: u16 = 512;
 /// # Invariants
 ///
 /// The device's private data is a [`Private<T>`] whose `data` is initialized, and stays so as long as the
-/// reference lives. Unless the device is being freed, it is in the [`Links`](super::Links) of its
-/// `link_net`.
+/// reference lives. So long the device is in the [`Links`](super::Links) of its `link_net`.
 #[repr(transparent)]
 pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
 
@@ -286,6 +285,8 @@ pub(crate) struct Private<T: Operations> {
     pub(super) cells: Opaque<bindings::gro_cells>,
     /// Points to the configuration that `ndo_init` makes `data` of, while the device is being registered.
     pub(super) config: *mut Option<T::Config>,
+    /// The index of the device that this one is bound to, or 0.
+    pub(super) iflink: u32,
     pub(super) data: MaybeUninit<T>,
 }
 

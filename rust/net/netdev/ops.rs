@@ -30,9 +30,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
         rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error>;
 
-    /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. The state is
-    /// dropped later, without RTNL, and must not use the namespace then. Process context under RTNL, may
-    /// sleep.
+    /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. Process
+    /// context under RTNL, may sleep; so is the state dropped, before the namespace that it sends to can end.
     // Without the device: if its registration has failed, C frees it without regard to references.
     fn uninit(&self, _rtnl: &mut Rtnl) {}
 
@@ -48,8 +47,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// [`DeviceSkb`](super::DeviceSkb) is sent or dropped, each of which returns a [`Sent`].
     fn transmit(xmit: &Xmit<'_, Self>, skb: super::DeviceSkb) -> Sent;
 
-    /// Returns the index of the device that this one is bound to, or 0. Any context.
-    // Without the device, as above: sysfs may ask while the registration still can fail.
+    /// Returns the index of the device that this one is bound to, or 0. Called once, when the device is made.
     fn iflink(&self) -> u32 {
         0
     }
@@ -114,7 +112,7 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_dev
         bindings::netdev_set_software_features(dev);
         bindings::netdev_set_mtu(dev, bindings::ETH_DATA_LEN);
         bindings::netdev_set_mtu_range(dev, bindings::IPV4_MIN_MTU, u16::MAX.into());
-        bindings::netdev_set_destructor(dev, Some(priv_destructor::<T>));
+        bindings::netdev_set_freed_by_core(dev);
         bindings::netdev_set_dstats(dev);
         bindings::netdev_set_virtual(dev);
     }
@@ -175,7 +173,7 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     };
     // SAFETY: `data` has room for a `T`, aligned as `LinkKind` asserts, and is not initialized. No other code
     // has a pointer to it yet, and C does not move it. If this function fails, C does not call
-    // `priv_destructor`. The reference lives as long as the device; it does not leave this function.
+    // `ndo_uninit`. The reference lives as long as the device; it does not leave this function.
     let slot: &'static mut MaybeUninit<T> = unsafe { &mut *(&raw mut (*private).data) };
     // SAFETY: The device is valid during the call.
     let new = NewDevice::new(unsafe { NetDevice::from_raw(dev) });
@@ -184,8 +182,9 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     }
     // SAFETY: The device is valid, and its private data is zero but for what was written here. `ndo_uninit`
     // destroys the cells before the private data is freed. `data` was just initialized, and is not used
-    // after an error: C does not call `priv_destructor` then.
+    // after an error: C does not call `ndo_uninit` then.
     unsafe {
+        (*private).iflink = Device::<T>::from_raw(dev).data().iflink();
         let cells = kernel::types::Opaque::cast_into(&raw const (*private).cells);
         if let Err(error) = to_result(bindings::gro_cells_init(cells, dev)) {
             (*private).data.assume_init_drop();
@@ -202,23 +201,18 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
 ///
 /// Only C may call this, once after `ndo_init::<T>` has succeeded for the device.
 unsafe extern "C" fn ndo_uninit<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: `ndo_init` has initialized `data` and added the node. C holds RTNL.
+    let private = Private::<T>::of(dev);
+    // SAFETY: `ndo_init` has initialized `data` and added the node. C holds RTNL. The device is in no list any
+    // more, and went down before the last grace period. So no reader gives packets to it, no packet is on its
+    // way out, and nothing but this function has a reference to `data`: the hooks that C may call after this
+    // one read other fields.
     unsafe {
-        T::uninit(Device::<T>::from_raw(dev).data(), &mut Rtnl::assume_held());
-        // The device went down before the last grace period, so no reader gives packets to it any more.
-        let cells = &raw const (*Private::<T>::of(dev)).cells;
+        T::uninit((*private).data.assume_init_ref(), &mut Rtnl::assume_held());
+        let cells = &raw const (*private).cells;
         bindings::gro_cells_destroy(kernel::types::Opaque::cast_into(cells));
-        Links::remove(&raw mut (*Private::<T>::of(dev)).link);
+        (*private).data.assume_init_drop();
+        Links::remove(&raw mut (*private).link);
     }
-}
-
-/// # Safety
-///
-/// Only C may call this, once after `ndo_uninit::<T>`, when nothing uses the device.
-unsafe extern "C" fn priv_destructor<T: Operations>(dev: *mut bindings::net_device) {
-    // SAFETY: `ndo_init` has initialized `data`. Nothing uses the device, so there is no reference. C calls
-    // this once.
-    unsafe { (*Private::<T>::of(dev)).data.assume_init_drop() };
 }
 
 /// # Safety
@@ -258,12 +252,14 @@ unsafe extern "C" fn ndo_start_xmit<T: Operations>(
 
 /// # Safety
 ///
-/// As for `ndo_open`, without RTNL.
+/// Only C may call this, for a device that `ndo_init::<T>` has succeeded for.
 unsafe extern "C" fn ndo_get_iflink<T: Operations>(dev: *const bindings::net_device) -> c_int {
-    // SAFETY: C passes a registered device.
-    let dev = unsafe { Device::<T>::from_raw(dev) };
-    match dev.data().iflink() {
-        0 => dev.ifindex(),
+    // SAFETY: C passes a device whose private data is a `Private<T>`. `ndo_init` has written the field, which
+    // does not change.
+    let iflink = unsafe { (*Private::<T>::of(dev)).iflink };
+    match iflink {
+        // SAFETY: The device is valid.
+        0 => unsafe { NetDevice::from_raw(dev) }.ifindex(),
         // An index is positive.
         ifindex => ifindex as c_int,
     }
