@@ -5,8 +5,10 @@
 //! C headers: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h),
 //! [`include/net/netns/generic.h`](srctree/include/net/netns/generic.h)
 
+mod life;
 mod sockets;
 
+pub(crate) use life::{Life, Tenant};
 pub(crate) use sockets::{Socket, Sockets};
 
 use crate::module::{Phase, Scope, Undo};

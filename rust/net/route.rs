@@ -13,6 +13,7 @@ pub use version::{IpVersion, Ipv4, Ipv6};
 use crate::{
     errno::ELOOP,
     netdev::{NetDevice, Operations, Xmit},
+    netns::Tenant,
     rcu::RcuReader,
     skb::GsoType,
     udp::Ports,
@@ -77,7 +78,9 @@ impl<V: IpVersion> Route<V> {
         cache: Option<&DstCache<V>>,
         flow: impl FnOnce() -> Flow<V::Address>,
     ) -> Result<Self> {
-        // SAFETY: Softirqs are off as long as `xmit` lives. The cache is initialized.
+        let cache = cache.filter(|cache| cache.netns.is_alive(xmit.reader()));
+        // SAFETY: Softirqs are off as long as `xmit` lives. The cache is initialized, and its routes' namespace
+        // exists.
         if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache.cache.get()) })
         {
             // INVARIANT: `cached` returns a reference.
@@ -98,7 +101,8 @@ impl<V: IpVersion> Route<V> {
         if unsafe { bindings::dst_dev(route.dst.as_ptr()) } == xmit.device().as_raw() {
             return Err(ELOOP);
         }
-        if let Some(cache) = cache {
+        // A cache of another namespace would keep the route for longer than its own namespace exists.
+        if let Some(cache) = cache.filter(|cache| cache.netns.is_of(xmit.device().link_net())) {
             // SAFETY: As in `of_packet`. The route is valid, and C takes a reference of its own.
             unsafe { V::store(cache.cache.get(), route.dst.as_ptr(), &route.source) };
         }
@@ -185,13 +189,15 @@ impl<V: IpVersion> Drop for Route<V> {
     }
 }
 
-/// A cache of one route for each CPU (`struct dst_cache`).
+/// A cache of one route for each CPU (`struct dst_cache`), for the packets that devices send to one namespace.
 ///
 /// # Invariants
 ///
-/// The cache is initialized, and has routes of version `V` alone.
+/// The cache is initialized, and has routes of version `V` in `netns` alone. They are used while `netns` is
+/// alive, because a route of IPv6 refers to its namespace, and does not keep it alive.
 pub struct DstCache<V: IpVersion> {
     cache: Opaque<bindings::dst_cache>,
+    netns: Tenant,
     _version: PhantomData<fn(V) -> V>,
 }
 
@@ -202,14 +208,17 @@ unsafe impl<V: IpVersion> Send for DstCache<V> {}
 unsafe impl<V: IpVersion> Sync for DstCache<V> {}
 
 impl<V: IpVersion> DstCache<V> {
-    /// Makes an empty cache. May sleep. Fails with `ENOMEM`.
-    pub fn new() -> Result<Self> {
+    /// Makes an empty cache. May sleep. Fails with `ENOMEM`; with `EINVAL` if the module has registered no
+    /// [kind of link](crate::rtnl_link::register).
+    pub fn new(netns: &Netns) -> Result<Self> {
+        let netns = Tenant::of(netns)?;
         let cache = Opaque::new(bindings::dst_cache::default());
         // SAFETY: C initializes the cache, which has no pointer to itself, so it may be moved.
         to_result(unsafe { bindings::dst_cache_init(cache.get(), bindings::GFP_KERNEL) })?;
         // INVARIANT: C has initialized it, and only `Route<V>` stores routes in it.
         Ok(Self {
             cache,
+            netns,
             _version: PhantomData,
         })
     }
@@ -217,7 +226,13 @@ impl<V: IpVersion> DstCache<V> {
 
 impl<V: IpVersion> Drop for DstCache<V> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the cache is initialized. It is exclusively borrowed, so unused.
-        unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+        RcuReader::with(|rcu| {
+            // Routes of an ended namespace are lost: there is nothing to give them back to.
+            if self.netns.is_alive(rcu) {
+                // SAFETY: By the type invariant the cache is initialized. It is exclusively borrowed, so
+                // unused. C does not sleep. The routes' namespace exists until the reader's end.
+                unsafe { bindings::dst_cache_destroy(self.cache.get()) };
+            }
+        });
     }
 }

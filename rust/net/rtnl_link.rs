@@ -8,7 +8,7 @@ use crate::{
     module::{Phase, Scope, Undo},
     netdev::{self, Device, Dimensions, Links, Operations, Private},
     netlink::{self, NlAttr, NlaPolicy},
-    netns,
+    netns::{self, Life},
     rtnl::Rtnl,
     Netns,
 };
@@ -176,6 +176,8 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result {
             "C cuts the size of private data to an int"
         );
     }
+    // Before the devices, which have caches of routes.
+    netns::register_once::<Life>(scope)?;
     netns::register_once::<Links>(scope)?;
     scope.register(try_pin_init!(Registration {
         kind,

@@ -42,7 +42,7 @@ impl Gue {
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
         // All memory comes first, so that a refused change changes nothing.
-        let sender = RtnlValue::new(Sender::new(new)?)?;
+        let sender = RtnlValue::new(Sender::new(new, dev.link_net())?)?;
         let accepted = self.config(rtnl).accepts_zero_checksum6;
         if new.accepts_zero_checksum6 != accepted {
             self.listener.change(|| entry(dev, &new))?;
@@ -67,12 +67,12 @@ impl Operations for Gue {
     fn new(
         NewGue { config, listener }: NewGue,
         dev: NewDevice<'_>,
-        _link_net: &Netns,
+        link_net: &Netns,
         rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error> {
         dev.set_carrier(!config.remote_is_any(), rtnl);
         try_init!(Self {
-            sender: RtnlCell::new(Sender::new(config)?)?,
+            sender: RtnlCell::new(Sender::new(config, link_net)?)?,
             listener,
         }? Error)
     }

@@ -20,6 +20,7 @@ use net::{
     udp::{Checksum, Ports},
     udp_send::{self, InnerIp, OuterIp, OuterUdp, Unsent},
     udp_tunnel::Addresses,
+    Netns,
 };
 
 /// A configuration, and what transmit makes of it once.
@@ -49,27 +50,32 @@ struct Path<V: IpVersion> {
 }
 
 impl<V: IpVersion> Path<V> {
-    fn new(source: V::Address, destination: V::Address, checksum: Checksum) -> Result<Self> {
+    fn new(
+        netns: &Netns,
+        source: V::Address,
+        destination: V::Address,
+        checksum: Checksum,
+    ) -> Result<Self> {
         Ok(Self {
             source,
             destination,
             checksum,
-            routes: DstCache::new()?,
+            routes: DstCache::new(netns)?,
         })
     }
 }
 
 impl Sender {
-    /// Makes a sender. May sleep. Fails with `ENOMEM`.
-    pub(crate) fn new(config: Config) -> Result<Self> {
+    /// Makes a sender to a namespace. May sleep. Fails with `ENOMEM`.
+    pub(crate) fn new(config: Config, netns: &Netns) -> Result<Self> {
         Ok(Self {
             outer: match config.addresses {
                 _ if config.remote_is_any() => Outer::None,
                 Addresses::V4 { local, peer } => {
-                    Outer::V4(Path::new(local, peer, config.checksum4)?)
+                    Outer::V4(Path::new(netns, local, peer, config.checksum4)?)
                 }
                 Addresses::V6 { local, peer } => {
-                    Outer::V6(Path::new(local, peer, config.checksum6)?)
+                    Outer::V6(Path::new(netns, local, peer, config.checksum6)?)
                 }
             },
             headers: Headers::new(&config)?,
