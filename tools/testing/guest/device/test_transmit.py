@@ -158,6 +158,11 @@ def test_outer_header_has_what_was_set(hosts, outer, inner):
     assert fields(ip) == (33, 0xB9)
     if outer == 4:
         assert not ip.flags.DF
+    # A packet that met congestion on its way to the tunnel says so once: ECT(0) outside.
+    ip, payload = sent(hosts, inner, tos=0x03, hop_limit=33)
+    assert fields(ip) == (33, 0x02)
+    packet = IP(payload[4:]) if inner == 4 else IPv6(payload[4:])
+    assert (packet.tos if inner == 4 else packet.tc) == 0x03
 
 
 def test_flow_label_is_sent(hosts):
@@ -248,6 +253,22 @@ def test_loop_is_counted(hosts, outer):
         lambda: statistics(h1)["collisions"] > before["collisions"], "a collision is counted"
     )
     assert statistics(h1)["packets"] == before["packets"]
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+def test_mark_chooses_the_route(hosts, outer):
+    """A packet's mark reaches routing, also after a packet without one has filled the cache."""
+    make_devices(hosts, outer)
+    h1 = hosts[0]
+    version = ["-6"] if outer == 6 else []
+    h1.ip(*version, "rule", "add", "fwmark", 7, "table", 77)
+    h1.ip(*version, "route", "add", "unreachable", OUTER[outer][1], "table", 77)
+    sent(hosts, 4)
+    with h1.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 7)
+        sender.sendto(DATA, (INNER[4][1], 7777))
+    wait_until(lambda: h1.traffic("gue0")["tx"]["errors"] == 1, "no route is found")
+    sent(hosts, 4)
 
 
 @pytest.mark.parametrize("outer", [4, 6])
