@@ -16,6 +16,12 @@ __rust_helper void rust_helper_udp_sk_clear_encap_rcv(struct sock *sk)
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
 }
 
+/* Takes inner UDP GSO packets whole: the device that receives them, or its next hop, segments them. */
+__rust_helper void rust_helper_udp_allow_gso(struct sock *sk)
+{
+	udp_allow_gso(sk);
+}
+
 __rust_helper int rust_helper_udp_sock_create(struct net *net, struct udp_port_cfg *cfg,
 					      struct socket **sockp)
 {

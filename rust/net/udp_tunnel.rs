@@ -12,7 +12,7 @@ mod tests;
 pub use socket::{Addresses, Binding, UdpSocket};
 
 use crate::{
-    gro::GroTunnel,
+    gro::{GroTunnel, Handlers},
     icmp::QuotedPacket,
     rcu::{self, RcuBox, RcuReader},
     skb::{InnerSkb, RxSkb},
@@ -98,7 +98,13 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         T: GroTunnel,
     {
         let config = hooks::config_with_gro::<T>(&socket);
-        Self::set_up(socket, tunnel, config)
+        let open = Self::set_up(socket, tunnel, config)?;
+        if matches!(T::HANDLERS, Handlers::OfDevice) {
+            // SAFETY: `with` passes an open socket. C sets a bit of it.
+            open.socket
+                .with(|sock| unsafe { bindings::udp_allow_gso(sock) });
+        }
+        Ok(open)
     }
 
     /// Sets the socket's user data to `tunnel`, and its hooks to the hooks of `config`, which are for `T`.

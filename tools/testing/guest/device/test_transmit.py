@@ -84,6 +84,32 @@ def check_inner(data, inner):
 
 
 @pytest.mark.parametrize("inner", [4, 6])
+def test_udp_gso_packet_is_received_whole(hosts, inner):
+    """Ten datagrams of one call of a sender with UDP_SEGMENT are one packet up to the receiver."""
+    make_devices(hosts, 4)
+    udp_segment, size = 103, 100
+    h1, h2 = hosts
+    family = socket.AF_INET if inner == 4 else socket.AF_INET6
+    with h2.inside(), socket.socket(family, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((INNER[inner][1], 7777))
+        receiver.settimeout(10)
+        before = received_packets(h2)
+        with h1.inside(), socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.setsockopt(socket.IPPROTO_UDP, udp_segment, size)
+            sender.sendto(b"".join(bytes([n] * size) for n in range(10)), (INNER[inner][1], 7777))
+        for number in range(10):
+            assert receiver.recv(2000) == bytes([number] * size)
+        # The hosts also send each other multicast listener reports.
+        assert received_packets(h2) - before < 10
+    assert all(no_checksum_errors(host) for host in hosts)
+
+
+def received_packets(host):
+    """Returns the number of packets that the host's device has received."""
+    return host.link("gue0")["stats64"]["rx"]["packets"]
+
+
+@pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize(
     ("options", "flags", "field"),
