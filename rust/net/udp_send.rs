@@ -213,12 +213,10 @@ fn push<V: IpVersion, T: Operations>(
     let len = HEADER_LEN_BYTES.checked_add(udp.header_len).ok_or(EINVAL)?;
     let total = skb.0.len().checked_add(len).ok_or(EINVAL)?;
     let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
-    if udp.checksum == Checksum::Full {
-        // The outer checksum is computed from the place of the inner one, by whole words.
-        if let Some(partial) = skb.0.partial_checksum()? {
-            if (partial.start | partial.field) & 1 != 0 {
-                return Err(EINVAL);
-            }
+    // The outer checksum is computed from the place of the inner one, by whole words.
+    if let Some(partial) = skb.0.partial_checksum()? {
+        if udp.checksum == Checksum::Full && (partial.start | partial.field) & 1 != 0 {
+            return Err(EINVAL);
         }
     }
     let all = V::HEADER_LEN_BYTES.checked_add(len).ok_or(EINVAL)?;
