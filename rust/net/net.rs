@@ -8,6 +8,7 @@
 //! - [`bpf`]: sets of functions for BPF programs (kfuncs);
 //! - [`checksum`]: the Internet checksum's arithmetic;
 //! - [`drop_reason`]: the reasons that packets are dropped for;
+//! - [`ecn`]: the bits of congestion notification;
 //! - [`netlink`]: generic netlink families with do and dump operations and notifications;
 //! - [`errno`]: error codes that older kernel crates lack;
 //! - [`gro`]: merging of tunnelled packets on receive;
@@ -38,6 +39,7 @@
 pub mod bpf;
 pub mod checksum;
 pub mod drop_reason;
+pub mod ecn;
 pub mod errno;
 mod flow_hash;
 pub mod gro;

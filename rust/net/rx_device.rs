@@ -5,7 +5,7 @@
 //! C headers: [`include/net/gro_cells.h`](srctree/include/net/gro_cells.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use crate::skb::{InnerSkb, Refused};
+use crate::skb::{InnerSkb, OwnedSkb, Refused};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use net_bindings as bindings;
@@ -60,17 +60,18 @@ impl RxDevice {
         Self { device, cells }
     }
 
-    /// Gives a packet to the device, as one that the device received: see [`Refused`] for the errors. The outer
-    /// header is of IPv6 or of IPv4.
+    /// Gives a packet to the device, as one that the device received. The outer header is of IPv6 or of IPv4.
+    ///
+    /// Fails with the packet, to be freed: see [`Refused`] for the errors.
     ///
     /// The device merges packets by GRO, and counts the packet. A device that is down drops it. Softirq
     /// context.
     #[inline(always)]
-    pub fn receive<const IPV6: bool>(&self, mut skb: InnerSkb) -> Result<(), (InnerSkb, Refused)> {
+    pub fn receive<const IPV6: bool>(&self, mut skb: InnerSkb) -> Result<(), (OwnedSkb, Refused)> {
         // SAFETY: By the type invariant the device is valid. The packet refers to it until the end of C's call
         // below; after that, C keeps packets only while the device is up, and drops them before it is freed.
         if let Err(refused) = unsafe { skb.enter_device::<IPV6>(self.device) } {
-            return Err((skb, refused));
+            return Err((skb.into_owned(), refused));
         }
         let len = skb.len() as u32;
         let skb = skb.into_raw();

@@ -13,7 +13,7 @@ use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
     rcu::RcuReader,
     rx_device::RxError,
-    skb::{InnerSkb, OuterSource, Refused, RemcsumMode, RxSkb},
+    skb::{InnerSkb, OuterSource, OwnedSkb, Refused, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, Verdict},
 };
@@ -100,7 +100,7 @@ impl EncapReceive for Receiver {
 /// A packet that a device drops, before or after its outer headers were pulled.
 enum Dropped {
     Outer(RxSkb, Reason),
-    Inner(InnerSkb, Reason),
+    Inner(OwnedSkb, Reason),
 }
 
 impl Entry {

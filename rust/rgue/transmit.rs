@@ -12,6 +12,7 @@ use crate::{
 use headers::Headers;
 use kernel::prelude::*;
 use net::{
+    ecn,
     errno::ELOOP,
     ip_proto::ChecksumPlace,
     netdev::{DeviceSkb, Sent, TxError, Xmit},
@@ -105,11 +106,6 @@ pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, mut skb: DeviceSkb) -> Sent {
     }
 }
 
-/// The bits of ECN in an IPv4 TOS or an IPv6 traffic class, and two of their values (RFC 3168).
-const ECN_MASK: u8 = 0x03;
-const ECN_CE: u8 = 0x03;
-const ECN_ECT_0: u8 = 0x02;
-
 /// Sends a packet over IPv4 or IPv6.
 #[inline(always)]
 fn send<V: IpVersion>(
@@ -129,7 +125,7 @@ fn send<V: IpVersion>(
     };
     // The cache has the routes of the most common TOS.
     let (tos, cached_tos) = match config.tos {
-        Inherit::Inner => (inner.tos & !ECN_MASK, 0),
+        Inherit::Inner => (inner.tos & !ecn::MASK, 0),
         Inherit::Value(tos) => (tos, tos),
     };
     let mark = skb.mark();
@@ -157,13 +153,13 @@ fn send<V: IpVersion>(
     let ip = OuterIp {
         // RFC 6040, but a packet that met congestion on the way to the tunnel says so once (RFC 3168).
         tos: tos
-            | match inner.tos & ECN_MASK {
-                ECN_CE => ECN_ECT_0,
+            | match inner.tos & ecn::MASK {
+                ecn::CE => ecn::ECT_0,
                 ecn => ecn,
             },
         hop_limit: match config.ttl {
-            Inherit::Inner => inner.hop_limit,
-            Inherit::Value(0) => route.hop_limit(),
+            Inherit::Inner if inner.hop_limit != 0 => inner.hop_limit,
+            Inherit::Inner | Inherit::Value(0) => route.hop_limit(),
             Inherit::Value(ttl) => ttl,
         },
         dont_fragment: match config.df {

@@ -3,7 +3,7 @@
 //! The differences between IPv4 and IPv6 for the outer packets of a tunnel.
 
 use super::Flow;
-use crate::{errno::ENETUNREACH, Netns};
+use crate::{ecn, errno::ENETUNREACH, Netns};
 use core::{mem, ptr::NonNull};
 use kernel::{error::from_err_ptr, prelude::*};
 use net_bindings as bindings;
@@ -121,7 +121,7 @@ impl IpVersion for Ipv4 {
         fl4.__fl_common.flowic_oif = i32::try_from(flow.link).map_err(|_| ENODEV)?;
         fl4.__fl_common.flowic_mark = flow.mark;
         fl4.__fl_common.flowic_proto = UDP;
-        fl4.__fl_common.flowic_dscp = flow.tos & !ECN_MASK;
+        fl4.__fl_common.flowic_dscp = flow.tos & !ecn::MASK;
         fl4.saddr = u32::from_ne_bytes(flow.source);
         fl4.daddr = u32::from_ne_bytes(flow.destination);
         fl4.uli.ports = ports(flow);
@@ -332,9 +332,6 @@ impl IpVersion for Ipv6 {
         }
     }
 }
-
-/// The bits of ECN in an IPv4 TOS (RFC 3168).
-const ECN_MASK: u8 = 0x03;
 
 /// Returns C's ports of a flow.
 fn ports<A>(flow: &Flow<A>) -> bindings::flowi_uli__bindgen_ty_1 {

@@ -2,8 +2,8 @@
 
 //! Received packets on their way to a tunnel's device.
 
-use super::{InnerSkb, RxSkb, SkBuff};
-use crate::ip_proto::InnerProtocol;
+use super::{InnerSkb, OwnedSkb, RxSkb, SkBuff};
+use crate::{ecn, ip_proto::InnerProtocol};
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
@@ -15,9 +15,6 @@ const IPV6_HEADER_LEN_BYTES: usize = 40;
 /// The EtherTypes of IP packets.
 const IPV4_ETHER_TYPE: u16 = 0x0800;
 const IPV6_ETHER_TYPE: u16 = 0x86dd;
-
-/// Bits of the DSCP and ECN byte (RFC 3168).
-const ECN_MASK: u8 = 3;
 
 /// The reason why a device does not receive a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +59,7 @@ impl InnerSkb {
     /// Makes the packet one that a device received: scrubs what the packet has from the outer network, and
     /// combines the ECN fields of the outer header, of IPv6 or of IPv4, and the inner one (RFC 6040).
     ///
-    /// Softirq context. Fails with the packet, which must not be delivered then.
+    /// Softirq context. After an error the caller must free the packet.
     ///
     /// # Safety
     ///
@@ -91,11 +88,17 @@ impl InnerSkb {
         unsafe {
             bindings::skb_enter_device(skb.as_raw(), device.as_ptr(), ether_type.to_be());
         }
-        if outer & ECN_MASK != 0 {
+        if outer & ecn::MASK != 0 {
             skb.as_mut().decapsulate_ecn(outer)?;
         }
         skb.prepare_for_pull();
         Ok(())
+    }
+
+    /// Returns the packet as one that the stack does not get any more.
+    #[inline]
+    pub(crate) fn into_owned(self) -> OwnedSkb {
+        self.skb
     }
 
     /// Returns the protocol of the packet.

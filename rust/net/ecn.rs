@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Explicit congestion notification in the IPv4 TOS and the IPv6 traffic class (RFC 3168).
+//!
+//! C header: [`include/net/inet_ecn.h`](srctree/include/net/inet_ecn.h)
+
+/// The two bits of ECN. The others are DSCP.
+pub const MASK: u8 = 0x03;
+/// "ECN-capable transport", the first of two values.
+pub const ECT_0: u8 = 0x02;
+/// "Congestion experienced".
+pub const CE: u8 = 0x03;
