@@ -8,6 +8,7 @@ use gue::header;
 use kernel::prelude::*;
 use net::errno::{EOPNOTSUPP, EPFNOSUPPORT};
 use net::{
+    ecn,
     netdev::{Dimensions, NetDevice},
     netlink::NlAttr,
     rcu::RcuReader,
@@ -212,10 +213,20 @@ impl Config {
                 ))
             }
         }
-        if !may_send_from(self.addresses) {
-            return Err(request.refuse(EINVAL, c"local must be a unicast address", Some(at)));
-        }
-        Ok(())
+        let refused = match self.addresses {
+            Addresses::V4 { local, .. } if !is_unicast4(local) => {
+                c"local must be a unicast address"
+            }
+            Addresses::V6 { local, .. } if local[0] == 0xff => c"local must be a unicast address",
+            Addresses::V6 { local, .. } if is_link_local(local) => {
+                c"local must not be a link-local address"
+            }
+            Addresses::V6 { local, .. } if is_ipv4_mapped(local) => {
+                c"local must not be an IPv4-mapped address"
+            }
+            _ => return Ok(()),
+        };
+        Err(request.refuse(EINVAL, refused, Some(at)))
     }
 
     fn apply_ports(&mut self, request: &LinkRequest<'_>) -> Result {
@@ -269,7 +280,7 @@ impl Config {
             (attr::TOS, attr::TOS_INHERIT),
             c"a tos and tos inherit exclude each other",
         )?;
-        if matches!(self.tos, Inherit::Value(tos) if tos & ECN_MASK != 0) {
+        if matches!(self.tos, Inherit::Value(tos) if tos & ecn::MASK != 0) {
             return Err(request.refuse(
                 EINVAL,
                 c"the two bits of ECN in tos must be 0",
@@ -528,16 +539,13 @@ impl Config {
     }
 }
 
-/// The bits of ECN in an IPv4 TOS or an IPv6 traffic class (RFC 3168).
-const ECN_MASK: u8 = 0x03;
-
 /// The greatest flow label (RFC 8200).
 const FLOW_LABEL_MAX: u32 = 0xf_ffff;
 
 /// The least MTU of a device that carries IP (RFC 791), in bytes.
 const MIN_MTU: u32 = 68;
 
-/// Refuses what is not built yet.
+/// Refuses options of later versions.
 fn refuse_unsupported(request: &LinkRequest<'_>) -> Result {
     let external = request.attr(attr::EXTERNAL);
     if external.is_some() {
@@ -583,17 +591,24 @@ fn read_remote(request: &LinkRequest<'_>) -> Result<Addresses> {
             at,
         ),
     };
-    let unicast = match addresses {
-        // Class E is unicast here, as in the kernel, but for the broadcast address.
-        Addresses::V4 { peer, .. } => peer[0] & 0xf0 != 0xe0 && peer != [0xff; 4],
-        Addresses::V6 { peer, .. } => peer[0] != 0xff,
+    let refused = match addresses {
+        Addresses::V4 { peer, .. } if !is_unicast4(peer) => {
+            Some(c"remote must be a unicast address, or any")
+        }
+        Addresses::V4 { .. } => None,
+        Addresses::V6 { peer, .. } if peer[0] == 0xff => {
+            Some(c"remote must be a unicast address, or any")
+        }
+        Addresses::V6 { peer, .. } if is_link_local(peer) => {
+            Some(c"remote must not be a link-local address")
+        }
+        Addresses::V6 { peer, .. } if is_ipv4_mapped(peer) => {
+            Some(c"remote must not be an IPv4-mapped address")
+        }
+        Addresses::V6 { .. } => None,
     };
-    if !unicast {
-        return Err(request.refuse(
-            EINVAL,
-            c"remote must be a unicast address, or any",
-            Some(at),
-        ));
+    if let Some(text) = refused {
+        return Err(request.refuse(EINVAL, text, Some(at)));
     }
     if addresses.is_ipv6() && !route::ipv6_is_available() {
         return Err(request.refuse(EPFNOSUPPORT, c"IPv6 is not available", Some(at)));
@@ -601,12 +616,20 @@ fn read_remote(request: &LinkRequest<'_>) -> Result<Addresses> {
     Ok(addresses)
 }
 
-/// Returns `true` if the local address is unicast or zero.
-fn may_send_from(addresses: Addresses) -> bool {
-    match addresses {
-        Addresses::V4 { local, .. } => local[0] & 0xf0 != 0xe0 && local != [0xff; 4],
-        Addresses::V6 { local, .. } => local[0] != 0xff,
-    }
+/// Returns `true` if an IPv4 address is unicast or zero. Class E is unicast here, as in the kernel, but
+/// for the broadcast address.
+fn is_unicast4(address: [u8; 4]) -> bool {
+    address[0] & 0xf0 != 0xe0 && address != [0xff; 4]
+}
+
+/// Returns `true` if an IPv6 address says nothing without a link (RFC 4291 §2.5.6).
+fn is_link_local(address: [u8; 16]) -> bool {
+    address[0] == 0xfe && address[1] & 0xc0 == 0x80
+}
+
+/// Returns `true` if an IPv6 address stands for an IPv4 address (RFC 4291 §2.5.5.2).
+fn is_ipv4_mapped(address: [u8; 16]) -> bool {
+    address[..10] == [0; 10] && address[10..12] == [0xff; 2]
 }
 
 /// Returns `addresses` with the local address of `other`, if that is of the same IP version.

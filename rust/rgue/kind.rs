@@ -88,10 +88,20 @@ fn refuse(request: &LinkRequest<'_>, refusal: Refusal) -> Error {
             c"a program or another tunnel (ip fou, vxlan ...) listens on this port",
             port,
         ),
+        Refusal::NotLocal if request.attr(attr::LOCAL6).is_some() => request.refuse(
+            EADDRNOTAVAIL,
+            c"local address is not configured in this network namespace, or IPv6 still looks for a duplicate",
+            request.attr(attr::LOCAL6),
+        ),
         Refusal::NotLocal => request.refuse(
             EADDRNOTAVAIL,
             c"local address is not configured in this network namespace",
-            request.attr(attr::LOCAL).or(request.attr(attr::LOCAL6)),
+            request.attr(attr::LOCAL),
+        ),
+        Refusal::Other(EACCES) => request.refuse(
+            EACCES,
+            c"ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE",
+            port,
         ),
         Refusal::Other(error) => error,
     }

@@ -195,6 +195,11 @@ def test_link_is_made_and_shown(host, options, expected):
     ("options", "text"),
     [
         ("port 7000", "port cannot be changed"),
+        ("id 6", "id cannot be changed"),
+        ("remote 192.0.2.3", "remote cannot be changed"),
+        (f"remote {REMOTE6}", "remote cannot be changed"),
+        ("local 192.0.2.3", "local cannot be changed"),
+        ("dev eth0", "dev cannot be changed"),
         ("mode ethernet", "mode ethernet is not supported"),
         ("external", "external is not supported"),
         ("local 2001:db8::1", "local and remote must be of the same IP version"),

@@ -106,6 +106,26 @@ REFUSED = {
         errno.EINVAL,
         "remote must be a unicast address, or any",
     ),
+    "link-local remote": (
+        {"remote": "fe80::1"},
+        errno.EINVAL,
+        "remote must not be a link-local address",
+    ),
+    "IPv4-mapped remote": (
+        {"remote": "::ffff:192.0.2.2"},
+        errno.EINVAL,
+        "remote must not be an IPv4-mapped address",
+    ),
+    "link-local local": (
+        {"remote": "2001:db8::2", "local": "febf::1"},
+        errno.EINVAL,
+        "local must not be a link-local address",
+    ),
+    "IPv4-mapped local": (
+        {"remote": "2001:db8::2", "local": "::ffff:192.0.2.1"},
+        errno.EINVAL,
+        "local must not be an IPv4-mapped address",
+    ),
     "two remotes": (
         {"remote": "192.0.2.2", "remote6": "2001:db8::2"},
         errno.EINVAL,
