@@ -43,8 +43,8 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
         rtnl: &mut Rtnl,
     ) -> Result;
 
-    /// Writes the attributes of a device, each at most once. Any context. A `put_` function's error is to be
-    /// returned.
+    /// Writes the attributes of a device, each at most once. Returns the error of a `put_` function. Any
+    /// context.
     fn fill_info(dev: &Device<Self::Device>, info: &mut LinkInfo<'_>) -> Result;
 }
 
@@ -110,7 +110,7 @@ pub struct NewLink<'a> {
 }
 
 impl<'a> NewLink<'a> {
-    /// Returns the namespace that the device is to send to and receive from: `link-netns`, or the sender's.
+    /// Returns the namespace that the device sends to and receives from: `link-netns`, or the sender's.
     #[inline]
     pub fn link_net(&self) -> &'a Netns {
         self.link_net

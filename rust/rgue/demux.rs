@@ -11,7 +11,7 @@ use net::{
     udp_tunnel::Addresses,
 };
 
-/// The packets of one device, of those that its socket receives.
+/// The group and the peer of a device's packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// The group identifier and a bit above it, or 0 for packets without one.

@@ -46,7 +46,7 @@ impl net::module::Module for Rgue {
         // First, so that it is unregistered last: the devices drop packets.
         reason::register(scope, parameters::own_drop_reasons.value())?;
         udp_send::prepare();
-        // Last, so that nobody has made a device if another registration fails.
+        // Last: no device exists if another registration fails.
         rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
         Ok(Self)
     }

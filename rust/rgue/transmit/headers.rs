@@ -102,8 +102,10 @@ impl Header {
             to.copy_from_slice(&self.bytes[..8]);
         } else if let Ok(to) = <&mut [u8; 12]>::try_from(&mut *to) {
             to.copy_from_slice(&self.bytes[..12]);
-        } else if let Ok(to) = <&mut [u8; MAX_LEN_BYTES]>::try_from(to) {
+        } else if let Ok(to) = <&mut [u8; MAX_LEN_BYTES]>::try_from(&mut *to) {
             *to = self.bytes;
+        } else if let Some(bytes) = self.bytes.get(..to.len()) {
+            to.copy_from_slice(bytes);
         }
     }
 }
