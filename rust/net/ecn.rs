@@ -6,7 +6,3 @@
 
 /// The two bits of ECN. The others are DSCP.
 pub const MASK: u8 = 0x03;
-/// "ECN-capable transport", the first of two values.
-pub const ECT_0: u8 = 0x02;
-/// "Congestion experienced".
-pub const CE: u8 = 0x03;

@@ -151,12 +151,8 @@ fn send<V: IpVersion>(
     };
     let header = sender.headers.of(inner.is_ipv6, remote.is_some());
     let ip = OuterIp {
-        // RFC 6040, but a packet that met congestion on the way to the tunnel says so once (RFC 3168).
-        tos: tos
-            | match inner.tos & ecn::MASK {
-                ecn::CE => ecn::ECT_0,
-                ecn => ecn,
-            },
+        // The ECN field is copied (RFC 6040 §4.1, normal mode).
+        tos: tos | inner.tos & ecn::MASK,
         hop_limit: match config.ttl {
             Inherit::Inner if inner.hop_limit != 0 => inner.hop_limit,
             Inherit::Inner | Inherit::Value(0) => route.hop_limit(),

@@ -191,6 +191,17 @@ def test_outer_header_has_what_was_set(hosts, outer, inner):
     assert (packet.tos if inner == 4 else packet.tc) == 0x03
 
 
+@pytest.mark.parametrize("inner", [4, 6])
+@pytest.mark.parametrize("outer", [4, 6])
+@pytest.mark.parametrize(("options", "dscp"), [("tos 0x20", 0x20), ("tos inherit", 0xB8)])
+def test_congestion_field_is_copied(hosts, outer, inner, options, dscp):
+    """The outer ECN field is the inner one, CE too (RFC 6040, section 4.1)."""
+    make_devices(hosts, outer, options)
+    for ecn in range(4):
+        ip, _ = sent(hosts, inner, tos=0xB8 | ecn)
+        assert (ip.tos if outer == 4 else ip.tc) == dscp | ecn
+
+
 def test_flow_label_is_sent(hosts):
     """The outer IPv6 header has the device's label."""
     make_devices(hosts, 6, "flowlabel 0xabcde")
