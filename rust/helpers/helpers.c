@@ -26,6 +26,7 @@
 #include "flow_dissector.c"
 #include "genetlink.c"
 #include "gro.c"
+#include "icmp.c"
 #include "if_vlan.c"
 #include "inet_ecn.c"
 #include "ip_tunnels.c"

@@ -55,6 +55,12 @@ pub struct OuterUdp {
     pub leaves_checksum: bool,
 }
 
+/// A packet is longer than this MTU, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    mtu: u32,
+}
+
 /// A packet that was not sent, and the reason.
 pub struct Unsent(pub DeviceSkb, pub Error);
 
@@ -144,18 +150,55 @@ impl DeviceSkb {
         PortNumber::from_be(be)
     }
 
-    /// Tells the inner packet's sender if the packet is too long for the tunnel: notes the path MTU that is
-    /// left after `overhead` bytes in the packet's route.
+    /// Compares the packet's length, or that of the segments of a GSO packet, with the path MTU that is left
+    /// after `overhead` bytes. Fails with that MTU if the packet is longer, and notes it in the packet's route,
+    /// for a sender on this host.
     #[inline(always)]
-    pub fn check_path_mtu<V: IpVersion>(&mut self, route: &Route<V>, overhead: u32) {
-        let limit = route.path_mtu().saturating_sub(overhead) as usize;
-        if self.0.len() > limit {
+    pub fn check_path_mtu<V: IpVersion>(
+        &mut self,
+        route: &Route<V>,
+        overhead: u32,
+    ) -> Result<(), TooLong> {
+        let mtu = route.path_mtu().saturating_sub(overhead);
+        if self.0.len() > mtu as usize && self.is_longer(mtu) {
             let overhead = i32::try_from(overhead).unwrap_or(i32::MAX);
             // SAFETY: The packet and the route are valid. C may change the packet's own route.
             unsafe {
                 bindings::skb_tunnel_check_pmtu(self.0.as_raw(), route.as_raw(), overhead, false)
             };
+            return Err(TooLong { mtu });
         }
+        Ok(())
+    }
+
+    /// Returns `false` for a GSO packet whose segments are not longer than `mtu`.
+    #[inline]
+    fn is_longer(&self, mtu: u32) -> bool {
+        let raw = self.0.as_raw();
+        // SAFETY: The packet is valid.
+        unsafe { !bindings::skb_is_gso(raw) || !bindings::skb_gso_validate_network_len(raw, mtu) }
+    }
+
+    /// Answers the packet's sender, on this host or another, with an ICMP error: "packet too big", and the MTU.
+    ///
+    /// Returns `false` without an answer for an IPv6 packet and an MTU below that of every IPv6 link (RFC 8200
+    /// §5). The packet stays valid. The core limits the rate of answers.
+    #[cold]
+    pub fn answer_too_long(&mut self, inner: InnerIp, TooLong { mtu }: TooLong) -> bool {
+        let raw = self.0.as_raw();
+        if inner.is_ipv6 && mtu < bindings::IPV6_MIN_MTU {
+            return false;
+        }
+        // SAFETY: The packet is valid and owned, in a device's transmit function, for which C's functions are. They
+        // check the place of the packet's IP header, and that the packet has a route.
+        unsafe {
+            if inner.is_ipv6 {
+                bindings::icmpv6_ndo_send_too_big(raw, mtu);
+            } else {
+                bindings::icmp_ndo_send_frag_needed(raw, mtu);
+            }
+        }
+        true
     }
 }
 

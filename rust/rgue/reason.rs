@@ -73,6 +73,8 @@ reasons! {
     Loop = c"RGUE_LOOP", else RECURSION_LIMIT;
     /// The partial checksum lies outside the packet.
     BadCsumStart = c"RGUE_BAD_CSUM_START", else SKB_CSUM;
+    /// The packet is longer than the path takes, and nobody may fragment it. Its sender is told.
+    TooLong = c"RGUE_TOO_LONG", else PKT_TOO_BIG;
 }
 
 /// The reasons as a subsystem of the kernel's drop reasons.

@@ -144,7 +144,18 @@ fn send<V: IpVersion>(
         Err(ELOOP) => return xmit.drop(skb, Reason::Loop.number(), TxError::Loop),
         Err(_) => return xmit.drop(skb, Reason::NoRoute.number(), TxError::Carrier),
     };
-    skb.check_path_mtu(&route, sender.overhead);
+    let dont_fragment = match config.df {
+        Df::Unset => false,
+        Df::Set => true,
+        Df::Inherit => inner.dont_fragment,
+    };
+    if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
+        // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
+        let reaches_nobody = (dont_fragment || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
+        if reaches_nobody && skb.answer_too_long(inner, too_long) {
+            return xmit.drop(skb, Reason::TooLong.number(), TxError::Error);
+        }
+    }
     let remote = match checksum_to_leave(xmit, config, path.checksum, &skb, &route, inner) {
         Ok(remote) => remote,
         Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
@@ -158,11 +169,7 @@ fn send<V: IpVersion>(
             Inherit::Inner | Inherit::Value(0) => route.hop_limit(),
             Inherit::Value(ttl) => ttl,
         },
-        dont_fragment: match config.df {
-            Df::Unset => false,
-            Df::Set => true,
-            Df::Inherit => inner.dont_fragment,
-        },
+        dont_fragment,
         flow_label: config.flow_label,
     };
     let udp = OuterUdp {

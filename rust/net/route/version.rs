@@ -16,6 +16,9 @@ pub trait IpVersion: private::Sealed + Sized + 'static {
     /// The length of an IP header without options, in bytes.
     const HEADER_LEN_BYTES: usize;
 
+    /// `true` if routers fragment packets that may be fragmented.
+    const ROUTERS_FRAGMENT: bool;
+
     /// Looks up a route. Returns a reference to it, and the source address.
     #[doc(hidden)]
     fn look_up(
@@ -112,6 +115,7 @@ impl IpVersion for Ipv4 {
     type Address = [u8; 4];
 
     const HEADER_LEN_BYTES: usize = 20;
+    const ROUTERS_FRAGMENT: bool = true;
 
     fn look_up(
         netns: &Netns,
@@ -227,6 +231,7 @@ impl IpVersion for Ipv6 {
     type Address = [u8; 16];
 
     const HEADER_LEN_BYTES: usize = 40;
+    const ROUTERS_FRAGMENT: bool = false;
 
     fn look_up(
         netns: &Netns,
