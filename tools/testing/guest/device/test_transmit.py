@@ -202,6 +202,26 @@ def test_congestion_field_is_copied(hosts, outer, inner, options, dscp):
         assert (ip.tos if outer == 4 else ip.tc) == dscp | ecn
 
 
+@pytest.mark.parametrize("outer", [4, 6])
+def test_tunnels_of_groups_are_apart(hosts, outer):
+    """Several tunnels between the same addresses and ports each carry their own packets."""
+    groups = ("", "id 0", "id 1", "id 4294967295")
+    for number, host in enumerate(hosts, start=1):
+        for index, group in enumerate(groups):
+            host.batch(
+                f"link add gue{index} type gue remote {OUTER[outer][2 - number]} {group}",
+                f"addr add 10.1.{index}.{number}/24 dev gue{index}",
+                f"link set gue{index} up",
+            )
+    h1, h2 = hosts
+    for index in range(len(groups)):
+        count = index + 1
+        h1.run("ping", "-n", "-c", count, "-i", "0.01", "-W", 2, f"10.1.{index}.2")
+    for host in (h1, h2):
+        packets = [host.traffic(f"gue{index}")["rx"]["packets"] for index in range(len(groups))]
+        assert packets == [1, 2, 3, 4]
+
+
 def test_flow_label_is_sent(hosts):
     """The outer IPv6 header has the device's label."""
     make_devices(hosts, 6, "flowlabel 0xabcde")
