@@ -62,7 +62,8 @@ def transfer(hosts, kind, size):
 
 def no_checksum_errors(host):
     """Returns whether every checksum that this host has verified was right."""
-    return not any(host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
+    names = ("TcpInCsumErrors", "UdpInCsumErrors", "Udp6InCsumErrors", "IcmpInCsumErrors")
+    return not any(host.snmp(name) for name in names)
 
 
 def to_port(frame):
