@@ -20,6 +20,7 @@ from bench.paths import (
     TRAIN,
     all_paths,
     all_references,
+    device_paths,
 )
 from bench.wire import (
     FOU_PORT,
@@ -41,6 +42,7 @@ PORTS = {"fou": FOU_PORT, "vxlan": VXLAN_PORT, "geneve": GENEVE_PORT}
 VXLAN = bytes.fromhex("0800000000000100")
 GENEVE = bytes.fromhex("0000655800000100")
 GUE = bytes.fromhex("00040000")
+GUE_WITH_ID = bytes.fromhex("0104800000000001")
 
 NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_TCPV4 = 1
@@ -114,7 +116,7 @@ def outer(encap, version, flow, inner, checksum, transport):
         inner = left_to_compute(inner, number, field)
         gue = struct.pack("!IIHH", 0x02040001, 0x80000000, 20, 20 + field)
     else:
-        gue = GUE if encap == "gue" else b""
+        gue = {"gue": GUE, "gue-local": GUE, "gue-id": GUE_WITH_ID}.get(encap, b"")
     return bytes(link / head / udp / gue / inner)
 
 
@@ -182,7 +184,8 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     done = set()
-    for path in [*all_paths(), *all_references()]:
+    paths = [*all_paths(), *device_paths()]
+    for path in [*paths, *all_references(paths)]:
         if path.frames not in done:
             done.add(path.frames)
             (folder / path.frames).write_bytes(b"".join(MAKERS[path.direction](path)))

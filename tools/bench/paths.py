@@ -5,6 +5,8 @@ import dataclasses
 import itertools
 
 MODULES = ("fou", "rfou")
+# The column of the gue device, which is measured beside Linux's fou.
+DEVICE = "device"
 # Tunnels that the modules' tunnels are compared with; "plain" has no UDP.
 REFERENCES = ("plain", "vxlan", "geneve")
 
@@ -63,6 +65,18 @@ class Path:
         """The same packets through another kind of tunnel, for which ports do not matter."""
         return dataclasses.replace(self, encap=encap, ports=1, both_versions=False)
 
+    @property
+    def by_module(self):
+        """The path through a module's tunnel that a path through the device is compared with."""
+        encap = self.encap.removesuffix("-id").removesuffix("-local")
+        return dataclasses.replace(self, encap=encap)
+
+    @property
+    def profiled(self):
+        """The profiled path that executes the same functions."""
+        size = FULL if self.size == SMALL else self.size
+        return dataclasses.replace(self, size=size, flows=1)
+
 
 def all_paths():
     """Every path by the modules under test."""
@@ -81,14 +95,44 @@ def all_paths():
             yield Path(direction, encap, version, GSO_BYTES)
 
 
-def profiled_paths():
-    """The paths whose cost is reported by function."""
-    for path in all_paths():
+def device_paths():
+    """Every path by the gue device: without and with an id, and with Linux's remote checksums.
+
+    A device has no local address, because the `ip fou` port has none, but for two paths.
+    """
+    for version, encap in itertools.product((4, 6), ("gue", "gue-id", "gue-remcsum")):
+        for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
+            yield Path("receive", encap, version, size, flows)
+        yield Path("gro", encap, version, FULL)
+        # Over IPv6, a module's tunnel here sends remote checksums without an outer checksum.
+        if encap == "gue-remcsum" and version == 6:
+            continue
+        for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
+            yield Path("transmit", encap, version, size, flows)
+        for direction in ("gso", "gso-segmented"):
+            yield Path(direction, encap, version, GSO_BYTES)
+    for version, direction in itertools.product((4, 6), ("receive", "gro")):
+        yield Path(direction, "gue-local", version, FULL)
+
+
+def profiled_paths(column):
+    """The paths of a column whose cost is reported by function."""
+    for path in device_paths() if column == DEVICE else all_paths():
         if path.flows == 1 and path.ports == 1 and not path.both_versions and path.size != SMALL:
             yield path
 
 
-def all_references():
-    """Every path by the encapsulations that they are compared with."""
-    found = {path.reference(encap) for path in all_paths() for encap in REFERENCES}
+def all_references(paths):
+    """Every path by the encapsulations that these paths are compared with."""
+    found = {path.reference(encap) for path in paths for encap in REFERENCES}
     return sorted(found, key=dataclasses.astuple)
+
+
+def measured_paths(column, only_device=False):
+    """The paths of a column; of the modules and the references, only those of use to the device."""
+    paths = list(all_paths())
+    if only_device:
+        paths = list(dict.fromkeys(path.by_module for path in device_paths()))
+    if column == "plain":
+        return all_references(paths)
+    return list(device_paths()) if column == DEVICE else paths

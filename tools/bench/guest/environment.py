@@ -6,6 +6,7 @@ import pathlib
 import socket
 import time
 
+from bench.paths import DEVICE
 from bench.wire import (
     FOU_PORT,
     GUE_PORT,
@@ -30,6 +31,9 @@ SEGMENTATION = (
     "tx-udp_tnl-segmentation",
     "tx-udp_tnl-csum-segmentation",
 )
+# The words of a gue device for each encapsulation.
+GUE_OPTIONS = {"gue": "", "gue-local": "", "gue-id": "id 1", "gue-csum": "udpcsum"}
+GUE_OPTIONS["gue-remcsum"] = "udpcsum linux-remcsum"
 
 
 def batch(*lines):
@@ -38,14 +42,16 @@ def batch(*lines):
 
 
 def use(module):
-    """Load rfou, Linux's fou, or neither; unload the other."""
+    """Load rfou, Linux's fou, Linux's fou and the gue device, or none; unload the others."""
     loaded = pathlib.Path("/proc/modules").read_text(encoding="ascii").split("\n")
     names = [line.split()[0] for line in loaded if line]
-    for name in ("rfou6", "rfou", "fou6", "fou"):
+    for name in ("rgue", "rfou6", "rfou", "fou6", "fou"):
         if name in names:
             run("rmmod", name)
-    if module == "fou":
+    if module in ("fou", DEVICE):
         run("modprobe", "-a", "fou", "fou6")
+    if module == DEVICE:
+        run("insmod", os.environ["RGUE_MODULE_FILE"])
     elif module == "rfou":
         run("modprobe", "-a", "udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel")
         run("insmod", os.environ["RFOU_MODULE_FILE"])
@@ -91,6 +97,21 @@ def tunnel(encap, version, name="tun1", remote=None):
             if encap == "gue-remcsum":
                 words += " encap-remcsum"
         batch(words)
+    set_up(name)
+
+
+def gue_device(encap, version, name="tun1"):
+    """Make a gue device that drops what it receives. It sends the bytes of a tunnel of fou."""
+    words = f"link add {name} type gue remote {REMOTE[version]} {GUE_OPTIONS[encap]}"
+    words += " df set" if version == 4 else " udp6zerocsumtx"
+    if encap == "gue-local":
+        words += f" local {LOCAL[version]}"
+    batch(words)
+    set_up(name)
+
+
+def set_up(name):
+    """Set a tunnel device up that drops what it receives."""
     batch(f"link set {name} mtu 65000 up")
     run("tc", "qdisc", "add", "dev", name, "clsact")
     run("tc", "filter", "add", "dev", name, "ingress", "matchall", "action", "drop")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """In a guest that counts instructions: the cost of ports, tunnels and namespaces that are not used.
 
-growth FRAMES OUT   OUT: a JSON object per line
+growth FRAMES OUT COLUMN...   OUT: a JSON object per line; COLUMN: fou, rfou or device
 """
 
 import json
@@ -9,14 +9,15 @@ import pathlib
 import sys
 
 from bench.guest import environment as guest
-from bench.paths import FULL, MODULES, RUNS, Path
-from bench.wire import GUE_PORT, LOCAL
+from bench.paths import DEVICE, FULL, RUNS, Path
+from bench.wire import GUE_PORT, LOCAL, REMOTE
 from testing.lib.hosts import make_netns, remove_netns, run
 from testing.lib.netlink import Fou
 
 PORTS = (1, 10, 100, 1000, 10000)
 TUNNELS = (1, 10, 100, 1000, 10000)
 NAMESPACES = (1, 10, 100, 1000)
+DEVICES = (1, 10, 100, 1000, 2000)
 COUNT = 4000
 RECEIVE = Path("receive", "gue", 4, FULL)
 TRANSMIT = Path("transmit", "gue", 4, FULL)
@@ -79,9 +80,7 @@ def with_tunnels(client, frames, report):
         guest.batch(*lines)
         report("packet received", "tunnels", number, cost(RECEIVE, frames))
         report("packet sent", "tunnels", number, cost(TRANSMIT, frames))
-    # Together, because each alone waits for readers of RCU.
-    run("modprobe", "dummy", check=False)
-    guest.batch(*(f"link set more{at} group 7" for at in range(1, made)), "link del group 7")
+    delete_links(made)
     guest.delete_ports(client, 4, ports)
 
 
@@ -99,25 +98,60 @@ def with_namespaces(client, frames, report):
     guest.delete_ports(client, 4, ports)
 
 
+def with_devices(frames, report):
+    """Measure with more and more gue devices on a port, with other ids or to other hosts."""
+    made = 1
+    for number in DEVICES:
+        lines = []
+        while made < number:
+            other = f"remote {REMOTE[4]} id {made}"
+            if made % 2:
+                other = f"remote 198.18.{made >> 8}.{made & 255}"
+            lines += [
+                f"link add more{made} type gue {other}",
+                f"link set more{made} up",
+            ]
+            made += 1
+        guest.batch(*lines)
+        report("packet received", "gue devices", number, cost(RECEIVE, frames))
+        report("packet sent", "gue devices", number, cost(TRANSMIT, frames))
+    delete_links(made)
+
+
+def delete_links(made):
+    """Delete the further links. Together, because each alone waits for readers of RCU."""
+    run("modprobe", "dummy", check=False)
+    guest.batch(*(f"link set more{at} group 7" for at in range(1, made)), "link del group 7")
+
+
+def measure(column, frames, report):
+    """Measure all that a module, or the device, may grow with."""
+    guest.use(column)
+    if column == DEVICE:
+        guest.gue_device("gue", 4)
+        with_devices(frames, report)
+    else:
+        client = Fou()
+        guest.tunnel("gue", 4)
+        for part in (with_ports, with_tunnels, with_namespaces):
+            part(client, frames, report)
+        client.close()
+    guest.batch("link del tun1")
+
+
 def main():
-    """Measure both modules."""
-    frames = pathlib.Path(sys.argv[1])
+    """Measure what is wanted."""
+    frames, file, *columns = sys.argv[1:]
     guest.start()
-    with open(sys.argv[2], "w", encoding="ascii") as out:
-        for module in MODULES:
+    with open(file, "w", encoding="ascii") as out:
+        for column in columns:
 
             def report(what, against, number, value):
                 line = {"what": what, "against": against, "number": number}
-                line |= {"column": module, "value": value}  # noqa: B023
+                line |= {"column": column, "value": value}  # noqa: B023
                 print(json.dumps(line), file=out, flush=True)
 
-            guest.use(module)
-            client = Fou()
-            guest.tunnel("gue", 4)
-            for measure in (with_ports, with_tunnels, with_namespaces):
-                measure(client, frames, report)
-            guest.batch("link del tun1")
-            client.close()
+            measure(column, pathlib.Path(frames), report)
 
 
 if __name__ == "__main__":

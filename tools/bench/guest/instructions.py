@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """In a guest that counts instructions: the cost of a packet on each path.
 
-instructions FRAMES OUT COLUMNS [PATTERN]
+instructions FRAMES OUT COLUMNS [--only-device] [PATTERN]
 
-OUT: a JSON object per line; COLUMNS: plain, fou, rfou, or several with commas; PATTERN: of paths,
+OUT: a JSON object per line; COLUMNS: plain, fou, rfou, device, or several with commas;
+--only-device: only the device's paths, and those that they are compared with; PATTERN: of paths,
 for a part only.
 """
 
@@ -15,7 +16,7 @@ import sys
 import time
 
 from bench.guest import environment as guest
-from bench.paths import COUNTS, RUNS, all_paths, all_references
+from bench.paths import COUNTS, DEVICE, MODULES, RUNS, measured_paths
 from testing.lib.hosts import run
 from testing.lib.netlink import Fou
 
@@ -60,13 +61,14 @@ def set_segmentation(on):
 
 
 def observe(module, paths, frames, report):
-    """Measure paths by one module."""
+    """Measure paths by one module, by the device, or by tunnels that need neither."""
     guest.use(module)
-    client = Fou() if module else None
+    client = Fou() if module in MODULES else None
     for (encap, version, number, both), group in scenes(paths):
-        guest.tunnel(encap, version)
-        ports = guest.add_ports(client, encap, version, number) if module else []
-        other = guest.add_ports(client, encap, 10 - version, 1) if module and both else []
+        make = guest.gue_device if module == DEVICE else guest.tunnel
+        make(encap, version)
+        ports = guest.add_ports(client, encap, version, number) if client else []
+        other = guest.add_ports(client, encap, 10 - version, 1) if client and both else []
         device_segments = True
         for path in sorted(group, key=lambda path: path.direction):
             if (path.direction != "gso-segmented") != device_segments:
@@ -79,26 +81,30 @@ def observe(module, paths, frames, report):
         if not device_segments:
             set_segmentation(True)
         guest.batch("link del tun1")
-        if module:
+        if client:
             guest.delete_ports(client, version, ports)
             guest.delete_ports(client, 10 - version, other)
+    if client:
+        client.close()
 
 
 def main():
     """Measure what is wanted."""
-    frames, columns = pathlib.Path(sys.argv[1]), sys.argv[3].split(",")
-    pattern = sys.argv[4] if len(sys.argv) > 4 else "*"
+    frames, file, columns, *words = sys.argv[1:]
+    only_device = words[:1] == ["--only-device"]
+    [pattern] = words[1 if only_device else 0 :] or ["*"]
     guest.start()
-    with open(sys.argv[2], "w", encoding="ascii") as out:
+    with open(file, "w", encoding="ascii") as out:
 
         def report(path, column, costs, came):
             line = {"path": path.name, "column": column, "costs": costs, "came": came}
             print(json.dumps(line), file=out, flush=True)
 
-        for column in columns:
+        for column in columns.split(","):
             module = None if column == "plain" else column
-            paths = all_paths() if module else all_references()
-            observe(module, [p for p in paths if fnmatch.fnmatch(p.name, pattern)], frames, report)
+            paths = measured_paths(column, only_device)
+            paths = [path for path in paths if fnmatch.fnmatch(path.name, pattern)]
+            observe(module, paths, pathlib.Path(frames), report)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0
 """In a guest under the profiling plugin: send packets on each profiled path.
 
-profile FRAMES SYMBOLS MODULE   SYMBOLS: file for the kernel's symbols
+profile FRAMES SYMBOLS COLUMN   SYMBOLS: file for the kernel's symbols; COLUMN: fou, rfou or device
 """
 
 import pathlib
 import sys
 
 from bench.guest import environment as guest
-from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import DEVICE, PROFILE_COUNTS, RUNS, profiled_paths
 from testing.lib.netlink import Fou
 
 
 def main():
     """Send them."""
-    frames, symbols, module = sys.argv[1:]
+    frames, symbols, column = sys.argv[1:]
     guest.start()
-    guest.use(module)
-    client = Fou()
+    guest.use(column)
+    client = None if column == DEVICE else Fou()
     pathlib.Path("/proc/sys/kernel/kptr_restrict").write_text("0\n", encoding="ascii")
     pathlib.Path(symbols).write_bytes(pathlib.Path("/proc/kallsyms").read_bytes())
-    for path in profiled_paths():
-        guest.tunnel(path.encap, path.version)
-        ports = guest.add_ports(client, path.encap, path.version, path.ports)
+    for path in profiled_paths(column):
+        make = guest.tunnel if client else guest.gue_device
+        make(path.encap, path.version)
+        ports = guest.add_ports(client, path.encap, path.version, path.ports) if client else []
         guest.load(pathlib.Path(frames) / path.frames)
         # Each run is a section of what the plugin counts; the first fills caches.
         for _ in range(1 + RUNS):
             guest.fire(path.kind, PROFILE_COUNTS[path.direction])
         guest.batch("link del tun1")
-        guest.delete_ports(client, path.version, ports)
+        if client:
+            guest.delete_ports(client, path.version, ports)
 
 
 if __name__ == "__main__":

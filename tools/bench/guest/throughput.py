@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""In a guest with two CPUs: the speed of TCP and UDP through Linux's fou and rfou in turn.
+"""In a guest with two CPUs: the speed of TCP and UDP through fou, rfou and gue devices in turn.
 
-throughput OUT [PAIRS]   OUT: a JSON object per line
+throughput OUT [--only-device] [PAIRS]   OUT: a JSON object per line; --only-device: without rfou
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from bench.guest import environment as guest
+from bench.paths import DEVICE, MODULES
 from testing.lib.hosts import two_hosts, wait_until
 
 SECONDS = 2
@@ -40,6 +41,7 @@ class Scenario:
 
 
 ENCAPS = ("plain", "fou", "gue", "gue-csum", "gue-remcsum")
+ENCAPS_OF = {None: ("plain",), "fou": ENCAPS[1:], "rfou": ENCAPS[1:], DEVICE: ENCAPS[2:]}
 SCENARIOS = [
     *(
         Scenario(encap, offloads=offloads)
@@ -52,23 +54,25 @@ SCENARIOS = [
 def make_tunnels(hosts, module):
     """A tunnel of each kind between both hosts, or the plain one if no module is loaded."""
     for number, host in enumerate(hosts, start=1):
-        if module:
+        if module in MODULES:
             host.batch("fou add port 5555 ipproto 4", "fou add port 6080 gue")
         for octet, encap in enumerate(ENCAPS, start=1):
-            if (encap == "plain") == bool(module):
+            if encap not in ENCAPS_OF[module]:
                 continue
             # An address for each, because a device takes packets by the addresses alone.
-            words = f"link add {encap} type ipip"
+            words = f"link add {encap} type {'gue' if module == DEVICE else 'ipip'}"
             words += (
                 f" local 192.0.2.{10 * octet + number} remote 192.0.2.{10 * octet + 3 - number}"
             )
-            if encap != "plain":
+            if module == DEVICE:
+                words += f" df set {guest.GUE_OPTIONS[encap]}"
+            elif encap != "plain":
                 kind, port = ("fou", 5555) if encap == "fou" else ("gue", 6080)
                 words += f" encap {kind} encap-sport auto encap-dport {port}"
-            if encap in ("gue-csum", "gue-remcsum"):
-                words += " encap-csum"
-            if encap == "gue-remcsum":
-                words += " encap-remcsum"
+                if encap in ("gue-csum", "gue-remcsum"):
+                    words += " encap-csum"
+                if encap == "gue-remcsum":
+                    words += " encap-remcsum"
             host.batch(
                 f"addr replace 192.0.2.{10 * octet + number}/24 dev eth0",
                 words,
@@ -106,7 +110,7 @@ def measure(module, hosts, report, pair):
     make_tunnels(hosts, module)
     offloads = True
     for scenario in SCENARIOS:
-        if (scenario.encap == "plain") == bool(module):
+        if scenario.encap not in ENCAPS_OF[module]:
             continue
         if scenario.offloads != offloads:
             offloads = scenario.offloads
@@ -121,15 +125,24 @@ def measure(module, hosts, report, pair):
 def remove_tunnels(hosts, module):
     """Leave nothing that holds the module."""
     for host in hosts:
-        host.batch(*(f"link del {encap}" for encap in ENCAPS if (encap == "plain") != bool(module)))
-        if module:
+        host.batch(*(f"link del {encap}" for encap in ENCAPS_OF[module]))
+        if module in MODULES:
             host.batch("fou del port 5555", "fou del port 6080")
+
+
+def turns(pair, only_device):
+    """Return the modules in the order of their runs: Linux's fou next to each other one."""
+    # The first module has the colder caches: take turns at that, too.
+    order = ("fou", DEVICE) if only_device else ("rfou", "fou", DEVICE)
+    return order if pair % 2 == 0 else order[::-1]
 
 
 def main():
     """Measure in turn, because a machine's speed may drift."""
-    pairs = int(sys.argv[2]) if len(sys.argv) > 2 else PAIRS
-    with two_hosts() as hosts, open(sys.argv[1], "w", encoding="ascii") as out:
+    file, *words = sys.argv[1:]
+    only_device = words[:1] == ["--only-device"]
+    [pairs] = words[1 if only_device else 0 :] or [PAIRS]
+    with two_hosts() as hosts, open(file, "w", encoding="ascii") as out:
 
         def report(name, column, rate, errors, pair):
             line = {
@@ -141,10 +154,8 @@ def main():
             }
             print(json.dumps(line), file=out, flush=True)
 
-        for pair in range(pairs):
-            # The first module has the colder caches: take turns at that, too.
-            order = ("fou", "rfou") if pair % 2 == 0 else ("rfou", "fou")
-            for module in (None, *order):
+        for pair in range(int(pairs)):
+            for module in (None, *turns(pair, only_device)):
                 measure(module, hosts, report, pair)
                 remove_tunnels(hosts, module)
 

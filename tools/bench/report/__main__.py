@@ -3,6 +3,7 @@
 
 report figures FOLDER KERNEL VERSION MODULE...   FOLDER/results.json of what the guests wrote there
 report pages FOLDER                              FOLDER/benchmark.md and FOLDER/benchmark/ of that
+report device FOLDER                             print what was measured of the gue device
 
 MODULE: a file of fou, fou6, rfou or rfou6.
 """
@@ -13,9 +14,9 @@ import lzma
 import pathlib
 import sys
 
-from bench.paths import MODULES
+from bench.paths import DEVICE, MODULES
 from bench.report import figures, modules, symbols
-from bench.report.bars import bars
+from bench.report.bars import bars, device_bars
 
 
 def made_of(files, sizes):
@@ -31,24 +32,41 @@ def made_of(files, sizes):
     return result
 
 
+def counted(folder):
+    """All that the guests wrote of instructions per packet."""
+    files = sorted(folder.glob("instructions-*.jsonl"))
+    return [line for file in files for line in figures.lines_of(file)]
+
+
+def profiles(folder, column):
+    """What the profiling plugin counted on the paths of a column."""
+    files = (folder / f"profile-{column}.{part}" for part in ("symbols", "counts"))
+    return symbols.profiles(*files, column)
+
+
+def differing(folder, fou, column):
+    """Functions in which a column differs from Linux's fou: {path: [(name, module, fou, ours)]}."""
+    found = symbols.compared(fou, profiles(folder, column), column)
+    return {
+        path: [(name, module, round(was, 1), round(now, 1)) for name, module, was, now in rows]
+        for path, rows in found.items()
+    }
+
+
 def collect(folder, kernel, version, files):
     """The figures of all that the guests wrote."""
-    counts = [
-        line for f in sorted(folder.glob("instructions-*.jsonl")) for line in figures.lines_of(f)
-    ]
+    counts = counted(folder)
+    transfers = figures.lines_of(folder / "throughput.jsonl")
     other = json.loads((folder / "port_cost.json").read_text(encoding="ascii"))
-    profiles = {
-        module: symbols.profiles(
-            folder / f"profile-{module}.symbols", folder / f"profile-{module}.counts"
-        )
-        for module in MODULES
-    }
+    fou = profiles(folder, "fou")
     return {
         "kernel": kernel,
         "rfou": version,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "paths": figures.instructions(counts),
-        "throughput": figures.throughput(figures.lines_of(folder / "throughput.jsonl")),
+        "device paths": figures.device_instructions(counts),
+        "throughput": figures.throughput(transfers),
+        "device throughput": figures.throughput(transfers, DEVICE),
         "growth": figures.growth(figures.lines_of(folder / "growth.jsonl")),
         "load spreading": {
             f"{module}, {version}": figures.spread(counts)
@@ -60,16 +78,42 @@ def collect(folder, kernel, version, files):
             for figure in ("bytes per port", "module sizes")
         }
         | {"made of": made_of(files, other["fou"]["module sizes"] | other["rfou"]["module sizes"])},
-        "profile": {
-            name: [
-                (function, module, round(fou, 1), round(rfou, 1))
-                for function, module, fou, rfou in symbols.differences(
-                    profiles["fou"][name], profiles["rfou"][name]
-                )
-            ]
-            for name in profiles["rfou"]
-        },
+        "profile": differing(folder, fou, "rfou"),
+        "device profile": differing(folder, fou, DEVICE),
     }
+
+
+def print_device(folder):
+    """Print the device's figures and bars, of the parts that were measured."""
+    results = {}
+    if list(folder.glob("instructions-*.jsonl")):
+        results["device paths"] = figures.device_instructions(counted(folder))
+    if (folder / f"profile-{DEVICE}.counts").exists():
+        results["device profile"] = differing(folder, profiles(folder, "fou"), DEVICE)
+    if (folder / "growth.jsonl").exists():
+        results["growth"] = figures.growth(figures.lines_of(folder / "growth.jsonl"))
+    if (folder / "throughput.jsonl").exists():
+        transfers = figures.lines_of(folder / "throughput.jsonl")
+        results["device throughput"] = figures.throughput(transfers, DEVICE)
+    for name, row in results.get("device paths", {}).items():
+        added = "" if row["added"] is None else f", {row['added']:.2f} above the plain tunnel"
+        costs = ", ".join(
+            f"{c} {row[c]:.0f}" for c in row if c not in ("ratio", "added", "second run")
+        )
+        print(f"{row['ratio']:.4f}{added}: {name}: {costs}")
+    for name, row in results.get("device throughput", {}).items():
+        print(
+            f"{row['ratio']:.3f}: {name}: slower in {row['slower pairs']} of {row['pairs']} pairs"
+        )
+    tell(device_bars(results))
+
+
+def tell(found):
+    """Print bars, and the figures that miss them."""
+    for bar in found:
+        print(f"{'holds' if bar.holds else 'MISSED'}: {bar.what} {bar.limit}: {bar.value}")
+        for name, value in bar.misses:
+            print(f"    {name}: {value}")
 
 
 def write_pages(folder):
@@ -82,8 +126,7 @@ def write_pages(folder):
     for name, lines in tables.all_tables(results).items():
         (folder / "benchmark" / name).write_text("\n".join(lines), encoding="utf-8")
     (folder / "benchmark.md").write_text("\n".join(page.page(results)), encoding="utf-8")
-    for bar in bars(results):
-        print(f"{'holds' if bar.holds else 'MISSED'}: {bar.what} {bar.limit}: {bar.value}")
+    tell(bars(results))
 
 
 def main():
@@ -95,6 +138,8 @@ def main():
         results = collect(folder, kernel, version, [pathlib.Path(file) for file in files])
         text = json.dumps(results, indent=1)
         (folder / "results.json").write_text(text + "\n", encoding="ascii")
+    elif what == "device":
+        print_device(folder)
     else:
         write_pages(folder)
 

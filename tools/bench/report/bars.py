@@ -4,11 +4,21 @@
 import dataclasses
 import statistics
 
+from bench.paths import DEVICE, device_paths
+
 MOST_RATIO, AIMED_RATIO = 1.008, 1.005
 MOST_MEDIAN_RATIO = 1.0
 LEAST_THROUGHPUT = 1.0
 # Multiple of the memory of fou and fou6.
 MOST_MEMORY = 2.0
+# Of the gue device, by the first word of a path's direction.
+MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
+# Of what fou's tunnel costs above the plain tunnel. No bar: other parts of the stack have a say.
+AIMED_ADDED = 0.6
+# Of the cost with one device on the port.
+MOST_GROWTH = 1.02
+# So many functions of a path that misses its bar are named.
+FUNCTIONS_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +65,11 @@ def single(name, value, text, beyond):
 
 def bars(results):
     """All bars."""
+    return [*module_bars(results), *device_bars(results)]
+
+
+def module_bars(results):
+    """The bars of rfou."""
     paths, rates, memory = results["paths"], results["throughput"], results["memory"]
     ratios = [row["ratio"] for row in paths.values()]
     median = statistics.median(ratios)
@@ -94,3 +109,65 @@ def bars(results):
             single("rfou and rfou6", rfou / fou, held, lambda value: value > MOST_MEMORY),
         ),
     ]
+
+
+def device_bars(results):
+    """The bars of the gue device, for the parts that were measured."""
+    found = []
+    if "device paths" in results:
+        found += [device_paths_bar(results, word) for word in MOST_BY_DEVICE]
+    growth = results.get("growth", {})
+    found += [growth_bar(name, rows) for name, rows in growth.items() if is_of_device(rows)]
+    rates = results.get("device throughput")
+    if rates:
+        found.append(
+            Bar(
+                "throughput, gue device/fou, median of pairs, every scenario",
+                f"≥ {LEAST_THROUGHPUT:.2f}",
+                f"lowest {min(row['ratio'] for row in rates.values()):.3f}",
+                slower(rates),
+            )
+        )
+    return found
+
+
+def device_paths_bar(results, word):
+    """The bar of the device's paths of a direction. A miss names functions that cost the most."""
+    rows = results["device paths"]
+    paths = {path.name: path for path in device_paths() if path.direction.split("-")[0] == word}
+    most = MOST_BY_DEVICE[word]
+    misses = above({name: rows[name] for name in paths}, most)
+    profile = results.get("device profile", {})
+    return Bar(
+        f"instructions per packet, gue device/fou, {word}",
+        f"≤ {most:.2f}",
+        f"highest {ratio_text(max(rows[name]['ratio'] for name in paths))}",
+        tuple(
+            (name, ratio + costs_above(profile.get(paths[name].profiled.name, ())))
+            for name, ratio in misses
+        ),
+    )
+
+
+def costs_above(functions):
+    """The functions that cost more than with fou, the most first, as text."""
+    more = [(now - was, name) for name, _, was, now in functions if now > was]
+    more.sort(reverse=True)
+    text = ", ".join(f"`{name}` +{cost:.0f}" for cost, name in more[:FUNCTIONS_SHOWN])
+    return f"; above fou: {text}" if text else ""
+
+
+def is_of_device(rows):
+    """True if a table of growth has the device's figures."""
+    return all(DEVICE in row for row in rows.values())
+
+
+def growth_bar(name, rows):
+    """The bar of a cost that must not grow with the number of devices: {number: {column: cost}}."""
+    grown = max(row[DEVICE] for row in rows.values()) / rows[min(rows, key=int)][DEVICE]
+    return Bar(
+        f"growth of the cost, gue device, {name}",
+        f"≤ {MOST_GROWTH:.2f}",
+        f"{grown:.4f}",
+        single("the most", grown, f"{grown:.4f}", lambda value: value > MOST_GROWTH),
+    )

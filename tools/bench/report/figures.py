@@ -7,7 +7,7 @@ import math
 import statistics
 import zlib
 
-from bench.paths import MODULES, REFERENCES, RUNS, all_paths
+from bench.paths import DEVICE, MODULES, REFERENCES, RUNS, all_paths, device_paths
 from bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 BINS = 256
@@ -32,24 +32,52 @@ def least(costs):
     return first, second / first - 1
 
 
-def instructions(lines):
-    """Instructions per packet: {path: {column: number, ..., "ratio": rfou / fou}}."""
-    measured = {}
+def measured(lines):
+    """Of each path and column the least run, and the second least relative to it."""
+    found = {}
     for line in lines:
         key = line["path"], line["column"]
-        if key in measured:
+        if key in found:
             raise MissingError(f"{key} is measured twice: which run counts?")
-        measured[key] = least(line["costs"])
+        found[key] = least(line["costs"])
+    return found
+
+
+def compared(found, keys, column):
+    """A row of figures, whose ratio is the column's by fou's. `keys`: {column: (path, column)}."""
+    missing = [key for key in keys.values() if key not in found]
+    if missing:
+        raise MissingError(f"not measured: {missing}")
+    row = {name: found[key][0] for name, key in keys.items()}
+    row["ratio"] = row[column] / row["fou"]
+    row["second run"] = max(found[keys[name]][1] for name in (column, "fou"))
+    return row
+
+
+def keys_of(path):
+    """The measurements of a module's path, and of what the path is compared with."""
+    keys = {column: (path.name, column) for column in MODULES}
+    return keys | {column: (path.reference(column).name, column) for column in REFERENCES}
+
+
+def instructions(lines):
+    """Instructions per packet: {path: {column: number, ..., "ratio": rfou / fou}}."""
+    found = measured(lines)
+    return {path.name: compared(found, keys_of(path), "rfou") for path in all_paths()}
+
+
+def device_instructions(lines):
+    """Instructions per packet: {path: {column: number, ..., "ratio": device / fou}}.
+
+    "added" is the ratio of what the device and fou's tunnel cost above the plain tunnel.
+    """
+    found = measured(lines)
     results = {}
-    for path in all_paths():
-        keys = {column: (path.name, column) for column in MODULES}
-        keys |= {column: (path.reference(column).name, column) for column in REFERENCES}
-        missing = [key for key in keys.values() if key not in measured]
-        if missing:
-            raise MissingError(f"not measured: {missing}")
-        row = {column: measured[key][0] for column, key in keys.items()}
-        row["ratio"] = row["rfou"] / row["fou"]
-        row["second run"] = max(measured[keys[column]][1] for column in MODULES)
+    for path in device_paths():
+        keys = {DEVICE: (path.name, DEVICE)} | keys_of(path.by_module)
+        row = compared(found, keys, DEVICE)
+        above = encapsulation(row, "fou")
+        row["added"] = encapsulation(row, DEVICE) / above if above > 0 else None
         results[path.name] = row
     return results
 
@@ -59,8 +87,11 @@ def encapsulation(row, column):
     return row[column] - row["plain"]
 
 
-def throughput(lines):
-    """Mbit/s: {scenario: {column: median, ..., "ratio": median of the pairs' ratios}}."""
+def throughput(lines, ours="rfou"):
+    """Mbit/s: {scenario: {column: median, ..., "ratio": median of the pairs' ratios}}.
+
+    A pair is a run through the column `ours` and a run through Linux's fou.
+    """
     rates = collections.defaultdict(lambda: collections.defaultdict(dict))
     errors = collections.Counter()
     for line in lines:
@@ -68,21 +99,22 @@ def throughput(lines):
         errors[line["scenario"], line["column"]] += line["errors"]
     results = {}
     for name, columns in rates.items():
-        if "plain" in columns:
+        if ours not in columns:
             continue
-        transport, encap, offloads = name.split(", ")
-        plain = rates[", ".join((transport, "plain", offloads))]["plain"]
-        fou, rfou = columns["fou"], columns["rfou"]
-        if fou.keys() != rfou.keys() or fou.keys() != plain.keys():
+        transport, _, offloads = name.split(", ")
+        both = (ours, "fou")
+        first, second = (columns[column] for column in both)
+        plain = rates[f"{transport}, plain, {offloads}"]["plain"]
+        if first.keys() != second.keys() or first.keys() != plain.keys():
             raise MissingError(f"{name}: a pair of runs is not whole")
-        ratios = [rfou[pair] / fou[pair] for pair in rfou]
-        row = {column: statistics.median(columns[column].values()) for column in MODULES}
+        ratios = [first[pair] / second[pair] for pair in first]
+        row = {column: statistics.median(columns[column].values()) for column in both}
         row["plain"] = statistics.median(plain.values())
         row["ratio"] = statistics.median(ratios)
         row["range"] = [min(ratios), max(ratios)]
         row["pairs"] = len(ratios)
         row["slower pairs"] = sum(ratio < 1 for ratio in ratios)
-        row["checksum errors"] = {column: errors[name, column] for column in MODULES}
+        row["checksum errors"] = {column: errors[name, column] for column in both}
         results[name] = row
     return results
 

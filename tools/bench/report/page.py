@@ -4,6 +4,7 @@
 import statistics
 
 from bench.paths import RUNS, all_paths
+from bench.report import device
 from bench.report.bars import AIMED_RATIO, bars, ratio_text
 from bench.report.figures import encapsulation
 from bench.report.markdown import table, whole
@@ -14,14 +15,16 @@ MISSES_SHOWN = 8
 
 TABLES = (
     ("instructions.md", "instructions per packet, every path, VXLAN and Geneve beside them"),
+    ("device.md", "instructions per packet, gue device, VXLAN and Geneve beside it"),
     ("throughput.md", "throughput, every scenario"),
-    ("growth.md", "growth with the number of ports, tunnels and network namespaces"),
+    ("growth.md", "growth with the number of ports, tunnels, network namespaces and gue devices"),
     ("load-spreading.md", "source ports: how flows are spread over a network's paths"),
     ("memory.md", "memory: ports, and what the loaded modules are made of"),
     ("profile-receive.md", "functions that differ: receive"),
     ("profile-gro.md", "functions that differ: GRO"),
     ("profile-transmit.md", "functions that differ: transmit"),
     ("profile-gso.md", "functions that differ: GSO"),
+    ("profile-device.md", "functions that differ: gue device"),
 )
 
 
@@ -102,7 +105,8 @@ def held_against(results):
 
 def page(results):
     """The whole page."""
-    apart = max(row["second run"] for row in results["paths"].values())
+    rows = [*results["paths"].values(), *results["device paths"].values()]
+    apart = max(row["second run"] for row in rows)
     pairs = max(row["pairs"] for row in results["throughput"].values())
     return [
         "# How rfou compares with Linux's fou",
@@ -119,6 +123,7 @@ def page(results):
         "",
         "![throughput by scenario](benchmark/throughput.svg)",
         "",
+        *device.section(results),
         "## Bars",
         "",
         *held_against(results),
@@ -129,10 +134,10 @@ def page(results):
         f" for both modules. A figure is the least of {RUNS} runs, because other work of the kernel"
         " adds instructions to a run and never removes any. The second least run lies at most"
         f" {100 * apart:.2f} % above the least.",
-        "- **Throughput.** iperf3 between two network namespaces, two CPUs. The modules take"
-        f" turns; a ratio is the median of the ratios of {pairs} pairs of runs next to each other."
-        " The guest is emulated and may share its machine, so a pair may be off by tens of percent."
-        " The number of slower pairs distinguishes a slower module from noise.",
+        "- **Throughput.** iperf3 between two network namespaces, two CPUs. The modules and the"
+        f" device take turns; a ratio is the median of the ratios of {pairs} pairs of runs next to"
+        " each other. The guest is emulated and may share its machine, so a pair may be off by"
+        " tens of percent. The number of slower pairs distinguishes a slower module from noise.",
         "- **Paths.** A path's name has direction, encapsulation, outer IP version, size of the"
         " inner packets, and the numbers of flows and open ports. `gro` merges trains of TCP"
         " segments. `gso` hands a GSO packet to a device that segments by itself; `gso-segmented`"

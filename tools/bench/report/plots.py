@@ -3,7 +3,7 @@
 
 import matplotlib
 
-from bench.paths import MODULES, all_paths
+from bench.paths import DEVICE, all_paths, profiled_paths
 from bench.report.bars import MOST_RATIO
 
 matplotlib.use("svg")
@@ -12,7 +12,8 @@ matplotlib.rcParams["svg.fonttype"] = "none"
 matplotlib.rcParams["svg.hashsalt"] = "rfou"
 from matplotlib import pyplot  # noqa: E402
 
-COLOURS = {"fou": "#888888", "rfou": "#b7410e", "plain": "#4477aa"}
+COLOURS = {"fou": "#888888", "rfou": "#b7410e", "plain": "#4477aa", DEVICE: "#228833"}
+COLOURS |= {"vxlan": "#ccbb44", "geneve": "#aa3377"}
 VERSIONS = {4: ("#b7410e", "o"), 6: ("#4477aa", "s")}
 # Ratios below are drawn at the edge.
 LOWEST_SHOWN = 0.9
@@ -70,15 +71,40 @@ def growth(results, file):
     for axes in all_axes.flat[len(results) :]:
         axes.remove()
     for axes, (name, numbers) in zip(all_axes.flat, results.items(), strict=False):
-        for column in MODULES:
+        for column in next(iter(numbers.values())):
             values = [row[column] for row in numbers.values()]
             places = [int(number) for number in numbers]
             axes.plot(places, values, "o-", color=COLOURS[column], label=column)
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_title(name, fontsize=8)
-    all_axes.flat[0].legend()
+        axes.legend(fontsize=7)
     figure.tight_layout()
+    save(figure, file)
+
+
+def device(rows, file):
+    """Instructions of the device and of what it competes with, relative to the plain tunnel."""
+    names = [path.name for path in reversed(list(profiled_paths(DEVICE)))]
+    figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(names) + 1))
+    axes.axvline(1, color=COLOURS["plain"], label="plain")
+    for column, marker in (
+        (DEVICE, "o"),
+        ("fou", "s"),
+        ("rfou", "d"),
+        ("vxlan", "x"),
+        ("geneve", "+"),
+    ):
+        values = [rows[name][column] / rows[name]["plain"] for name in names]
+        axes.scatter(
+            values, range(len(names)), s=16, c=COLOURS[column], marker=marker, label=column
+        )
+    # A GSO packet that is segmented in software costs many times as much.
+    axes.set_xlim(right=min(2.5, axes.get_xlim()[1]))
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("instructions per packet, relative to the plain tunnel")
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(fontsize=7)
     save(figure, file)
 
 
@@ -88,3 +114,4 @@ def draw(results, folder):
     paths(results["paths"], folder / "paths.svg")
     throughput(results["throughput"], folder / "throughput.svg")
     growth(results["growth"], folder / "growth.svg")
+    device(results["device paths"], folder / "device.svg")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Attribute to functions what the profiling plugin counted.
 
-symbols SYMBOLS COUNTS SYMBOLS COUNTS   of Linux's fou and of rfou; shows where they differ
+symbols SYMBOLS COUNTS COLUMN SYMBOLS COUNTS   of Linux's fou, and of rfou or the device; shows
+                                               where they differ
 """
 
 import bisect
@@ -53,11 +54,11 @@ def least_run(totals, number):
     return min((totals[first + run] for run in range(1, 1 + RUNS)), key=lambda run: run.total())
 
 
-def profiles(symbols, counts):
-    """Instructions per packet: {path: {(function, module): instructions}}."""
+def profiles(symbols, counts, column):
+    """Instructions per packet, of a column: {path: {(function, module): instructions}}."""
     functions = read_symbols(pathlib.Path(symbols).read_text(encoding="ascii"))
     totals = by_function(functions, pathlib.Path(counts).read_text(encoding="ascii"))
-    paths = list(profiled_paths())
+    paths = list(profiled_paths(column))
     if len(totals) != len(paths) * (1 + RUNS):
         raise ValueError(f"{len(totals)} sections of {len(paths) * (1 + RUNS)}")
     return {
@@ -69,11 +70,11 @@ def profiles(symbols, counts):
     }
 
 
-def differences(fou, rfou):
-    """Functions that differ, the most first: [(function, module, fou's, rfou's)]."""
-    names = demangled(name for name, _ in (*fou, *rfou))
+def differences(fou, ours):
+    """Functions that differ, the most first: [(function, module, fou's, ours)]."""
+    names = demangled(name for name, _ in (*fou, *ours))
     costs = collections.defaultdict(lambda: [0.0, 0.0])
-    for column, profile in enumerate((fou, rfou)):
+    for column, profile in enumerate((fou, ours)):
         for (name, module), number in profile.items():
             costs[names[name], module][column] += number
     rows = [(*where, *both) for where, both in costs.items() if differ(*both)]
@@ -85,10 +86,18 @@ def differ(one, other):
     return abs(one - other) >= LEAST_SHOWN
 
 
+def compared(fou, ours, column):
+    """Differences from Linux's fou on each path of a column: {path: [row of `differences`]}."""
+    return {
+        path.name: differences(fou[path.by_module.name], ours[path.name])
+        for path in profiled_paths(column)
+    }
+
+
 if __name__ == "__main__":
-    FOU, RFOU = (profiles(*sys.argv[at : at + 2]) for at in (1, 3))
-    for path_name, ours in RFOU.items():
-        theirs = FOU[path_name]
-        print(f"{path_name}: {sum(theirs.values()):.1f} {sum(ours.values()):.1f}")
-        for function, owner, was, now in differences(theirs, ours):
+    COLUMN = sys.argv[3]
+    FOU, OURS = profiles(*sys.argv[1:3], "fou"), profiles(*sys.argv[4:6], COLUMN)
+    for path_name, rows in compared(FOU, OURS, COLUMN).items():
+        print(f"{path_name}: {sum(OURS[path_name].values()):.1f}")
+        for function, owner, was, now in rows:
             print(f"{was:10.1f} {now:10.1f} {now - was:+9.1f}  {function} {owner}")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The long tables that the page links to, a file each."""
 
-from bench.paths import MODULES, all_paths
+from bench.paths import DEVICE, MODULES, all_paths
+from bench.report import device
 from bench.report.bars import ratio_text
 from bench.report.figures import encapsulation
 from bench.report.markdown import table, whole
@@ -33,28 +34,36 @@ def instructions(results):
 
 def throughput(results):
     """Every scenario."""
-    head = ["scenario", "rfou", "fou", "plain", "rfou / fou", "range", "slower pairs"]
-    head += ["checksum errors, rfou", "checksum errors, fou"]
-    rows = (
-        [
-            name,
-            *(whole(row[column]) for column in ("rfou", "fou", "plain")),
-            f"{row['ratio']:.3f}",
-            "{:.3f} to {:.3f}".format(*row["range"]),
-            f"{row['slower pairs']} of {row['pairs']}",
-            *(row["checksum errors"][column] for column in ("rfou", "fou")),
-        ]
-        for name, row in results["throughput"].items()
-    )
     return [
         "# Throughput",
         "",
-        "Mbit/s, the medians of all runs. *rfou / fou* is the median of the ratios of pairs of runs"
-        " next to each other, *range* the least and the highest of them. *Checksum errors* are TCP"
-        " segments that arrived with a wrong checksum.",
+        "Mbit/s, the medians of all runs. *rfou / fou* and *device / fou* are the medians of the"
+        " ratios of pairs of runs next to each other, *range* the least and the highest of them."
+        " *Checksum errors* are TCP segments that arrived with a wrong checksum.",
         "",
-        *table(head, rows),
+        *scenarios(results["throughput"], "rfou"),
+        "## The gue device",
+        "",
+        *scenarios(results["device throughput"], DEVICE),
     ]
+
+
+def scenarios(rates, ours):
+    """A table of scenarios: a column beside Linux's fou."""
+    head = ["scenario", ours, "fou", "plain", f"{ours} / fou", "range", "slower pairs"]
+    head += [f"checksum errors, {ours}", "checksum errors, fou"]
+    rows = (
+        [
+            name,
+            *(whole(row[column]) for column in (ours, "fou", "plain")),
+            f"{row['ratio']:.3f}",
+            "{:.3f} to {:.3f}".format(*row["range"]),
+            f"{row['slower pairs']} of {row['pairs']}",
+            *(row["checksum errors"][column] for column in (ours, "fou")),
+        ]
+        for name, row in rates.items()
+    )
+    return table(head, rows)
 
 
 def load_spreading(results):
@@ -77,7 +86,8 @@ def growth(results):
     """Costs by the number of things that are not used."""
     lines = ["# Growth", "", "In instructions.", "", "![growth](growth.svg)", ""]
     for name, numbers in results["growth"].items():
-        rows = ([column, *(whole(row[column]) for row in numbers.values())] for column in MODULES)
+        columns = next(iter(numbers.values()))
+        rows = ([column, *(whole(row[column]) for row in numbers.values())] for column in columns)
         lines += table([name, *numbers], rows)
     return lines
 
@@ -140,6 +150,8 @@ def all_tables(results):
         "load-spreading.md": load_spreading(results),
         "growth.md": growth(results),
         "memory.md": memory(results),
+        "device.md": device.instructions(results),
+        "profile-device.md": device.profile(results),
     }
     for word in ("receive", "gro", "transmit", "gso"):
         files[f"profile-{word}.md"] = profile(results, word)

@@ -3,7 +3,8 @@
 
 import pytest
 
-from bench.report.bars import bars
+from bench.paths import DEVICE, device_paths
+from bench.report.bars import bars, device_bars
 
 RATE = {"range": [1, 1], "pairs": 9, "slower pairs": 2}
 
@@ -49,3 +50,88 @@ def test_slower_median_scenario_is_missed():
 @pytest.mark.parametrize(("rfou", "beyond"), [(90112, []), (90113, [4])])
 def test_memory_is_at_most_twice_fous(rfou, beyond):
     assert list(missed(rfou=rfou)) == beyond
+
+
+BARS = ("receive", "gro", "transmit", "gso")
+LIMITS = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0, "gso-segmented": 1.0}
+
+
+def device_results(**ratios):
+    """Figures of the device on their limits, but for the paths of a given direction with an id."""
+    rows = {path.name: {"ratio": LIMITS[path.direction]} for path in device_paths()}
+    for path in device_paths():
+        if path.direction in ratios and path.encap == "gue-id":
+            rows[path.name]["ratio"] = ratios[path.direction]
+    return {"device paths": rows}
+
+
+def device_misses(results):
+    """The misses of the bars that do not hold, by what the bar is about."""
+    return {bar.what: bar.misses for bar in device_bars(results) if not bar.holds}
+
+
+def test_device_on_its_limits_holds():
+    assert len(device_bars(device_results())) == len(BARS)
+    assert device_misses(device_results()) == {}
+
+
+@pytest.mark.parametrize(("direction", "limit"), LIMITS.items())
+def test_device_above_its_bar_is_named(direction, limit):
+    [(what, misses)] = device_misses(device_results(**{direction: limit + 0.0001})).items()
+    assert what.endswith(direction.split("-")[0])
+    assert {(name.split(", ")[0], name.split(", ")[1]) for name, _ in misses} == {
+        (direction, "gue-id")
+    }
+    assert all(value == f"{limit + 0.0001:.4f}" for _, value in misses)
+
+
+def test_miss_names_the_functions_that_cost_more_than_with_fou():
+    results = device_results(receive=0.96)
+    path = "receive, gue-id, v6, 1400 B, 1 flow, 1 port"
+    functions = [("less", "", 900.0, 0.0), ("a", "", 1.0, 41.0), ("b", "rgue", 0.0, 30.0)]
+    functions += [("c", "", 5.0, 25.0), ("d", "", 0.0, 10.0)]
+    results["device profile"] = {path: functions}
+    results["device profile"][path.replace("v6", "v4")] = functions[:2]
+    [misses] = device_misses(results).values()
+    named = {
+        name for name, value in misses if value == "0.9600; above fou: `a` +40, `b` +30, `c` +20"
+    }
+    # Paths of other sizes and numbers of flows execute the same functions.
+    assert named == {name for name, _ in misses if ", v6, " in name}
+    assert len(named) == 4
+    others = {value for name, value in misses if name not in named}
+    assert others == {"0.9600; above fou: `a` +40"}
+
+
+def growth(*costs):
+    """Figures of the device with more and more devices, and of ports, which a device has not."""
+    numbers = (1, 10, 2000)
+    name = "packet received, by number of "
+    return {
+        "growth": {
+            f"{name}gue devices": {
+                str(n): {DEVICE: c} for n, c in zip(numbers, costs, strict=True)
+            },
+            f"{name}ports": {1: {"fou": 1, "rfou": 1}, 10: {"fou": 2, "rfou": 2}},
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("costs", "misses"),
+    [
+        ((1000, 1010, 1020), ()),
+        ((1000, 900, 1000), ()),
+        ((1000, 1000, 1021), (("the most", "1.0210"),)),
+        ((1000, 1030, 1000), (("the most", "1.0300"),)),
+    ],
+)
+def test_cost_with_more_devices_is_at_most_two_percent_above(costs, misses):
+    [bar] = device_bars(growth(*costs))
+    assert bar.misses == misses
+
+
+def test_device_slower_than_fou_is_named():
+    rates = {f"speed {at}": RATE | {"ratio": ratio} for at, ratio in enumerate((1.0, 0.999))}
+    [bar] = device_bars({"device throughput": rates})
+    assert bar.misses == (("speed 1", "0.999, slower in 2 of 9 pairs"),)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bench.paths import REFERENCES, RUNS, Path, all_paths
+from bench.paths import DEVICE, RUNS, Path, all_paths, all_references, device_paths
 from bench.report import figures
 from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
@@ -16,9 +16,22 @@ def counts(fou=100.0, rfou=90.0):
     for path in all_paths():
         for column, cost in (("fou", fou), ("rfou", rfou)):
             lines.append({"path": path.name, "column": column, "costs": [cost] * RUNS})
-    for name in {path.reference(e).name: e for path in all_paths() for e in REFERENCES}.items():
-        lines.append({"path": name[0], "column": name[1], "costs": [80.0] * RUNS})
+    for path in all_references(all_paths()):
+        lines.append({"path": path.name, "column": path.encap, "costs": [80.0] * RUNS})
     return lines
+
+
+def device_counts(cost=89.0):
+    """The same, with each path of the device."""
+    lines = [
+        {"path": path.name, "column": DEVICE, "costs": [cost] * RUNS} for path in device_paths()
+    ]
+    return counts() + lines
+
+
+def row_of(lines, path):
+    """The figures of a path of the device."""
+    return figures.device_instructions(lines)[path.name]
 
 
 def test_one_disturbed_run_is_no_figure():
@@ -69,6 +82,41 @@ def test_path_measured_twice_is_an_error():
         figures.instructions([*lines, lines[0]])
 
 
+def test_device_is_compared_with_fou_and_with_the_plain_tunnel():
+    for row in figures.device_instructions(device_counts(cost=89.0)).values():
+        assert row["ratio"] == pytest.approx(0.89)
+        assert row["added"] == pytest.approx(9 / 20), "89 - 80 of 100 - 80"
+
+
+def test_device_with_id_is_compared_with_tunnels_without():
+    path = Path("gro", "gue-id", 4, 1400)
+    lines = device_counts()
+    for line in lines:
+        if line["path"] == "gro, gue, v4, 1400 B, 1 flow, 1 port":
+            line["costs"] = [{"fou": 200.0, "rfou": 150.0, DEVICE: 1.0}[line["column"]]] * RUNS
+    row = row_of(lines, path)
+    assert (row[DEVICE], row["fou"], row["rfou"], row["vxlan"]) == (89.0, 200.0, 150.0, 80.0)
+    assert row["ratio"] == pytest.approx(89 / 200)
+
+
+def test_nothing_is_added_where_fou_costs_no_more_than_the_plain_tunnel():
+    path = Path("transmit", "gue", 6, 1400)
+    lines = device_counts()
+    for line in lines:
+        if line["path"] == path.name and line["column"] == "fou":
+            line["costs"] = [80.0] * RUNS
+    assert row_of(lines, path)["added"] is None
+
+
+def test_device_path_without_a_measurement_is_an_error():
+    with pytest.raises(figures.MissingError, match="not measured"):
+        figures.device_instructions(device_counts()[:-1])
+
+
+def test_device_without_a_run_of_its_own_is_no_figure_of_the_modules():
+    assert figures.instructions(counts()).keys() == figures.instructions(device_counts()).keys()
+
+
 def transfers(fou, rfou, plain=(1000,) * 3, encap="gue"):
     """Lines of paired runs."""
     name = "TCP, {}, GRO and GSO on"
@@ -96,6 +144,23 @@ def test_throughput_pairs_runs_by_their_number():
     [row] = figures.throughput(list(reversed(lines))).values()
     assert row["range"] == pytest.approx([0.5, 0.5])
     assert row["slower pairs"] == 3
+
+
+def test_throughput_of_the_device_is_paired_with_fou():
+    lines = transfers(fou=(1000, 500, 100), rfou=(1, 1, 1))
+    name = lines[0]["scenario"]
+    for pair, mbit in enumerate((900, 600, 130)):
+        line = {"scenario": name, "column": DEVICE, "pair": pair, "mbit": mbit, "errors": 2}
+        lines.append(line)
+    row = figures.throughput(lines, DEVICE)[name]
+    assert row["ratio"] == pytest.approx(1.2)
+    assert (row["slower pairs"], row[DEVICE], row["plain"]) == (1, 600, 1000)
+    assert row["checksum errors"] == {"fou": 3, DEVICE: 6}
+    assert figures.throughput(lines)[name]["rfou"] == 1, "the device's runs are not rfou's"
+
+
+def test_scenario_that_the_device_does_not_have_is_left_out():
+    assert figures.throughput(transfers(fou=(1,) * 3, rfou=(1,) * 3, encap="fou"), DEVICE) == {}
 
 
 def test_half_a_pair_is_an_error():

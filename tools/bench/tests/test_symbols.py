@@ -3,7 +3,7 @@
 
 import pytest
 
-from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import DEVICE, PROFILE_COUNTS, RUNS, profiled_paths
 from bench.report import symbols
 
 # MOST_SECTIONS of plugin/profile.c.
@@ -47,11 +47,17 @@ def test_rust_symbols_are_demangled_and_c_symbols_stay():
     }
 
 
+@pytest.fixture(params=["fou", DEVICE])
+def column(request):
+    """A column with a profile."""
+    return request.param
+
+
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path, column):
     """Of each path six runs in `memcpy`: the first costs 1 a packet, the fourth 10, the rest 20."""
     lines = []
-    for number, path in enumerate(profiled_paths()):
+    for number, path in enumerate(profiled_paths(column)):
         for run, cost in enumerate((1, 20, 20, 10, 20, 20)):
             section = number * (1 + RUNS) + run
             # So that a path's figures cannot be another's.
@@ -62,20 +68,22 @@ def files(tmp_path):
     return tmp_path / "symbols", tmp_path / "counts"
 
 
-def test_profile_is_the_least_run_after_the_first(files):
-    for number, profile in enumerate(symbols.profiles(*files).values()):
+def test_profile_is_the_least_run_after_the_first(files, column):
+    found = symbols.profiles(*files, column)
+    assert list(found) == [path.name for path in profiled_paths(column)]
+    for number, profile in enumerate(found.values()):
         assert profile == {("memcpy", ""): 10 + number}
 
 
-def test_lost_section_is_an_error(files):
+def test_lost_section_is_an_error(files, column):
     text = files[1].read_text(encoding="ascii")
     files[1].write_text(text.rsplit("\n", 1)[0], encoding="ascii")
     with pytest.raises(ValueError, match="sections"):
-        symbols.profiles(*files)
+        symbols.profiles(*files, column)
 
 
-def test_plugin_has_room_for_all_sections():
-    assert len(list(profiled_paths())) * (1 + RUNS) <= MOST_SECTIONS
+def test_plugin_has_room_for_all_sections(column):
+    assert len(list(profiled_paths(column))) * (1 + RUNS) <= MOST_SECTIONS
 
 
 def test_differences_are_told_with_their_sides_the_most_first():
@@ -86,3 +94,13 @@ def test_differences_are_told_with_their_sides_the_most_first():
         ("b", "", 3.0, 0.0),
         ("a", "", 10.0, 12.0),
     ]
+
+
+def test_device_is_compared_with_the_same_path_of_fou():
+    fou = {path.name: {("f", ""): 100.0 + at} for at, path in enumerate(profiled_paths("fou"))}
+    ours = {path.name: {("f", ""): 50.0} for path in profiled_paths(DEVICE)}
+    found = symbols.compared(fou, ours, DEVICE)
+    assert found.keys() == ours.keys()
+    for path in profiled_paths(DEVICE):
+        [(_, _, was, now)] = found[path.name]
+        assert (was, now) == (fou[path.by_module.name]["f", ""], 50.0), path.name

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The gue device's part of the page, and its tables."""
+
+import statistics
+
+from bench.paths import DEVICE, device_paths
+from bench.report.bars import AIMED_ADDED, ratio_text
+from bench.report.markdown import table, whole
+
+COLUMNS = (DEVICE, "fou", "rfou", "plain", "vxlan", "geneve")
+
+
+def by_direction(results):
+    """The device beside fou's tunnel, for each direction and IP version."""
+    groups = {}
+    for path in device_paths():
+        group = groups.setdefault((path.direction, f"IPv{path.version}"), [])
+        group.append(results["device paths"][path.name])
+    rows = []
+    for key, group in groups.items():
+        ratios = [row["ratio"] for row in group]
+        found = [min(ratios), statistics.median(ratios), max(ratios)]
+        added = [row["added"] for row in group if row["added"] is not None]
+        middle = f"{statistics.median(added):.2f}" if added else "-"
+        rows.append([", ".join(key), len(group), *map(ratio_text, found), middle])
+    head = ["instructions per packet, gue device / fou", "paths", "least", "median", "highest"]
+    return table([*head, "above the plain tunnel, median"], rows)
+
+
+def section(results):
+    """The part of the page."""
+    added = [r["added"] for r in results["device paths"].values() if r["added"] is not None]
+    reached = sum(value <= AIMED_ADDED for value in added)
+    return [
+        "## The gue device",
+        "",
+        "A device of the kind `gue` beside `ipip` (over IPv6: `ip6tnl`) over Linux's fou, GUE: the"
+        " same packets, in a guest that has fou.ko and rgue.ko loaded. With an id, the device's"
+        " packets have 4 bytes more. An `ip fou` port and the devices have no local address, but"
+        " for the paths `gue-local`. *Above the plain tunnel* is the ratio of what the device and"
+        f" fou's tunnel cost above the plain tunnel; the aim is {AIMED_ADDED}, which {reached} of"
+        f" {len(added)} paths reach.",
+        "",
+        *by_direction(results),
+        "![instructions per packet by path: gue device, fou, VXLAN, Geneve](benchmark/device.svg)",
+        "",
+    ]
+
+
+def instructions(results):
+    """Every path of the device."""
+    head = [
+        "path",
+        *COLUMNS,
+        "device / fou",
+        "device / rfou",
+        "above the plain tunnel, device / fou",
+    ]
+    rows = (
+        [
+            name,
+            *(whole(row[column]) for column in COLUMNS),
+            ratio_text(row["ratio"]),
+            ratio_text(row[DEVICE] / row["rfou"]),
+            "-" if row["added"] is None else f"{row['added']:.2f}",
+        ]
+        for name, row in results["device paths"].items()
+    )
+    return [
+        "# Instructions per packet: the gue device",
+        "",
+        "*fou* and *rfou* are tunnels over these modules with the same packets, without an id."
+        " *Plain* is the tunnel without UDP; *vxlan* and *geneve* are devices of their own, whose"
+        " inner packets have an Ethernet header. The last column has no number where fou's tunnel"
+        " costs no more than the plain one.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def profile(results):
+    """Functions in which a packet through the device costs other than through fou's tunnel."""
+    lines = [
+        "# Functions that differ: gue device",
+        "",
+        "Instructions per packet in functions that a packet through the device and one through"
+        " fou's tunnel do not execute alike, callees excluded, of differences of 2 or more.",
+        "",
+    ]
+    for path, found in results["device profile"].items():
+        rows = ([f"`{name}` {module}".strip(), fou, ours] for name, module, fou, ours in found)
+        lines += [f"## {path}", "", *table(["function", "fou", "gue device"], rows)]
+    return lines

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Paths: each one through the device has the paths that it is compared with."""
+
+from bench.paths import DEVICE, all_paths, device_paths, measured_paths, profiled_paths
+
+
+def test_device_paths_are_compared_with_measured_ones():
+    names = {path.name for path in all_paths()}
+    assert {path.by_module.name for path in device_paths()} <= names
+
+
+def test_device_alone_needs_all_that_it_is_compared_with():
+    needed = {path.by_module.name for path in device_paths()}
+    assert {path.name for path in measured_paths("fou", only_device=True)} == needed
+    references = {path.name for path in measured_paths("plain", only_device=True)}
+    assert {path.reference("plain").name for path in device_paths()} <= references
+
+
+def test_each_device_path_has_a_profile():
+    profiled = {path.name for path in profiled_paths(DEVICE)}
+    assert {path.profiled.name for path in device_paths()} == profiled
+
+
+def test_device_paths_have_names_of_their_own():
+    names = [path.name for path in device_paths()]
+    assert len(names) == len(set(names))
