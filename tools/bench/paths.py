@@ -68,8 +68,7 @@ class Path:
     @property
     def by_module(self):
         """The path through a module's tunnel that a path through the device is compared with."""
-        encap = self.encap.removesuffix("-id").removesuffix("-local")
-        return dataclasses.replace(self, encap=encap)
+        return dataclasses.replace(self, encap=self.encap.removesuffix("-id"))
 
     @property
     def profiled(self):
@@ -96,10 +95,7 @@ def all_paths():
 
 
 def device_paths():
-    """Every path by the gue device: without and with an id, and with Linux's remote checksums.
-
-    A device has no local address, because the `ip fou` port has none, but for two paths.
-    """
+    """Every path by the gue device: without and with an id, and with Linux's remote checksums."""
     for version, encap in itertools.product((4, 6), ("gue", "gue-id", "gue-remcsum")):
         for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
             yield Path("receive", encap, version, size, flows)
@@ -111,13 +107,26 @@ def device_paths():
             yield Path("transmit", encap, version, size, flows)
         for direction in ("gso", "gso-segmented"):
             yield Path(direction, encap, version, GSO_BYTES)
+    yield from local_paths()
+
+
+def local_paths():
+    """Paths by a port or a device with a local address; all others have none.
+
+    UDP's GRO then looks the socket up, at least over IPv6.
+    """
     for version, direction in itertools.product((4, 6), ("receive", "gro")):
         yield Path(direction, "gue-local", version, FULL)
 
 
+def module_paths():
+    """Every path by the modules under test, and those that only the device is compared with."""
+    return itertools.chain(all_paths(), local_paths())
+
+
 def profiled_paths(column):
     """The paths of a column whose cost is reported by function."""
-    for path in device_paths() if column == DEVICE else all_paths():
+    for path in device_paths() if column == DEVICE else module_paths():
         if path.flows == 1 and path.ports == 1 and not path.both_versions and path.size != SMALL:
             yield path
 
@@ -130,7 +139,7 @@ def all_references(paths):
 
 def measured_paths(column, only_device=False):
     """The paths of a column; of the modules and the references, only those of use to the device."""
-    paths = list(all_paths())
+    paths = list(module_paths())
     if only_device:
         paths = list(dict.fromkeys(path.by_module for path in device_paths()))
     if column == "plain":

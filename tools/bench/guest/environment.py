@@ -117,10 +117,19 @@ def set_up(name):
     run("tc", "filter", "add", "dev", name, "ingress", "matchall", "action", "drop")
 
 
-def port_attributes(encap, version, port):
-    """A port for this encapsulation, as netlink attributes."""
+def port_key(encap, version, port):
+    """The attributes by which a port is found."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     attributes = [(nl.PORT, nl.be16(port)), (nl.AF, nl.u8(family))]
+    if encap == "gue-local":
+        number = nl.LOCAL_V4 if version == 4 else nl.LOCAL_V6
+        attributes.append((number, socket.inet_pton(family, LOCAL[version])))
+    return attributes
+
+
+def port_attributes(encap, version, port):
+    """A port for this encapsulation, as netlink attributes."""
+    attributes = port_key(encap, version, port)
     if encap == "fou":
         return [*attributes, (nl.TYPE, nl.u8(nl.DIRECT)), (nl.IPPROTO, nl.u8(4))]
     return [*attributes, (nl.TYPE, nl.u8(nl.GUE))]
@@ -135,11 +144,10 @@ def add_ports(client, encap, version, number):
     return numbers
 
 
-def delete_ports(client, version, numbers):
+def delete_ports(client, encap, version, numbers):
     """Delete ports."""
-    family = socket.AF_INET if version == 4 else socket.AF_INET6
     for port in numbers:
-        client.delete((nl.PORT, nl.be16(port)), (nl.AF, nl.u8(family)))
+        client.delete(*port_key(encap, version, port))
 
 
 def load(frames):

@@ -61,7 +61,7 @@ def with_ports(client, frames, report):
         report("port added", "ports", number, added)
         report("ports listed, each", "ports", number, timed(client.dump_raw) / number)
         report("oldest port shown", "ports", number, timed(lambda: client.get(*oldest)))
-    guest.delete_ports(client, 4, [used, *further])
+    guest.delete_ports(client, "gue", 4, [used, *further])
 
 
 def with_tunnels(client, frames, report):
@@ -81,7 +81,7 @@ def with_tunnels(client, frames, report):
         report("packet received", "tunnels", number, cost(RECEIVE, frames))
         report("packet sent", "tunnels", number, cost(TRANSMIT, frames))
     delete_links(made)
-    guest.delete_ports(client, 4, ports)
+    guest.delete_ports(client, "gue", 4, ports)
 
 
 def with_namespaces(client, frames, report):
@@ -95,7 +95,7 @@ def with_namespaces(client, frames, report):
         report("packet received", "namespaces", number, cost(RECEIVE, frames))
     for name in made:
         remove_netns(name)
-    guest.delete_ports(client, 4, ports)
+    guest.delete_ports(client, "gue", 4, ports)
 
 
 def with_devices(frames, report):

@@ -82,8 +82,8 @@ def observe(module, paths, frames, report):
             set_segmentation(True)
         guest.batch("link del tun1")
         if client:
-            guest.delete_ports(client, version, ports)
-            guest.delete_ports(client, 10 - version, other)
+            guest.delete_ports(client, encap, version, ports)
+            guest.delete_ports(client, encap, 10 - version, other)
     if client:
         client.close()
 

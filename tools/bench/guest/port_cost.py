@@ -43,7 +43,7 @@ def bytes_per_port(client):
     before = slab_kib()
     ports = guest.add_ports(client, "gue", 4, PORTS)
     after = slab_kib()
-    guest.delete_ports(client, 4, ports)
+    guest.delete_ports(client, "gue", 4, ports)
     return (after - before) * 1024 / PORTS
 
 

@@ -30,7 +30,7 @@ def main():
             guest.fire(path.kind, PROFILE_COUNTS[path.direction])
         guest.batch("link del tun1")
         if client:
-            guest.delete_ports(client, path.version, ports)
+            guest.delete_ports(client, path.encap, path.version, ports)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ struct block {
 	uint64_t *executed;
 };
 
-#define MOST_SECTIONS 256
+#define MOST_SECTIONS 512
 
 static const uint8_t mark[4] = { 0x0f, 0x1f, 0x84, 0x00 };
 static struct block *blocks;

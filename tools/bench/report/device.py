@@ -36,8 +36,8 @@ def section(results):
         "",
         "A device of the kind `gue` beside `ipip` (over IPv6: `ip6tnl`) over Linux's fou, GUE: the"
         " same packets, in a guest that has fou.ko and rgue.ko loaded. With an id, the device's"
-        " packets have 4 bytes more. An `ip fou` port and the devices have no local address, but"
-        " for the paths `gue-local`. *Above the plain tunnel* is the ratio of what the device and"
+        " packets have 4 bytes more. Ports and devices have no local address, but for the paths"
+        " `gue-local`. *Above the plain tunnel* is the ratio of what the device and"
         f" fou's tunnel cost above the plain tunnel; the aim is {AIMED_ADDED}, which {reached} of"
         f" {len(added)} paths reach.",
         "",

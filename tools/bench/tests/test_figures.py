@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from bench.paths import DEVICE, RUNS, Path, all_paths, all_references, device_paths
+from bench.paths import DEVICE, RUNS, Path, all_references, device_paths, module_paths
 from bench.report import figures
 from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
@@ -13,10 +13,10 @@ from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 def counts(fou=100.0, rfou=90.0):
     """Lines as a guest writes them, of each path and reference once."""
     lines = []
-    for path in all_paths():
+    for path in module_paths():
         for column, cost in (("fou", fou), ("rfou", rfou)):
             lines.append({"path": path.name, "column": column, "costs": [cost] * RUNS})
-    for path in all_references(all_paths()):
+    for path in all_references(module_paths()):
         lines.append({"path": path.name, "column": path.encap, "costs": [80.0] * RUNS})
     return lines
 

@@ -7,7 +7,7 @@ from bench.paths import DEVICE, PROFILE_COUNTS, RUNS, profiled_paths
 from bench.report import symbols
 
 # MOST_SECTIONS of plugin/profile.c.
-MOST_SECTIONS = 256
+MOST_SECTIONS = 512
 KALLSYMS = """\
 ffffffff81000000 T memcpy
 ffffffff81000100 t helper
