@@ -26,6 +26,7 @@
 //! - [`rtnl_link`]: kinds of links, which `ip link` makes, changes and shows;
 //! - [`rx_device`]: the receive side of a tunnel's device;
 //! - [`skb`]: packets, owned and borrowed, and views of their headers that cannot outlive a pull;
+//! - [`tracepoint`]: places in the code that programs can watch;
 //! - [`udp`]: UDP ports and checksums;
 //! - [`udp_send`]: UDP packets that a tunnel device sends;
 //! - [`udp_tunnel`]: kernel UDP sockets that hand the packets that they receive to a tunnel;
@@ -60,6 +61,7 @@ pub mod rtnl_link;
 pub mod rx_device;
 mod segmentation;
 pub mod skb;
+pub mod tracepoint;
 pub mod udp;
 pub mod udp_send;
 pub mod udp_tunnel;
