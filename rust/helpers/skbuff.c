@@ -242,6 +242,11 @@ __rust_helper void rust_helper___skb_set_sw_hash(struct sk_buff *skb, u32 hash, 
 	__skb_set_sw_hash(skb, hash, is_l4);
 }
 
+__rust_helper int rust_helper_skb_iif(const struct sk_buff *skb)
+{
+	return skb->skb_iif;
+}
+
 __rust_helper __be16 rust_helper_skb_protocol(const struct sk_buff *skb)
 {
 	return skb->protocol;

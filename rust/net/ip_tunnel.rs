@@ -143,6 +143,11 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
         flow: &F,
     ) -> Result<u8>;
 
+    /// Observes a packet for which [`Self::build_header`] has succeeded: it begins with the UDP header.
+    /// `protocol` is the inner packet's, by reference because most observers do not look.
+    #[inline(always)]
+    fn observe(_skb: &TxSkb, _protocol: &u8) {}
+
     /// Finds the inner packet of an encapsulated packet that an ICMP error quotes. Returns the inner
     /// packet's offset from the end of the quoted UDP header, in bytes, and its IP protocol, whose error
     /// handler is called then, unless the protocol is UDP.

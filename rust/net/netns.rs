@@ -59,6 +59,13 @@ impl Netns {
     pub(crate) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
     }
+
+    /// Returns the namespace's number: the inode number of `/proc/PID/ns/net`.
+    #[inline]
+    pub fn inum(&self) -> u32 {
+        // SAFETY: By the type invariant the namespace is valid. C does not change the number of one that is.
+        unsafe { bindings::net_inum(self.as_raw()) }
+    }
 }
 
 /// A namespace to open sockets in, which may not have all of its states yet.

@@ -132,7 +132,7 @@ impl SkBuff {
 
     /// Returns the number of segments of a GSO packet, at least 1, or 1 for another packet.
     #[inline(always)]
-    pub(crate) fn segments(&self) -> u16 {
+    pub fn segments(&self) -> u16 {
         if !self.is_gso() {
             return 1;
         }
@@ -206,6 +206,31 @@ impl SkBuff {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts(start, len)
         })
+    }
+
+    /// Returns the last `len` bytes before the packet's data, such as headers that were pulled. Returns `None`
+    /// if there are fewer.
+    #[inline]
+    pub fn bytes_before(&self, len: usize) -> Option<&[u8]> {
+        // SAFETY: As in `is_gso`.
+        if (unsafe { bindings::skb_headroom(self.as_raw()) } as usize) < len {
+            return None;
+        }
+        // SAFETY: The headroom is the number of bytes from `head` to `data`, so these bytes are in the linear
+        // part. By the type invariant they are initialized. No code writes to them, for the reason in
+        // `linear_bytes`. A place within an allocation is not null.
+        Some(unsafe {
+            let start = self.fields().data.sub(len);
+            hint::assert_unchecked(!start.is_null());
+            slice::from_raw_parts(start, len)
+        })
+    }
+
+    /// Returns the index of the device that received the packet, or 0 if the packet was sent here.
+    #[inline]
+    pub fn iif(&self) -> u32 {
+        // SAFETY: As in `is_gso`. An index is not negative.
+        unsafe { bindings::skb_iif(self.as_raw()) as u32 }
     }
 
     /// Makes the packet's headers and linear data private if a clone shares them.

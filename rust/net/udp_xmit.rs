@@ -31,6 +31,19 @@ pub fn flow_source_port(mut skb: Pin<&mut TxSkb>) -> Result<PortNumber> {
     Ok(PortNumber::from_be(be))
 }
 
+/// Returns the ports of the UDP header that a packet begins with, or "any" if the header is not linear.
+pub fn ports(skb: &TxSkb) -> Ports {
+    let port = |at| {
+        let header = skb.linear_header(HEADER_LEN_BYTES)?;
+        let bytes = header.get(at..)?.first_chunk()?;
+        Some(PortNumber::from_be_bytes(*bytes))
+    };
+    Ports {
+        source: port(0).unwrap_or(PortNumber::ANY),
+        destination: port(2).unwrap_or(PortNumber::ANY),
+    }
+}
+
 /// Pushes a tunnel's headers before a packet that is sent in a flow: the UDP header, and after it
 /// `tunnel_len` bytes, which `fill` writes.
 ///

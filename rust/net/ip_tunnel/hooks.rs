@@ -119,7 +119,7 @@ pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
     // SAFETY: C passes a valid packet that it does not touch during the call, from a device's transmit path
     // in an RCU read side. The configuration and the flow are valid during the call, and C does not change
     // the flow. By `Sealed`, `F` is a transparent wrapper of C's flow.
-    let (skb, config, flow) = unsafe {
+    let (mut skb, config, flow) = unsafe {
         (
             TxSkb::from_raw(skb),
             EncapConfig::read(config),
@@ -127,10 +127,11 @@ pub(crate) unsafe extern "C" fn build_header<T: IpTunnelEncap<F>, F: Flow>(
         )
     };
     // SAFETY: C passes a pointer to a variable of its own, which only this call uses.
-    match T::build_header(skb, &config, unsafe { *protocol }, flow) {
+    let protocol = unsafe { &mut *protocol };
+    match T::build_header(skb.as_mut(), &config, *protocol, flow) {
         Ok(outer) => {
-            // SAFETY: As for the read above.
-            unsafe { *protocol = outer };
+            T::observe(&skb, protocol);
+            *protocol = outer;
             0
         }
         Err(error) => error.to_errno(),

@@ -216,30 +216,6 @@ impl InnerSkb {
         }
     }
 
-    /// Returns the packet's length in bytes.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.skb.len()
-    }
-
-    /// Returns `true` if the packet has no byte left.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.skb.is_empty()
-    }
-
-    /// Returns `true` if the packet is a GSO packet, which GRO or a sender on this machine made.
-    #[inline(always)]
-    pub fn is_gso(&self) -> bool {
-        self.skb.is_gso()
-    }
-
-    /// Returns the number of segments of a GSO packet, or 1 for another packet.
-    #[inline(always)]
-    pub fn segments(&self) -> u16 {
-        self.skb.segments()
-    }
-
     /// Subtracts `by`, the length of the pulled headers, from the length in the outer IP header, of IPv6 or
     /// of IPv4.
     ///
@@ -291,6 +267,15 @@ impl InnerSkb {
     pub(crate) fn into_parts(mut self) -> (OwnedSkb, InnerProtocol) {
         self.skb.as_pin_mut().prepare_for_pull();
         (self.skb, self.protocol)
+    }
+}
+
+impl Deref for InnerSkb {
+    type Target = SkBuff;
+
+    #[inline]
+    fn deref(&self) -> &SkBuff {
+        &self.skb
     }
 }
 

@@ -3,6 +3,7 @@
 //! Packets that a tunnel device sends.
 
 use super::{to_result, GsoType, OwnedSkb, SkBuff};
+use crate::Netns;
 use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::prelude::*;
 use net_bindings as bindings;
@@ -57,6 +58,29 @@ impl TxSkb {
                 .__bindgen_anon_1
                 .dev
         }
+    }
+
+    /// Returns the index of the device that the packet is leaving by, or 0.
+    pub fn ifindex(&self) -> u32 {
+        let dev = self.device();
+        if dev.is_null() {
+            return 0;
+        }
+        // SAFETY: By the type invariant the packet is on its way out of the device, which lives meanwhile.
+        let index = unsafe { bindings::netdev_ifindex(dev) };
+        // An index is not negative.
+        index as u32
+    }
+
+    /// Returns the number of the device's namespace ([`Netns::inum`]), or 0.
+    pub fn netns_inum(&self) -> u32 {
+        let dev = self.device();
+        if dev.is_null() {
+            return 0;
+        }
+        // SAFETY: The device lives, as in `ifindex`. A device's namespace lives as long as the device is in
+        // it, and longer than the RCU read side in which the device leaves it.
+        unsafe { Netns::from_raw(bindings::dev_net(dev)) }.inum()
     }
 
     /// Pushes `len` bytes and returns them, to be filled. Their content is unspecified but initialized.

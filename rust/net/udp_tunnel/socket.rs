@@ -5,6 +5,7 @@
 use crate::{
     netns::{Place, Socket},
     udp::PortNumber,
+    Netns,
 };
 use core::{mem::ManuallyDrop, ptr, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
@@ -195,6 +196,16 @@ impl UdpSocket {
             unsafe { bindings::sk_bound_dev_if(sock) }
         });
         index.unwrap_or_default()
+    }
+
+    /// Returns the number of the socket's namespace ([`Netns::inum`]), or 0 if the socket is closed. May
+    /// sleep.
+    pub fn netns_inum(&self) -> u32 {
+        let inum = self.socket.with(|sock| {
+            // SAFETY: `with` passes an open socket. Its namespace is valid as long as the socket is open.
+            unsafe { Netns::from_raw(bindings::sock_net(sock)) }.inum()
+        });
+        inum.unwrap_or_default()
     }
 
     /// Returns `true` for a socket of IPv6.
