@@ -4,7 +4,7 @@
 
 use crate::reason::Reason;
 use kernel::prelude::*;
-use net::{percpu::PerCpuCounters, skb::InnerSkb};
+use net::percpu::PerCpuCounters;
 
 const PACKETS: usize = 0;
 const BYTES: usize = 1;
@@ -20,21 +20,9 @@ impl Counters {
         PerCpuCounters::new().map(Self)
     }
 
-    /// Counts a packet that goes to the inner protocol, from a UDP payload of `payload_len_bytes` bytes.
+    /// Counts packets that go to the inner protocol as one, from UDP payloads of `payload_len_bytes` bytes.
     #[inline(always)]
-    pub(crate) fn count_received(&self, inner: &InnerSkb, payload_len_bytes: usize) {
-        if inner.is_gso() {
-            self.count_segments(inner.segments(), payload_len_bytes);
-        } else {
-            self.0.add(PACKETS, 1);
-            self.0.add(BYTES, payload_len_bytes as u64);
-        }
-    }
-
-    // Not inlined: other packets should not save registers for it.
-    #[cold]
-    #[inline(never)]
-    fn count_segments(&self, packets: u16, payload_len_bytes: usize) {
+    pub(crate) fn count_received(&self, packets: u16, payload_len_bytes: usize) {
         self.0.add(PACKETS, packets.into());
         self.0.add(BYTES, payload_len_bytes as u64);
     }

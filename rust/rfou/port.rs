@@ -3,8 +3,9 @@
 //! The listening ports of a network namespace.
 
 use crate::{
-    counters::{Counters, Totals},
+    counters::Totals,
     receive::{Encapsulation, FouDecapsulator, GueDecapsulator},
+    records::Records,
 };
 use core::cmp::{Ordering, Reverse};
 use kernel::{
@@ -47,18 +48,16 @@ enum Socket {
 
 impl Socket {
     fn new(socket: UdpSocket, settings: Settings) -> Result<Self> {
+        let records = Records::new(&socket)?;
         Ok(match settings.encapsulation {
             Encapsulation::Direct(protocol) => Self::Fou(UdpTunnelSocket::new_with_gro(
                 socket,
-                FouDecapsulator {
-                    counters: Counters::new()?,
-                    protocol,
-                },
+                FouDecapsulator { records, protocol },
             )?),
             Encapsulation::Gue => Self::Gue(UdpTunnelSocket::new_with_gro(
                 socket,
                 GueDecapsulator {
-                    counters: Counters::new()?,
+                    records,
                     remote_checksum: settings.remote_checksum,
                 },
             )?),
@@ -72,10 +71,10 @@ impl Socket {
         }
     }
 
-    fn counters(&self) -> &Counters {
+    fn records(&self) -> &Records {
         match self {
-            Self::Fou(socket) => &socket.tunnel().counters,
-            Self::Gue(socket) => &socket.tunnel().counters,
+            Self::Fou(socket) => &socket.tunnel().records,
+            Self::Gue(socket) => &socket.tunnel().records,
         }
     }
 
@@ -109,7 +108,7 @@ impl Port {
 
     /// Returns the values of the port's counters.
     pub(crate) fn totals(&self) -> Totals {
-        self.socket.counters().totals()
+        self.socket.records().totals()
     }
 
     /// Returns `true` if no socket with `binding` can be opened beside this port's.

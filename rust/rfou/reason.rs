@@ -33,6 +33,13 @@ macro_rules! reasons {
             /// The names, in the order of the reasons, without the prefix that says whose reasons they are.
             pub(crate) const NAMES: [&'static CStr; Self::COUNT] = [$(without_prefix($name)),*];
 
+            /// Returns the name without the prefix.
+            pub(crate) fn name(self) -> &'static CStr {
+                match self {
+                    $(Self::$reason => const { without_prefix($name) },)*
+                }
+            }
+
             const fn nearest(self) -> DropReason {
                 match self {
                     $(Self::$reason => DropReason::$core,)*

@@ -2,7 +2,7 @@
 
 //! Packets on their way in: from a port's UDP socket to the protocol of the inner packet.
 
-use crate::{counters::Counters, reason::Reason};
+use crate::{reason::Reason, records::Records};
 use gue::{walk, Linux, Prefix, RemoteChecksum as RemoteChecksumField};
 use kernel::prelude::*;
 use net::{
@@ -24,13 +24,13 @@ pub(crate) enum Encapsulation {
 
 /// Decapsulates FOU.
 pub(crate) struct FouDecapsulator {
-    pub(crate) counters: Counters,
+    pub(crate) records: Records,
     pub(crate) protocol: InnerProtocol,
 }
 
 /// Decapsulates GUE.
 pub(crate) struct GueDecapsulator {
-    pub(crate) counters: Counters,
+    pub(crate) records: Records,
     /// The treatment of a checksum that the sender leaves to the receiver.
     pub(crate) remote_checksum: RemcsumMode,
 }
@@ -96,12 +96,11 @@ pub(crate) fn checksum_place(remote: RemoteChecksumField) -> ChecksumPlace {
 struct Dropped(RxSkb, Reason);
 
 impl Dropped {
-    /// Counts the packet, and returns the verdict.
+    /// Records the packet, and returns the verdict.
     #[inline(always)]
-    fn count(self, counters: &Counters) -> Verdict {
+    fn record<const IPV6: bool>(self, records: &Records) -> Verdict {
         let Self(skb, reason) = self;
-        counters.count_dropped(reason);
-        Verdict::Drop(skb, reason.number())
+        Verdict::Drop(skb, records.dropped(reason, IPV6))
     }
 }
 
@@ -110,7 +109,7 @@ impl EncapReceive for FouDecapsulator {
     fn receive<const IPV6: bool>(&self, skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         let len_bytes = udp::HEADER_LEN_BYTES;
         let inner = decapsulate(skb, len_bytes, self.protocol);
-        deliver::<IPV6>(&self.counters, inner, len_bytes)
+        deliver::<IPV6>(&self.records, inner, len_bytes)
     }
 }
 
@@ -118,14 +117,14 @@ impl EncapReceive for GueDecapsulator {
     #[inline]
     fn receive<const IPV6: bool>(&self, mut skb: RxSkb, _rcu: RcuReader<'_>) -> Verdict {
         match OuterHeaders::read_gue(&mut skb) {
-            Err(reason) => Dropped(skb, reason).count(&self.counters),
+            Err(reason) => Dropped(skb, reason).record::<IPV6>(&self.records),
             Ok(OuterHeaders {
                 len_bytes,
                 protocol,
                 remcsum: None,
             }) => {
                 let inner = decapsulate(skb, len_bytes, protocol);
-                deliver::<IPV6>(&self.counters, inner, len_bytes)
+                deliver::<IPV6>(&self.records, inner, len_bytes)
             }
             Ok(OuterHeaders {
                 len_bytes,
@@ -150,7 +149,7 @@ impl GueDecapsulator {
         let inner = skb
             .decapsulate_with_remote_checksum(len_bytes, protocol, place, self.remote_checksum)
             .map_err(|(skb, error)| Dropped(skb, Reason::of(error, Reason::GueBadRemcsum)));
-        deliver::<IPV6>(&self.counters, inner, len_bytes)
+        deliver::<IPV6>(&self.records, inner, len_bytes)
     }
 }
 
@@ -167,28 +166,27 @@ fn decapsulate(
     }
 }
 
-/// Delivers and counts a packet from which `len_bytes` bytes of headers were pulled.
+/// Delivers and records a packet from which `len_bytes` bytes of headers were pulled.
 #[inline(always)]
 fn deliver<const IPV6: bool>(
-    counters: &Counters,
+    records: &Records,
     inner: Result<InnerSkb, Dropped>,
     len_bytes: usize,
 ) -> Verdict {
     let mut inner = match inner {
         Ok(inner) => inner,
-        Err(dropped) => return dropped.count(counters),
+        Err(dropped) => return dropped.record::<IPV6>(records),
     };
     // Last: sockets that share the packet may see the change, and a dropped packet stays unchanged.
     match inner.shorten_outer::<IPV6>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES) {
         Ok(left) => {
             let gue_len_bytes = len_bytes.wrapping_sub(udp::HEADER_LEN_BYTES);
-            counters.count_received(&inner, left.wrapping_add(gue_len_bytes));
+            records.received::<IPV6>(&inner, len_bytes, left.wrapping_add(gue_len_bytes));
             Verdict::Deliver(inner)
         }
         Err(error) => {
             let reason = Reason::of(error, Reason::BadOuterLength);
-            counters.count_dropped(reason);
-            inner.free(reason.number());
+            inner.free(records.dropped(reason, IPV6));
             Verdict::Consumed
         }
     }

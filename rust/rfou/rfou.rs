@@ -15,6 +15,8 @@ mod netlink;
 mod port;
 mod reason;
 mod receive;
+mod records;
+mod trace;
 mod transmit;
 
 use kernel::prelude::*;

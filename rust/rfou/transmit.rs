@@ -5,6 +5,7 @@
 //!
 //! Both modules compile this file: `rfou` for devices whose outer header is IPv4, `rfou6` for IPv6.
 
+use crate::trace;
 use gue::{header, protocol, walk, Fields, Linux, Prefix, Repr, WalkError};
 use kernel::prelude::*;
 use net::{
@@ -46,6 +47,13 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
         let ports = ports(skb.as_mut(), config)?;
         udp_xmit::push_headers(skb, ports, checksum, flow, 0, |_| Ok(()))?;
         Ok(protocol::UDP)
+    }
+
+    #[inline(always)]
+    fn observe(skb: &TxSkb, protocol: &u8) {
+        if trace::Transmit::is_on() {
+            hit_tracepoint(skb, *protocol);
+        }
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
@@ -103,6 +111,13 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
             }
         }
         push_gue::<F, { header::BASE_LEN_BYTES }>(skb, config, header, flow)
+    }
+
+    #[inline(always)]
+    fn observe(skb: &TxSkb, protocol: &u8) {
+        if trace::Transmit::is_on() {
+            hit_tracepoint(skb, *protocol);
+        }
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
@@ -185,4 +200,21 @@ fn ports(skb: Pin<&mut TxSkb>, config: &EncapConfig) -> Result<Ports> {
         source,
         destination: config.destination_port(),
     })
+}
+
+/// Makes the trace event of a packet that begins with its UDP header.
+#[cold]
+fn hit_tracepoint(skb: &TxSkb, protocol: u8) {
+    let ports = udp_xmit::ports(skb);
+    let len_bytes = skb.len().saturating_sub(udp::HEADER_LEN_BYTES);
+    trace::Transmit::hit(
+        skb.netns_inum(),
+        skb.ifindex(),
+        trace::TRANSMIT_FAMILY,
+        u16::from_be_bytes(ports.destination.to_be_bytes()),
+        u16::from_be_bytes(ports.source.to_be_bytes()),
+        protocol,
+        skb.segments(),
+        len_bytes as u32,
+    );
 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod trace;
 #[path = "../rfou/transmit.rs"]
 mod transmit;
 

@@ -38,7 +38,7 @@ SHARED = (
     "net::udp_xmit::flow_source_port",
 )
 # Steps that few packets take: a GSO packet's count, headers out of line, no room, a drop, a lookup
-# after a timeout.
+# after a timeout, a trace event.
 RARE = (
     "<net::gro::skb::GroSkb>::find_in_fragment",
     "<net::ip_tunnel::FlowIpv4>::look_up_segmentation",
@@ -47,10 +47,12 @@ RARE = (
     "<net::skb::SkBuff>::pull_tail",
     "<net::skb::decap::RxSkb>::decapsulate_with_any_remote_checksum",
     "<net::skb::xmit::TxSkb>::make_headroom",
-    "<rfou::counters::Counters>::count_segments",
     "<rfou::reason::Reason as core::convert::From<*>>::from",
-    "<rfou::reason::Reason>::number",
     "<rfou::reason::Reason>::of",
+    "<rfou::records::Records>::dropped",
+    "<rfou::records::Records>::hit_receive",
+    "<rfou::records::Records>::received_segments",
+    "rfou*::transmit::hit_tracepoint",
 )
 
 
