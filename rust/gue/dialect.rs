@@ -8,20 +8,20 @@
 //!
 //! A dialect is a type, so that code for one dialect has nothing of the fields that only another has.
 
-use crate::fields::{DeviceFields, FieldSet, Fields};
+use crate::{
+    device::DeviceNotes,
+    fields::{FieldSet, Fields},
+};
 use core::fmt::Debug;
 
 /// The flags that a receiver accepts.
 pub trait Dialect: Copy + Debug {
-    /// The fields that the flags announce.
+    /// What a walk reads of the fields that the flags announce.
     type Fields: FieldSet;
 
     /// Returns the accepted flags, in host order. A receiver refuses a header with any other flag
     /// (gue-09 §3.2).
-    #[inline]
-    fn known_flags(self) -> u16 {
-        Self::Fields::KNOWN_FLAGS
-    }
+    fn known_flags(self) -> u16;
 }
 
 /// The private flag alone, which Linux's `fou` sends and accepts.
@@ -30,13 +30,49 @@ pub struct Linux;
 
 impl Dialect for Linux {
     type Fields = Fields;
+
+    #[inline(always)]
+    fn known_flags(self) -> u16 {
+        Fields::KNOWN_FLAGS
+    }
 }
 
-/// The flags that a device of kind `gue` accepts: the group identifier, and remote checksums in the
-/// drafts' form and in Linux's.
+/// The flags that a device of kind `gue` accepts: of those of the drafts and Linux's private flag, the ones
+/// that the device acts on or refuses with a reason of its own.
+///
+/// ```
+/// use gue::{group, nat, Device, Error, Header};
+///
+/// let nat_checksum = [0x01, 6, 0, 0x80, 0x84, 4, 0, 0];
+/// assert!(Header::parse(&nat_checksum, Device::ALL).is_ok());
+/// let device = Device::with_flags(group::FLAG);
+/// assert_eq!(Header::parse(&nat_checksum, device), Err(Error::UnknownFlag));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device;
+pub struct Device {
+    known_flags: u16,
+}
+
+impl Device {
+    /// All flags of the drafts, and Linux's private flag.
+    pub const ALL: Self = Self {
+        known_flags: DeviceNotes::KNOWN_FLAGS,
+    };
+
+    /// Some of these flags.
+    #[inline]
+    pub const fn with_flags(flags: u16) -> Self {
+        Self {
+            known_flags: flags & DeviceNotes::KNOWN_FLAGS,
+        }
+    }
+}
 
 impl Dialect for Device {
-    type Fields = DeviceFields;
+    type Fields = DeviceNotes;
+
+    #[inline(always)]
+    fn known_flags(self) -> u16 {
+        self.known_flags
+    }
 }

@@ -7,8 +7,8 @@
 //!
 //! Sources: draft-ietf-intarea-gue-09 ("gue-09"), draft-ietf-intarea-gue-extensions-06
 //! ("gue-extensions-06"), and the behaviour of Linux's `fou`. A [`Dialect`] is a set of fields that a
-//! receiver accepts: [`Linux`] has the private flag and its remote checksum, [`Device`] also has what a
-//! device of kind `gue` understands of the drafts. All fields on the wire are big-endian.
+//! receiver accepts: [`Linux`] has the private flag and its remote checksum, [`Device`] also has the fields of
+//! the drafts. All fields on the wire are big-endian.
 //!
 //! A receiver calls [`walk()`], which asks a [`Prefix`] for as many bytes as the header has. A sender
 //! fills in a [`Repr`] and calls [`Repr::emit`]:
@@ -32,6 +32,15 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A device does more. [`layout`] lists the fields. The walk notes the group and the remote checksum; a
+//! [`View`] of the header has the other fields. A device then checks, in this order:
+//!
+//! 1. [`Demands::check`]: all demanded fields are there, and no unexpected cookie or keyed hash is;
+//! 2. [`View::covered`], for K, A and SEC: the value of each is right over the bytes that it covers;
+//! 3. [`View::content`]: the payload is a packet, a fragment, a control message or a transformed payload.
+//!
+//! Each may return a [`Refusal`]. A sender prepares a [`Template`] once and copies it before each packet.
 
 #![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
@@ -39,20 +48,48 @@
 
 #[cfg(any(test, CONFIG_KUNIT, feature = "cases"))]
 pub mod cases;
+pub mod checksum;
+pub mod content;
+pub mod control;
+pub mod covered;
+pub mod crc;
+pub mod demands;
+pub mod device;
 pub mod dialect;
 pub mod fields;
+pub mod fragment;
 pub mod group;
 pub mod header;
+pub mod layout;
+pub mod nat;
 pub mod private;
 pub mod protocol;
+pub mod refusal;
 pub mod remcsum;
+pub mod security;
+pub mod template;
+pub mod transform;
+pub mod view;
 pub mod walk;
 
+pub use checksum::Checksum;
+pub use content::Content;
+pub use covered::{Addresses, Computation, Covered, Outer};
+pub use crc::Crc;
+pub use demands::Demands;
+pub use device::{DeviceFields, DeviceNotes};
 pub use dialect::{Device, Dialect, Linux};
-pub use fields::{DeviceFields, FieldSet, Fields};
+pub use fields::{FieldSet, FieldValues, Fields};
+pub use fragment::Fragment;
 pub use header::{Header, Repr};
+pub use nat::NatChecksum;
 pub use private::Private;
+pub use refusal::Refusal;
 pub use remcsum::RemoteChecksum;
+pub use security::{Hmac, Security};
+pub use template::Template;
+pub use transform::Transform;
+pub use view::View;
 pub use walk::{walk, Prefix, WalkError};
 
 /// The UDP port registered for GUE (gue-09 §9.1). FOU has no registered port.
@@ -72,6 +109,8 @@ pub enum Error {
     /// A flag is set that the [`Dialect`] does not have, so the length of its field is unknown
     /// (gue-09 §3.2), or two flags are set that exclude each other.
     UnknownFlag,
+    /// The method of security is reserved, so the length of its field is unknown (gue-extensions-06 §4).
+    ReservedSecurity,
     /// An unknown flag is set in Linux's private word.
     UnknownPrivateFlag,
     /// The header is too short for the fields that its flags announce.

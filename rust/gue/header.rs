@@ -14,7 +14,7 @@
 //! A receiver gets a [`Header`] from [`walk`](crate::walk()). A sender writes a [`Repr`].
 
 use crate::{
-    fields::{FieldSet, Fields, Writer},
+    fields::{FieldSet, FieldValues, Fields, Writer},
     private, protocol, remcsum,
     walk::{walk, PayloadEnd, WalkError},
     Dialect, Error,
@@ -133,13 +133,17 @@ impl<F: FieldSet> Header<F> {
 
     /// Reads a header of variant 0. [`Start`] has its length in bytes.
     #[inline]
-    pub(crate) fn parse_variant_0(bytes: &[u8], len_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn parse_variant_0<D: Dialect<Fields = F>>(
+        bytes: &[u8],
+        len_bytes: usize,
+        dialect: D,
+    ) -> Result<Self, Error> {
         let (raw, _) = RawHeader::ref_from_prefix(bytes).map_err(|_| Error::Truncated)?;
         let fields = bytes
             .get(BASE_LEN_BYTES..len_bytes)
             .ok_or(Error::HeaderPastEnd)?;
         let flags = raw.flags.get();
-        if flags & !F::KNOWN_FLAGS != 0 {
+        if flags & !dialect.known_flags() != 0 {
             return Err(Error::UnknownFlag);
         }
         Ok(Self {
@@ -180,7 +184,9 @@ impl<F: FieldSet> Header<F> {
     pub const fn fields(&self) -> F {
         self.fields
     }
+}
 
+impl<F: FieldSet + FieldValues> Header<F> {
     /// Returns the values of the header without its surplus space; `None` for variant 1.
     #[inline]
     pub const fn repr(&self) -> Option<Repr<F>> {
@@ -206,7 +212,7 @@ pub struct Repr<F = Fields> {
     pub fields: F,
 }
 
-impl<F: FieldSet> Repr<F> {
+impl<F: FieldValues> Repr<F> {
     /// Returns the length of the header in bytes.
     #[inline]
     pub fn len_bytes(&self) -> usize {
@@ -230,7 +236,7 @@ impl<F: FieldSet> Repr<F> {
     ///
     /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
     /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] has so
-    ///   many today.
+    ///   many.
     #[inline(always)]
     pub fn emit(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let len_bytes = self.len_bytes();
@@ -246,5 +252,38 @@ impl<F: FieldSet> Repr<F> {
             flags: self.fields.flags().into(),
         })?;
         self.fields.emit(&mut writer)
+    }
+    /// Writes the header and surplus space after its fields. Returns the length of both in bytes.
+    ///
+    /// gue-09 has receivers skip surplus space. Ends that agree on a meaning use it for private data.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
+    /// - [`Error::HeaderTooLong`]: fields and surplus space have more words than Hlen can count. Nothing is
+    ///   written.
+    #[inline]
+    pub fn emit_with_surplus(
+        &self,
+        surplus: &[[u8; 4]],
+        buffer: &mut [u8],
+    ) -> Result<usize, Error> {
+        let fields_end = self.len_bytes();
+        let surplus_words = u8::try_from(surplus.len()).map_err(|_| Error::HeaderTooLong)?;
+        let len_bytes = fields_end + 4 * surplus.len();
+        if len_bytes > MAX_LEN_BYTES {
+            return Err(Error::HeaderTooLong);
+        }
+        let header = buffer.get_mut(..len_bytes).ok_or(Error::BufferTooShort)?;
+        self.emit(header)?;
+        let to = header.iter_mut().skip(fields_end);
+        for (to, from) in to.zip(surplus.as_flattened()) {
+            *to = *from;
+        }
+        if let Some(variant_control_hlen) = header.first_mut() {
+            // No carry into C: the sum is at most HLEN_MASK.
+            *variant_control_hlen += surplus_words;
+        }
+        Ok(len_bytes)
     }
 }

@@ -3,7 +3,7 @@
 //! Remote checksum offload: the field `start:16 | offset:16`.
 //!
 //! The sender leaves one checksum to the receiver: it is at `offset` and covers the payload from `start`
-//! on. Both numbers count bytes from the first byte of the payload (gue-extensions-06 §5.5).
+//! on. Both numbers count bytes from the first byte of the payload (gue-extensions-06 §7).
 
 use crate::{
     fields::{Reader, Writer},
@@ -22,7 +22,7 @@ pub const LEN_BYTES: usize = size_of::<Raw>();
 /// The field's layout on the wire.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
-struct Raw {
+pub(crate) struct Raw {
     start: U16,
     offset: U16,
 }
@@ -97,11 +97,16 @@ impl RemoteChecksum {
         Self::new(raw.start.get(), raw.offset.get())
     }
 
-    #[inline(always)]
-    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
-        writer.put(&Raw {
+    #[inline]
+    pub(crate) fn raw(&self) -> Raw {
+        Raw {
             start: self.start.into(),
             offset: self.offset.into(),
-        })
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Error> {
+        writer.put(&self.raw())
     }
 }

@@ -106,6 +106,7 @@ impl<E> From<Error> for WalkError<E> {
 /// - [`Error::UnknownIpVersion`]: variant 1 with an IP version that is neither 4 nor 6.
 /// - [`WalkError::Prefix`] with [`Error::HeaderPastEnd`]: the bytes that Hlen counts cannot be read.
 /// - [`Error::UnknownFlag`]: a flag that the dialect does not have.
+/// - [`Error::ReservedSecurity`]: a reserved method of security.
 /// - [`Error::FieldPastHeader`]: Hlen leaves no room for a field that a flag announces.
 /// - [`Error::UnknownPrivateFlag`]: an unknown flag in Linux's private word.
 /// - [`Error::ChecksumBeforeStart`]: see [`RemoteChecksum::new`](crate::RemoteChecksum::new).
@@ -113,7 +114,7 @@ impl<E> From<Error> for WalkError<E> {
 #[inline(always)]
 pub fn walk<P: Prefix, D: Dialect>(
     payload: &mut P,
-    _dialect: D,
+    dialect: D,
 ) -> Result<Header<D::Fields>, WalkError<P::Error>> {
     let first = prefix(payload, BASE_LEN_BYTES, Error::Truncated)?;
     match Start::parse(first)? {
@@ -121,7 +122,7 @@ pub fn walk<P: Prefix, D: Dialect>(
         Start::Header { len_bytes } => {
             // The bytes may move, so nothing but their number is kept from the first prefix.
             let bytes = prefix(payload, len_bytes, Error::HeaderPastEnd)?;
-            Ok(Header::parse_variant_0(bytes, len_bytes)?)
+            Ok(Header::parse_variant_0(bytes, len_bytes, dialect)?)
         }
     }
 }

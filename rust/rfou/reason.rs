@@ -142,7 +142,7 @@ impl From<gue::Error> for Reason {
             gue::Error::HeaderPastEnd => Self::GueBadHlen,
             gue::Error::UnknownVariant => Self::GueBadVariant,
             gue::Error::UnknownIpVersion => Self::GueBadIpVersion,
-            gue::Error::UnknownFlag => Self::GueUnknownFlag,
+            gue::Error::UnknownFlag | gue::Error::ReservedSecurity => Self::GueUnknownFlag,
             gue::Error::UnknownPrivateFlag => Self::GueUnknownPrivateFlag,
             gue::Error::FieldPastHeader => Self::GueFieldPastHeader,
             gue::Error::ChecksumBeforeStart => Self::GueBadRemcsum,

@@ -2,8 +2,11 @@
 
 //! Generic receive offload: packets of a flow are merged before they are decapsulated.
 
-use crate::{demux::Receiver, receive::checksum_place};
-use gue::{walk, Device, Prefix};
+use crate::{
+    demux::Receiver,
+    receive::{checksum_place, DIALECT},
+};
+use gue::{walk, Prefix};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Handlers, Merged, NoMerge, Packet},
@@ -19,7 +22,7 @@ impl GroTunnel for Receiver {
     // one device, whichever it is.
     #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
-        let header = walk(&mut Payload(packet), Device).map_err(|_| NoMerge)?;
+        let header = walk(&mut Payload(packet), DIALECT).map_err(|_| NoMerge)?;
         if header.is_control() {
             return Err(NoMerge);
         }
@@ -37,7 +40,7 @@ impl GroTunnel for Receiver {
 
     #[inline(always)]
     fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
-        let header = walk(&mut MergedPayload(merged), Device).ok()?;
+        let header = walk(&mut MergedPayload(merged), DIALECT).ok()?;
         checksum_place(&header.fields())
     }
 }

@@ -124,7 +124,7 @@ impl From<gue::Error> for Reason {
             gue::Error::HeaderPastEnd => Self::BadHlen,
             gue::Error::UnknownVariant => Self::BadVariant,
             gue::Error::UnknownIpVersion => Self::BadIpVersion,
-            gue::Error::UnknownFlag => Self::UnknownFlag,
+            gue::Error::UnknownFlag | gue::Error::ReservedSecurity => Self::UnknownFlag,
             gue::Error::UnknownPrivateFlag => Self::UnknownPrivateFlag,
             gue::Error::FieldPastHeader => Self::FieldPastHeader,
             gue::Error::ChecksumBeforeStart => Self::BadRemcsum,

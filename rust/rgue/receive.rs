@@ -6,7 +6,7 @@ use crate::{
     demux::{Entry, Key, Receiver},
     reason::Reason,
 };
-use gue::{walk, Device, DeviceFields, Header, Prefix};
+use gue::{group, private, remcsum, walk, Device, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
@@ -17,6 +17,9 @@ use net::{
     udp,
     udp_tunnel::{EncapReceive, Verdict},
 };
+
+/// The fields that devices act on. A packet with another field is dropped for its unknown flag.
+pub(crate) const DIALECT: Device = Device::with_flags(group::FLAG | remcsum::FLAG | private::FLAG);
 
 /// The payload of a packet that begins with its UDP header.
 struct Payload<'a>(&'a mut RxSkb);
@@ -48,7 +51,7 @@ impl Prefix for QuotedPayload<'_, '_> {
 /// Returns the place of the checksum that a header leaves to the receiver. GUE counts both numbers from the
 /// inner packet's first byte, as [`ChecksumPlace`] does.
 #[inline]
-pub(crate) fn checksum_place(fields: &DeviceFields) -> Option<ChecksumPlace> {
+pub(crate) fn checksum_place(fields: &DeviceNotes) -> Option<ChecksumPlace> {
     fields.remote_checksum().map(|remote| ChecksumPlace {
         start: remote.start(),
         field: remote.offset(),
@@ -58,7 +61,7 @@ pub(crate) fn checksum_place(fields: &DeviceFields) -> Option<ChecksumPlace> {
 impl EncapReceive for Receiver {
     #[inline]
     fn receive<const IPV6: bool>(&self, mut skb: RxSkb, rcu: RcuReader<'_>) -> Verdict {
-        let header = match walk(&mut Payload(&mut skb), Device) {
+        let header = match walk(&mut Payload(&mut skb), DIALECT) {
             Ok(header) => header,
             Err(error) => return Verdict::Drop(skb, Reason::from(error).number()),
         };
@@ -89,7 +92,7 @@ impl EncapReceive for Receiver {
         } else {
             quoted.destination_v4().map(OuterSource::V4)
         };
-        let (Ok(remote), Ok(header)) = (remote, walk(&mut QuotedPayload(quoted), Device)) else {
+        let (Ok(remote), Ok(header)) = (remote, walk(&mut QuotedPayload(quoted), DIALECT)) else {
             return false;
         };
         let key = Key::of_packet(header.fields().group, remote);
@@ -109,7 +112,7 @@ impl Entry {
     fn receive<const IPV6: bool>(
         &self,
         mut skb: RxSkb,
-        header: Header<DeviceFields>,
+        header: Header<DeviceNotes>,
     ) -> Result<(), Dropped> {
         if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
             return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
