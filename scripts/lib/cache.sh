@@ -5,6 +5,8 @@
 # entry without its .complete stamp is never used: an interrupted run left it.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+# shellcheck source=scripts/lib/architecture.sh
+. "$top/scripts/lib/architecture.sh"
 # shellcheck source=scripts/lib/versions.sh
 . "$top/scripts/lib/versions.sh"
 
@@ -25,11 +27,14 @@ cache_entry() {
 
 # recipe PROGRAM: the program's text, for the key of what the program makes. Places and
 # names of other programs are written as they were before they had folders, so that
-# entries from that time are found: a move must not cost a build of the kernel.
+# entries from that time are found: a move must not cost a build of the kernel. For the same
+# reason, the names of this machine's architecture are written out.
 recipe() {
 	sed -e 's,lib/cache\.sh,cache.sh,' -e 's,/\.\./cache,/cache,' \
 		-e 's,lib/in-rootfs,in-trixie,' -e 's,in_rootfs,in_trixie,' \
 		-e 's,setup/module-tree,setup-metadata,' -e 's,setup/,setup-,' \
+		-e "s,'\"\$host_arch\"',$host_arch," \
+		-e "s,\\\$(make_arguments \"\\\$host_arch\" \([^)]*\)),$(make_arguments "$host_arch" '\1')," \
 		-e 's,(recipe ,(cat ,' "$1"
 }
 

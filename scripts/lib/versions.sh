@@ -15,11 +15,29 @@ BUILD_PACKAGES="
 	libelf-dev libssl-dev lld llvm make pahole patch perl python3 rust-clippy
 	rust-src rustc rustfmt xz-utils zstd"
 
+# To build a kernel for an architecture on the other one.
+CROSS_PACKAGES_amd64="gcc-14-x86-64-linux-gnu libc6-dev-amd64-cross"
+CROSS_PACKAGES_arm64="gcc-14-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf"
+
+# QEMU for guests of an architecture.
+QEMU_PACKAGES_amd64="qemu-system-x86 seabios"
+QEMU_PACKAGES_arm64="qemu-system-arm"
+
+# shellcheck disable=SC2154 # set by architecture.sh
+case $host_arch in
+arm64)
+	# For the kernel's vDSO of 32-bit programs.
+	BUILD_PACKAGES="$BUILD_PACKAGES gcc-arm-linux-gnueabihf"
+	QEMU_PACKAGES=$QEMU_PACKAGES_arm64
+	;;
+*) QEMU_PACKAGES=$QEMU_PACKAGES_amd64 ;;
+esac
+
 # For scripts/vm and the programs in guests.
 GUEST_PACKAGES="
 	bpftool busybox-static ethtool iperf3 iproute2 iptables iputils-ping ipvsadm kmod
 	libbpf-dev jq libcap2-bin nftables procps python3-pyroute2 python3-pytest
-	python3-pytest-timeout python3-scapy python3-yaml qemu-system-x86 seabios strace systemd
+	python3-pytest-timeout python3-scapy python3-yaml $QEMU_PACKAGES strace systemd
 	tcpdump"
 
 # For make deb, make repo and their tests.
