@@ -16,7 +16,7 @@ __rust_helper void rust_helper_udp_sk_clear_encap_rcv(struct sock *sk)
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
 }
 
-/* Takes inner UDP GSO packets whole: the device that receives them, or its next hop, segments them. */
+/* Takes inner UDP GSO packets whole: the receiving device, or its next hop, segments them. */
 __rust_helper void rust_helper_udp_allow_gso(struct sock *sk)
 {
 	udp_allow_gso(sk);

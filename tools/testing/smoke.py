@@ -53,9 +53,7 @@ def make_devices(hosts, version, options):
 
 def cases(few):
     """Yields the name of each tunnel, how it is made, and the address at its other end."""
-    for kind, form in itertools.product(
-        FEW_KINDS if few else KINDS, FEW_FORMS if few else FORMS
-    ):
+    for kind, form in itertools.product(FEW_KINDS if few else KINDS, FEW_FORMS if few else FORMS):
         yield (
             f"{kind} in {form[0]}, {form[1]}",
             lambda hosts, kind=kind, form=form: make_tunnel(hosts, kind, *form),
