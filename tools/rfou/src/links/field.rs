@@ -61,16 +61,16 @@ const fn field(name: &'static str, form: Form, change: Change) -> Field {
 
 /// All properties.
 pub const FIELDS: &[Field] = &[
-    field("id", Form::Number(1), Change::Value),
-    field("remote", Form::Address(2, 3), Change::Always),
-    field("local", Form::Address(4, 5), Change::Always),
-    field("dev", Form::Device(6), Change::Value),
+    field("id", Form::Number(1), Change::Never),
+    field("remote", Form::Address(2, 3), Change::Never),
+    field("local", Form::Address(4, 5), Change::Never),
+    field("dev", Form::Device(6), Change::Never),
     field("port", Form::Port(7), Change::Never),
     field("dport", Form::Port(8), Change::Always),
     field("sport", Form::SourcePort(9), Change::Always),
     field("srcport", Form::Range(10), Change::Value),
     field("mode", Form::Word(11, &["ip", "ethernet"]), Change::Never),
-    field("variant", Form::Byte(12), Change::Never),
+    field("variant", Form::Byte(12), Change::Always),
     field("external", Form::Flag(13), Change::Never),
     field("ttl", Form::Inherited(14, 15), Change::Always),
     field("tos", Form::Inherited(16, 17), Change::Always),

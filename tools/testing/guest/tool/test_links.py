@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command and gue devices: shown, applied, monitored, on `rfou top`.
+
+h1: gue0 10.1.1.1 -- eth0 ===== eth0 -- gue0 10.1.1.2 :h2
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from testing.lib.rfou_command import FAILED, NOT_FOUND, WOULD_CHANGE, checked
+
+pytestmark = [
+    pytest.mark.stock_only,
+    pytest.mark.skipif(
+        "rgue" not in os.environ["RFOU_MODULE"].split(","), reason="needs --module rgue"
+    ),
+]
+
+FILE = """
+exclusive = true
+
+[[link]]
+name = "gue0"
+remote = "192.0.2.2"
+id = 7
+ttl = 64
+
+[[link]]
+name = "gue1"
+remote = "2001:db8::2"
+mtu = 1300
+remcsum = true
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_links_are_left(hosts):
+    """Fails if a test leaves a device, and deletes it."""
+    yield
+    for host in hosts:
+        for link in json.loads(host.ip("-j", "link", "show", "type", "gue").stdout or "[]"):
+            if link:
+                host.ip("link", "del", link["ifname"])
+
+
+def names(rfou):
+    """Returns the names of the devices that there are."""
+    return [link["name"] for link in rfou.json("link show", "link", "show")["links"]]
+
+
+def test_devices_are_shown_with_what_differs_from_the_defaults(hosts, rfou):
+    assert rfou("link", "show").stdout == ""
+    hosts[0].ip("link", "add", "gue0", "type", "gue", "remote", "192.0.2.2", "id", "7")
+    assert rfou("link", "show").stdout.splitlines() == [
+        "gue0: down state down mtu 1464",
+        "       id 7 remote 192.0.2.2",
+    ]
+    [link] = rfou.json("link show", "link", "show", "gue0")["links"]
+    assert (link["name"], link["remote"], link["id"], link["dport"]) == ("gue0", "192.0.2.2", 7, 6080)
+    assert "counters" not in link
+    error = rfou.refused("link", "show", "gue9", status=NOT_FOUND)
+    assert "gue9" in error["message"] and error["argument"] == "NAME"
+
+
+def test_counters_are_what_went_through(hosts, rfou):
+    for number, host in enumerate(hosts, start=1):
+        host.batch(
+            f"link add gue0 type gue remote 192.0.2.{3 - number}",
+            f"addr add 10.1.1.{number}/24 dev gue0",
+            "link set gue0 addrgenmode none up",
+        )
+    hosts[0].run("ping", "-n", "-c", 3, "-i", "0.01", "-W", 2, "10.1.1.2")
+    [link] = rfou.json("link show", "link", "show", "-s")["links"]
+    counters = link["counters"]
+    assert (counters["rx_packets"], counters["tx_packets"]) == (3, 3)
+    assert (counters["rx_bytes"], counters["tx_bytes"]) == (3 * 84, 3 * 84)
+    assert "received 3 packets, 252" in rfou("link", "show", "-s").stdout
+    top = rfou.json("top", "top", "--batch", "--count", "1", "--delay", "0.1")
+    assert "link gue0" in [row["name"] for row in top["rows"]]
+
+
+def test_devices_are_applied_once_and_changed_in_place(hosts, rfou, tmp_path):
+    dry = rfou("apply", "-", "--dry-run", stdin=FILE, status=WOULD_CHANGE).stdout
+    assert dry.splitlines() == ["would add link gue0", "would add link gue1"]
+    assert names(rfou) == []
+    rfou("apply", "-", stdin=FILE)
+    assert names(rfou) == ["gue0", "gue1"]
+    assert rfou("apply", "-", stdin=FILE).stdout == "nothing to change\n"
+    before = hosts[0].link("gue0")["ifindex"]
+    changed = FILE.replace("ttl = 64", "ttl = 32").replace("mtu = 1300", "mtu = 1280")
+    assert rfou("apply", "-", stdin=changed).stdout.splitlines() == [
+        "changed link gue0: ttl 64 -> 32",
+        "changed link gue1: mtu 1300 -> 1280",
+    ]
+    shown = hosts[0].link("gue0")
+    assert shown["ifindex"] == before and shown["linkinfo"]["info_data"]["ttl"] == 32
+    assert "UP" in shown["flags"], "a device of the file is up"
+    saved = tmp_path / "saved.toml"
+    rfou("apply", "--from-system", saved)
+    rfou("apply", "-", stdin="exclusive = true")
+    assert names(rfou) == []
+    rfou("apply", saved)
+    assert rfou("apply", "-", stdin=changed).stdout == "nothing to change\n"
+
+
+def test_a_property_that_cannot_change_is_named_and_the_device_stays(hosts, rfou):
+    rfou("apply", "-", stdin=FILE)
+    before = hosts[0].link("gue0")
+    done = rfou.json("apply", "apply", "-", stdin=FILE.replace("id = 7", "id = 8"), status=None)
+    [wrong] = [step for step in done["steps"] if not step["done"]]
+    assert "gue0" in wrong["object"] and "id" in json.dumps(wrong["error"])
+    after = hosts[0].link("gue0")
+    assert (after["ifindex"], after["linkinfo"]) == (before["ifindex"], before["linkinfo"])
+    # The kernel's own refusals name the property, too.
+    wrong_remote = '[[link]]\nname = "gue2"\nremote = "224.0.0.1"\n'
+    done = rfou.json("apply", "apply", "-", stdin=wrong_remote, status=FAILED)
+    [step] = done["steps"]
+    assert step["error"]["argument"] == "remote" and "unicast" in step["error"]["message"]
+    assert names(rfou) == ["gue0", "gue1"]
+
+
+def test_changes_of_devices_are_told_in_order(hosts, rfou):
+    child = rfou.start("monitor", "--json", stdout=subprocess.PIPE)
+    found = []
+
+    def told():
+        event = checked(json.loads(child.stdout.readline()), "monitor")
+        return event["event"], event.get("link", {}).get("name")
+
+    hosts[0].ip("link", "add", "first", "type", "gue", "remote", "192.0.2.3")
+    # The monitor may begin after the first device was made.
+    hosts[0].ip("link", "set", "first", "up")
+    while told() != ("link-changed", "first"):
+        pass
+    hosts[0].ip("link", "add", "gue0", "type", "gue", "remote", "192.0.2.2")
+    hosts[0].ip("link", "set", "gue0", "type", "gue", "ttl", "5")
+    hosts[0].ip("link", "del", "gue0")
+    while not found or found[-1] != ("link-deleted", "gue0"):
+        found.append(told())
+    of_gue0 = [event for event, name in found if name == "gue0"]
+    assert of_gue0 == ["link-added", "link-changed", "link-deleted"]
