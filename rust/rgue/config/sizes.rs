@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sizes of a device: its headers, and the MTU and the headroom that follow from them.
+
+use super::{Config, Remcsum, Variant};
+use gue::header;
+use net::{
+    netdev::{Dimensions, NetDevice},
+    rcu::RcuReader,
+    route::{Flow, IpVersion, Ipv4, Ipv6, Route},
+    udp::{self, PortNumber, Ports},
+    udp_tunnel::Addresses,
+    Netns,
+};
+
+/// The MTU of links whose MTU is unknown, in bytes.
+const DEFAULT_MTU: u32 = 1500;
+
+/// The least MTU of a device that carries IP (RFC 791), in bytes.
+const MIN_MTU: u32 = 68;
+
+impl Config {
+    /// Returns the length of the longest header that the device pushes after UDP, in bytes.
+    pub(crate) fn gue_len_bytes(&self) -> usize {
+        if self.variant == Variant::One {
+            return 0;
+        }
+        let group = if self.group.is_some() { 4 } else { 0 };
+        group
+            + match self.remcsum {
+                Remcsum::Off => header::BASE_LEN_BYTES,
+                Remcsum::Draft => header::BASE_LEN_BYTES + 4,
+                Remcsum::Linux => header::REMOTE_CHECKSUM_LEN_BYTES,
+            }
+    }
+
+    /// Returns the length of all headers that the device pushes, in bytes.
+    pub(crate) fn overhead_bytes(&self) -> usize {
+        let ip = if self.addresses.is_ipv6() { 40 } else { 20 };
+        ip + udp::HEADER_LEN_BYTES + self.gue_len_bytes()
+    }
+
+    /// Returns the sizes of a device. May sleep.
+    pub(crate) fn dimensions(&self, netns: &Netns) -> Dimensions {
+        // No overflow: the overhead is less than a hundred bytes.
+        let overhead = self.overhead_bytes() as u32;
+        let (mtu, headroom) = self.underlay(netns).unwrap_or((DEFAULT_MTU, 0));
+        let max_mtu = u32::from(u16::MAX) - overhead;
+        Dimensions {
+            mtu: mtu.saturating_sub(overhead).clamp(MIN_MTU, max_mtu),
+            max_mtu,
+            headroom: u16::try_from(headroom.saturating_add(overhead)).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// Returns the MTU below the device, and the bytes that a packet needs there before its IP header: of
+    /// the route to the other end, else of the device that the link is bound to.
+    fn underlay(&self, netns: &Netns) -> Option<(u32, u32)> {
+        let route = match self.addresses {
+            _ if self.remote_is_any() => None,
+            Addresses::V4 { local, peer } => self.sizes_of_route::<Ipv4>(netns, local, peer),
+            Addresses::V6 { local, peer } => self.sizes_of_route::<Ipv6>(netns, local, peer),
+        };
+        route.or_else(|| {
+            // Index 0 is of no device.
+            NetDevice::by_index(netns, self.link).map(|dev| (dev.mtu(), dev.headroom()))
+        })
+    }
+
+    fn sizes_of_route<V: IpVersion>(
+        &self,
+        netns: &Netns,
+        source: V::Address,
+        destination: V::Address,
+    ) -> Option<(u32, u32)> {
+        let flow = Flow {
+            source,
+            destination,
+            ports: Ports {
+                source: PortNumber::ANY,
+                destination: self.destination_port,
+            },
+            tos: 0,
+            flow_label: self.flow_label,
+            mark: 0,
+            link: self.link,
+        };
+        let route = Route::<V>::look_up(netns, &flow).ok()?;
+        Some(RcuReader::with(|rcu| {
+            (route.hop_mtu(rcu), route.headroom(rcu))
+        }))
+    }
+}
