@@ -8,9 +8,7 @@ other guests.
 import contextlib
 import errno
 import os
-import pathlib
 import random
-import re
 import socket
 import struct
 import subprocess
@@ -27,9 +25,9 @@ from testing.hostile.target import (
     wait_for_witnesses,
     witness,
 )
-from testing.lib.checkout import built
 from testing.lib.checksum import checksum
-from testing.lib.hosts import make_netns, remove_netns, run, wait_until
+from testing.lib.hosts import make_netns, remove_netns, wait_until
+from testing.lib.misuse_module import MODULE, is_loaded, last_words, load, loaded
 from testing.lib.netlink import (
     NETLINK_GENERIC,
     NLM_F_DUMP,
@@ -43,35 +41,13 @@ from testing.lib.threads import Meanwhile
 pytestmark = pytest.mark.rfou_only
 
 KERNEL = os.environ["RFOU_KERNEL"]
-MODULE = built("misuse/misuse.ko")
 # As in the module.
 SOCKETS, PACKETS, FAIL_DURING_A_DUMP, TWICE, FAMILY_ALONE, LATE = range(1, 7)
 FAIL_AFTER = 100
-STEPS = 4
+STEPS = 5
 SOCKET_PORTS = range(7001, 7005)
 FAMILY_PORT = 7005
 TRAINS = {"stock": 600, "debug": 200}[KERNEL]
-
-
-def load(case, check=True):
-    """Loads the module for one case."""
-    return run("insmod", MODULE, f"case={case}", check=check)
-
-
-def is_loaded():
-    """Returns whether the module is loaded."""
-    return pathlib.Path("/sys/module/misuse").exists()
-
-
-@contextlib.contextmanager
-def loaded(case):
-    """In this context, the module is loaded."""
-    load(case)
-    try:
-        yield
-    finally:
-        if is_loaded():
-            run("rmmod", "misuse")
 
 
 def family():
@@ -94,13 +70,6 @@ def has_family():
 def is_open(host, port):
     """Returns whether a host has a UDP socket on a port."""
     return f":{port:04X} " in host.proc_net("udp")
-
-
-def last_words():
-    """Returns the numbers in the last line that the module logged."""
-    lines = [line for line in run("dmesg").stdout.splitlines() if "misuse: received" in line]
-    said = lines[-1].partition("misuse: ")[2]
-    return {name: int(number) for name, number in re.findall(r"(\w[\w ]*) (\d+)", said)}
 
 
 class Flood(Meanwhile):

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod devices;
 mod packets;
 mod registrations;
 mod sockets;
@@ -40,6 +41,7 @@ impl net::module::Module for Misuse {
             4 => registrations::register_all_twice(scope)?,
             5 => registrations::register_the_family_alone(scope)?,
             6 => registrations::register_late(scope)?,
+            7 => devices::register(scope)?,
             case @ 100.. => registrations::fail_after(scope, case.saturating_sub(100))?,
             _ => return Err(EINVAL),
         }

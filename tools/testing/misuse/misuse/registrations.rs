@@ -2,7 +2,10 @@
 
 //! Registrations that are made twice, too late, or by a module whose `init` fails.
 
-use crate::sockets::{open, Sink};
+use crate::{
+    devices,
+    sockets::{open, Sink},
+};
 use core::{
     pin::Pin,
     sync::atomic::{AtomicBool, Ordering},
@@ -138,6 +141,7 @@ const STEPS: &[(Step, Error)] = &[
     (|scope| netlink::register(scope, Commands::new()?), EEXIST),
     (ip_tunnel::register::<Nested>, EEXIST),
     (ip6_tunnel::register::<Nested>, EEXIST),
+    (devices::register_kind, EEXIST),
 ];
 
 /// Fails after the first `count` steps; another error says that no steps are left.
