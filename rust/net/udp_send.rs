@@ -61,6 +61,10 @@ pub struct TooLong {
     mtu: u32,
 }
 
+/// The EtherTypes of IP packets, in network order.
+const ETH_P_IP: u16 = (bindings::ETH_P_IP as u16).to_be();
+const ETH_P_IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
+
 /// A packet that was not sent, and the reason.
 pub struct Unsent(pub DeviceSkb, pub Error);
 
@@ -88,10 +92,8 @@ impl DeviceSkb {
     /// neither IPv4 nor IPv6, with `EINVAL` if it is too short, or with `ENOMEM`.
     #[inline(always)]
     pub fn inner_ip(&mut self) -> Result<InnerIp> {
-        const IPV4: u16 = (bindings::ETH_P_IP as u16).to_be();
-        const IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
         let inner = match self.0.protocol() {
-            IPV4 => {
+            ETH_P_IP => {
                 let header = self.as_skb().header(20)?;
                 let header: &[u8; 20] = header.first_chunk().ok_or(EINVAL)?;
                 if header[0] >> 4 != 4 {
@@ -104,7 +106,7 @@ impl DeviceSkb {
                     dont_fragment: header[6] & 0x40 != 0,
                 }
             }
-            IPV6 => {
+            ETH_P_IPV6 => {
                 let header = self.as_skb().header(40)?;
                 let header: &[u8; 40] = header.first_chunk().ok_or(EINVAL)?;
                 if header[0] >> 4 != 6 {
@@ -182,20 +184,20 @@ impl DeviceSkb {
     /// Answers the packet's sender, on this host or another, with an ICMP error: "packet too big", and the MTU.
     ///
     /// Returns `false` without an answer for an IPv6 packet and an MTU below that of every IPv6 link (RFC 8200
-    /// §5). The packet stays valid. The core limits the rate of answers.
+    /// §5), and for a packet that is not IP. The packet stays valid. The core limits the rate of answers.
     #[cold]
-    pub fn answer_too_long(&mut self, inner: InnerIp, TooLong { mtu }: TooLong) -> bool {
+    pub fn answer_too_long(&mut self, TooLong { mtu }: TooLong) -> bool {
         let raw = self.0.as_raw();
-        if inner.is_ipv6 && mtu < bindings::IPV6_MIN_MTU {
-            return false;
-        }
         // SAFETY: The packet is valid and owned, in a device's transmit function, for which C's functions are. They
-        // check the place of the packet's IP header, and that the packet has a route.
+        // check the place of the packet's IP header, and that the packet has a route. The route is of the packet's
+        // protocol, which IP's own output and forwarding set beside the route.
         unsafe {
-            if inner.is_ipv6 {
-                bindings::icmpv6_ndo_send_too_big(raw, mtu);
-            } else {
-                bindings::icmp_ndo_send_frag_needed(raw, mtu);
+            match self.0.protocol() {
+                ETH_P_IP => bindings::icmp_ndo_send_frag_needed(raw, mtu),
+                ETH_P_IPV6 if mtu >= bindings::IPV6_MIN_MTU => {
+                    bindings::icmpv6_ndo_send_too_big(raw, mtu)
+                }
+                _ => return false,
             }
         }
         true

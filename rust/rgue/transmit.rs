@@ -152,7 +152,7 @@ fn send<V: IpVersion>(
     if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
         // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
         let reaches_nobody = (dont_fragment || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
-        if reaches_nobody && skb.answer_too_long(inner, too_long) {
+        if reaches_nobody && skb.answer_too_long(too_long) {
             return xmit.drop(skb, Reason::TooLong.number(), TxError::Error);
         }
     }

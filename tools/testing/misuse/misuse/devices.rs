@@ -137,7 +137,9 @@ fn send<V: IpVersion>(
     let Ok(route) = route else {
         return xmit.drop(skb, DropReason::IP_OUTNOROUTES, TxError::Carrier);
     };
-    skb.check_path_mtu(&route, order.word() >> (what & 31));
+    if let Err(too_long) = skb.check_path_mtu(&route, order.word() >> (what & 31)) {
+        skb.answer_too_long(too_long);
+    }
     let _ = skb.inner_ip();
     let ip = OuterIp {
         tos: what,

@@ -65,17 +65,11 @@ impl EncapReceive for Tunnel {
             Ok(()) => {
                 count(&GIVEN);
             }
-            // Once more, as of the other version.
-            Err((inner, _)) => match rx.receive::<IPV6>(inner) {
-                Ok(()) => {
-                    count(&GIVEN);
-                }
-                Err((inner, _)) => {
-                    count(&REFUSED);
-                    rx.count_error(RxError::Length);
-                    inner.free(DropReason::INVALID_PROTO);
-                }
-            },
+            Err((skb, _)) => {
+                count(&REFUSED);
+                rx.count_error(RxError::Length);
+                skb.free(DropReason::INVALID_PROTO);
+            }
         }
         Verdict::Consumed
     }
