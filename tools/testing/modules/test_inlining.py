@@ -25,7 +25,7 @@ PATHS = {
 }
 # Steps that are functions of their own because both encapsulations or IP versions share them.
 SHARED = (
-    "<gue::header::Header>::parse_variant_0",
+    "<gue::header::Header>::parse_variant_0::<*>",
     "<net::gro::receive::Patch>::write_remote_checksum",
     "<net::ip_tunnel::FlowIpv4 as net::ip_tunnel::Flow>::set_udp_checksum",
     "<net::skb::SkBuff>::keep_partial_checksum",
