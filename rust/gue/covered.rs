@@ -57,11 +57,11 @@ use core::{mem::offset_of, ops::Range};
 /// A field whose value covers the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Computation {
-    /// The keyed hash of [`security`](crate::security).
+    /// The keyed hash of [`security`].
     Hmac,
-    /// The alternate checksum: [`crc`](crate::crc).
+    /// The alternate checksum: [`crc`].
     Crc,
-    /// The checksum: [`checksum`](crate::checksum).
+    /// The checksum: [`checksum`].
     Checksum,
 }
 

@@ -7,14 +7,14 @@
 //!
 //! | flag | field | bytes | module |
 //! |---|---|---|---|
-//! | 0x8000 | G: group identifier | 4 | [`group`](crate::group) |
-//! | 0x7000 | SEC: security | 8, 16, 32 or 40 | [`security`](crate::security) |
-//! | 0x0800 | F: fragment | 8 | [`fragment`](crate::fragment) |
-//! | 0x0400 | T: payload transform | 4 | [`transform`](crate::transform) |
-//! | 0x0200 | R: remote checksum offload | 4 | [`remcsum`](crate::remcsum) |
-//! | 0x0100 | K: checksum | 4 | [`checksum`](crate::checksum) |
-//! | 0x0080 | N: NAT address checksum | 4 | [`nat`](crate::nat) |
-//! | 0x0040 | A: alternate checksum | 8 | [`crc`](crate::crc) |
+//! | 0x8000 | G: group identifier | 4 | [`group`] |
+//! | 0x7000 | SEC: security | 8, 16, 32 or 40 | [`security`] |
+//! | 0x0800 | F: fragment | 8 | [`fragment`] |
+//! | 0x0400 | T: payload transform | 4 | [`transform`] |
+//! | 0x0200 | R: remote checksum offload | 4 | [`remcsum`] |
+//! | 0x0100 | K: checksum | 4 | [`checksum`] |
+//! | 0x0080 | N: NAT address checksum | 4 | [`nat`] |
+//! | 0x0040 | A: alternate checksum | 8 | [`crc`] |
 //! | 0x0001 | Linux's private word | 4 or 8 | [`private`](crate::private) |
 
 use crate::{
