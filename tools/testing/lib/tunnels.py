@@ -28,14 +28,25 @@ def inner_address(kind, number):
     return f"10.1.1.{number}" if KINDS[kind][1] == 4 else f"fd00::{number}"
 
 
+def add_port(host, kind, encap):
+    """Opens a host's port of a tunnel."""
+    outer, _, protocol, _ = KINDS[kind]
+    what = ["gue"] if encap == "gue" else ["ipproto", protocol]
+    host.ip("fou", "add", "port", PORT, *what, *(["-6"] if outer == 6 else []))
+
+
 def make_end(host, number, kind, encap, options="plain", sport="auto"):
     """Makes host 1's or host 2's end of a tunnel, with a port."""
-    outer, inner, protocol, how = KINDS[kind]
+    add_port(host, kind, encap)
+    make_device(host, number, kind, encap, options, sport)
+
+
+def make_device(host, number, kind, encap, options="plain", sport="auto"):
+    """Makes the device of host 1's or host 2's end of a tunnel."""
+    outer, inner, _, how = KINDS[kind]
     csum = "encap-csum" if outer == 4 else "encap-udp6-csum"
     prefix = "192.0.2." if outer == 4 else "2001:db8::"
     host.batch(
-        f"fou add port {PORT} {'gue' if encap == 'gue' else f'ipproto {protocol}'}"
-        + (" -6" if outer == 6 else ""),
         f"link add tun1 {how} local {prefix}{number} remote {prefix}{3 - number}"
         f" encap {encap} encap-sport {sport} encap-dport {PORT} "
         + OPTIONS[options].format(csum=csum),
@@ -50,8 +61,11 @@ def make_tunnel(hosts, kind, encap, options="plain", sport="auto"):
 
     h1: tun1 10.1.1.1 or fd00::1 -- eth0 ===== eth0 -- tun1 10.1.1.2 or fd00::2 :h2
     """
+    # First the ports: IPv6 counts a packet without a checksum as a wrong one if no socket receives it.
+    for host in hosts:
+        add_port(host, kind, encap)
     for number, host in enumerate(hosts, start=1):
-        make_end(host, number, kind, encap, options, sport)
+        make_device(host, number, kind, encap, options, sport)
 
 
 def transfer(hosts, kind, size):
