@@ -213,9 +213,10 @@ def test_each_of_a_thousand_devices_gets_its_own_packets(hosts, links, wire):
     # Making a device is faster then.
     h2.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     for number in range(count):
-        progress.report(f"{number} devices of {count}")
+        progress.report(f"device {number} of {count} is made")
         links.add(f"g{number}", remote="192.0.2.1", id=number * 65537 % 2**32, up=True)
     for number in range(count):
+        progress.report(f"device {number} of {count} gets packets")
         for _ in range(1 + number % 3):
             wire.send(4, with_group(4, number * 65537 % 2**32) + inner(4))
 
