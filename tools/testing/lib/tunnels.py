@@ -61,7 +61,7 @@ def make_tunnel(hosts, kind, encap, options="plain", sport="auto"):
 
     h1: tun1 10.1.1.1 or fd00::1 -- eth0 ===== eth0 -- tun1 10.1.1.2 or fd00::2 :h2
     """
-    # First the ports: IPv6 counts a packet without a checksum as a wrong one if no socket receives it.
+    # First the ports: IPv6 counts a packet without a checksum as a wrong one if no socket has it.
     for host in hosts:
         add_port(host, kind, encap)
     for number, host in enumerate(hosts, start=1):
