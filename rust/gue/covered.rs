@@ -65,7 +65,7 @@ pub enum Computation {
     Checksum,
 }
 
-/// What a [`Computation`] covers of a packet.
+/// The parts of a packet that a [`Computation`] covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered<'a> {
     /// The header in order, with zeros in place of values. Some pieces are empty.

@@ -14,7 +14,7 @@ use crate::{
     Transform,
 };
 
-/// What a walk notes of the fields.
+/// The fields that a walk notes.
 ///
 /// ```
 /// use gue::{Device, Header};

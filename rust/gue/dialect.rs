@@ -16,7 +16,7 @@ use core::fmt::Debug;
 
 /// The flags that a receiver accepts.
 pub trait Dialect: Copy + Debug {
-    /// What a walk reads of the fields that the flags announce.
+    /// The fields that a walk reads, of those that the flags announce.
     type Fields: FieldSet;
 
     /// Returns the accepted flags, in host order. A receiver refuses a header with any other flag

@@ -13,7 +13,7 @@ use crate::{private, Error, Private, RemoteChecksum};
 use core::fmt::Debug;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What a walk reads of the fields of a dialect's headers.
+/// The fields that a walk reads from the headers of a dialect.
 pub trait FieldSet: Copy + Debug + Eq {
     /// No field.
     const NONE: Self;

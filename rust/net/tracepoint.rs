@@ -8,7 +8,7 @@
 //! instruction, which does nothing.
 //!
 //! The arguments are numbers and strings that live for ever, because a tracepoint hands them to programs.
-//! That makes a call safe, unlike one of [`kernel::tracepoint::declare_trace!`].
+//! So a call is safe, unlike one of [`kernel::tracepoint::declare_trace!`].
 //!
 //! C header: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 

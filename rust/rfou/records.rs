@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a port tells about its packets: counters, and trace events.
+//! Counters and trace events of the packets of a port.
 
 use crate::{
     counters::{Counters, Totals},

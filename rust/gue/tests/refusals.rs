@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a receiver that follows the drafts must drop, although the header is valid.
+//! Packets that a receiver must drop by the drafts, although the header is valid.
 
 mod sums;
 

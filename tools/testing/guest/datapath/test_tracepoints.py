@@ -238,7 +238,7 @@ def test_each_sent_packet_is_an_event(hosts, trace, kind, encap, options):
         for number in range(20):
             sender.sendto(MARK + bytes(number), (inner_address(kind, 2), 7 + number % 3))
             wire += capture.frames(is_ours)
-    # What the device sends by itself is shorter.
+    # Packets that the device sends by itself are shorter.
     events = [event for event in trace.read() if event.fields["len"] > len(MARK)]
     sent = [event for event in events if "transmit" in event.name and on(event, h1)]
     received = [event for event in events if event.name == "rfou_receive" and on(event, h2)]
