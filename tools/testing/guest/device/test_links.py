@@ -235,6 +235,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("name", REFUSED)
 def test_wrong_request_is_refused_with_a_text_and_leaves_nothing(gue, name):
     options, error, text = REFUSED[name]

@@ -106,6 +106,7 @@ PLAIN = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("form", PLAIN)
 @pytest.mark.parametrize(("outer", "within"), itertools.product((4, 6), (4, 6)))
 def test_packets_come_from_the_device_as_they_were_sent(hosts, links, wire, outer, within, form):
@@ -205,6 +206,7 @@ def test_two_tunnels_to_one_address_by_group(hosts, links, wire):
     assert all(h2.traffic(name)["rx"]["packets"] == 1 for name in groups)
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.timeout(600)
 def test_each_of_a_thousand_devices_gets_its_own_packets(hosts, links, wire):
     h2 = hosts[1]
@@ -308,6 +310,7 @@ def test_zero_checksum_over_ipv6_is_judged_by_each_device(hosts, wire, drop_moni
     links.close()
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_wrong_checksum_is_dropped_by_udp(hosts, links, wire, outer):
     h2 = hosts[1]
@@ -332,6 +335,7 @@ ECN = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize(("outer", "within"), itertools.product((4, 6), (4, 6)))
 def test_congestion_marks_are_combined(hosts, links, wire, outer, within):
     h2 = hosts[1]
@@ -364,6 +368,7 @@ REMCSUM = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("form", REMCSUM)
 @pytest.mark.parametrize(("outer", "within"), itertools.product((4, 6), (4, 6)))
 def test_remote_checksum_is_accepted_by_the_inner_receiver(hosts, links, wire, outer, within, form):
