@@ -70,7 +70,8 @@ impl Checksum {
     }
 }
 
-/// Returns the sum of what a checksum covers. `payload` is the sum of the covered bytes of the payload.
+/// Returns the sum of what a checksum covers. `payload` is the sum of the covered bytes of the payload, with
+/// or without the padding.
 ///
 /// The value of the checksum is the sum's [`Sum::complement`].
 #[inline]
@@ -83,6 +84,7 @@ pub fn sum(covered: &Covered<'_>, outer: &Outer, payload: Sum) -> Sum {
         .with(&outer.source_port.to_be_bytes())
         .with(&outer.destination_port.to_be_bytes())
         .join(payload)
+        .padded()
 }
 
 /// A sum in ones' complement over 16-bit words in network order (RFC 1071).
@@ -135,6 +137,15 @@ impl Sum {
         Self {
             words: self.words + other.words,
             odd: other.odd,
+        }
+    }
+
+    /// Returns the sum with a zero after an odd number of bytes.
+    #[inline]
+    const fn padded(self) -> Self {
+        Self {
+            words: self.words,
+            odd: false,
         }
     }
 

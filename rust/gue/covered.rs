@@ -205,6 +205,28 @@ pub enum Addresses {
 }
 
 impl Addresses {
+    /// Returns the addresses of two slices of 4 bytes, or of 16; `None` for other lengths.
+    #[inline]
+    pub fn from_slices(source: &[u8], destination: &[u8]) -> Option<Self> {
+        if let (Ok(source), Ok(destination)) = (source.try_into(), destination.try_into()) {
+            return Some(Self::V4(source, destination));
+        }
+        Some(Self::V6(
+            source.try_into().ok()?,
+            destination.try_into().ok()?,
+        ))
+    }
+
+    /// Returns addresses of the same IP version that are all zero.
+    #[inline]
+    #[must_use]
+    pub const fn zeroed(self) -> Self {
+        match self {
+            Self::V4(..) => Self::V4([0; 4], [0; 4]),
+            Self::V6(..) => Self::V6([0; 16], [0; 16]),
+        }
+    }
+
     /// Returns source and destination, as a keyed hash covers them before the header.
     #[inline]
     pub fn pieces(&self) -> [&[u8]; 2] {

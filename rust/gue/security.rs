@@ -107,7 +107,7 @@ impl Coverage {
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawHmac {
-    key_id: U32,
+    pub(crate) key_id: U32,
     pub(crate) coverage: RawCoverage,
     pub(crate) digest: [u8; DIGEST_LEN_BYTES],
 }

@@ -11,7 +11,10 @@ use crate::{
 };
 use core::mem::offset_of;
 use zerocopy::{
-    byteorder::{big_endian::U16, little_endian::U32},
+    byteorder::{
+        big_endian::{U16, U32 as BigU32},
+        little_endian::U32,
+    },
     Immutable, IntoBytes,
 };
 
@@ -138,6 +141,47 @@ impl Started<'_> {
         }
     }
 
+    /// Sets the cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`]: the header has no cookie, or one of another length.
+    #[inline]
+    pub fn set_cookie(&mut self, cookie: &[u8]) -> Result<(), Absent> {
+        match security::Method::of(self.flags) {
+            Ok(Some(method))
+                if method != security::Method::Hmac && method.len_bytes() == cookie.len() => {}
+            _ => return Err(Absent),
+        }
+        let at = layout::offset_of(self.flags, security::FLAGS);
+        let to = self.bytes.get_mut(at..at + cookie.len()).ok_or(Absent)?;
+        to.copy_from_slice(cookie);
+        Ok(())
+    }
+
+    /// Sets the name of the key of the keyed hash.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`].
+    #[inline]
+    pub fn set_key_id(&mut self, key_id: u32) -> Result<(), Absent> {
+        self.hmac_value(offset_of!(RawHmac, key_id), &BigU32::new(key_id))
+    }
+
+    /// Sets a value of the keyed hash; [`Absent`] if the header has a cookie, or none.
+    #[inline]
+    fn hmac_value<T: IntoBytes + Immutable>(
+        &mut self,
+        offset: usize,
+        value: &T,
+    ) -> Result<(), Absent> {
+        if self.flags & security::FLAGS != security::Method::Hmac.flags() {
+            return Err(Absent);
+        }
+        self.set(security::Method::Hmac.flags(), offset, value)
+    }
+
     /// Sets the part of the payload that the keyed hash covers.
     ///
     /// # Errors
@@ -146,11 +190,7 @@ impl Started<'_> {
     #[inline]
     pub fn set_hmac_coverage(&mut self, coverage: Coverage) -> Result<(), Absent> {
         let raw = RawCoverage::from(coverage);
-        self.set(
-            security::Method::Hmac.flags(),
-            offset_of!(RawHmac, coverage),
-            &raw,
-        )
+        self.hmac_value(offset_of!(RawHmac, coverage), &raw)
     }
 
     /// Sets the digest of the keyed hash.
@@ -160,11 +200,7 @@ impl Started<'_> {
     /// [`Absent`].
     #[inline]
     pub fn set_digest(&mut self, digest: &[u8; DIGEST_LEN_BYTES]) -> Result<(), Absent> {
-        self.set(
-            security::Method::Hmac.flags(),
-            offset_of!(RawHmac, digest),
-            digest,
-        )
+        self.hmac_value(offset_of!(RawHmac, digest), digest)
     }
 
     /// Sets the place of a fragment.

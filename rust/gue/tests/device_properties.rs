@@ -311,9 +311,14 @@ proptest! {
         empty.fields.checksum = fields.checksum.map(|_| Checksum { value: 0, coverage: 0 });
         empty.fields.nat = fields.nat.map(|_| NatChecksum { value: 0 });
         empty.fields.crc = fields.crc.map(|_| Crc { value: 0, coverage: 0 });
-        if let Some(Security::Hmac(hmac)) = &mut empty.fields.security {
-            hmac.coverage = Coverage::NONE;
-            hmac.digest = [0; 32];
+        match &mut empty.fields.security {
+            Some(Security::Hmac(hmac)) => {
+                *hmac = Hmac { key_id: 0, coverage: Coverage::NONE, digest: [0; 32] };
+            }
+            Some(Security::Cookie8(cookie)) => *cookie = [0; 8],
+            Some(Security::Cookie16(cookie)) => *cookie = [0; 16],
+            Some(Security::Cookie32(cookie)) => *cookie = [0; 32],
+            None => {}
         }
         let template = Template::new(&empty, &surplus).unwrap();
 
@@ -324,6 +329,20 @@ proptest! {
             Some(Security::Hmac(hmac)) => Some(hmac),
             _ => None,
         };
+        let cookie: &[u8] = match &fields.security {
+            Some(Security::Cookie8(cookie)) => cookie,
+            Some(Security::Cookie16(cookie)) => cookie,
+            Some(Security::Cookie32(cookie)) => cookie,
+            _ => &[],
+        };
+        for len in [8, 16, 32] {
+            if len != cookie.len() {
+                prop_assert!(header.set_cookie(&[1; 32][..len]).is_err());
+            }
+        }
+        prop_assert_eq!(header.set_cookie(cookie).is_ok(), !cookie.is_empty());
+        let set = header.set_key_id(hmac.map_or(1, |hmac| hmac.key_id));
+        prop_assert_eq!(set.is_ok(), hmac.is_some());
         let none = Coverage::NONE;
         let set = header.set_hmac_coverage(hmac.map_or(none, |hmac| hmac.coverage));
         prop_assert_eq!(set.is_ok(), hmac.is_some());

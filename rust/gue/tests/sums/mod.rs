@@ -50,8 +50,6 @@ pub fn crc(view: &View<'_>, payload: &[u8]) -> Result<u32, Refusal> {
 /// Returns the sum of what the checksum covers.
 pub fn sum(view: &View<'_>, outer: &Outer, payload: &[u8]) -> Result<Sum, Refusal> {
     let covered = covered(view, Computation::Checksum, payload)?;
-    let payload = Sum::default()
-        .with(&payload[covered.payload()])
-        .with(covered.padding());
+    let payload = Sum::default().with(&payload[covered.payload()]);
     Ok(checksum::sum(&covered, outer, payload))
 }
