@@ -4,8 +4,10 @@
  * finds the names, and leaves out what the kernel's own bindings have.
  */
 
+#include <crypto/sha2.h>
 #include <linux/bpf.h>
 #include <linux/btf.h>
+#include <linux/crc32.h>
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
 #include <linux/netdevice.h>
@@ -19,6 +21,7 @@
 #include <net/flow.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
+#include <net/gso.h>
 #include <net/gro_cells.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_route.h>

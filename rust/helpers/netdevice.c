@@ -149,3 +149,16 @@ __rust_helper void rust_helper_ethtool_set_driver(struct ethtool_drvinfo *info, 
 {
 	strscpy(info->driver, name);
 }
+
+/* Returns the first device from @ifindex on, or null. The caller holds RTNL. */
+__rust_helper struct net_device *rust_helper_netdev_from_index(struct net *net,
+							       unsigned long ifindex)
+{
+	return xa_find(&net->dev_by_index, &ifindex, INT_MAX, XA_PRESENT);
+}
+
+/* The caller holds RTNL, under which names change. @to has IFNAMSIZ bytes. */
+__rust_helper void rust_helper_netdev_name_to(const struct net_device *dev, char *to)
+{
+	strscpy(to, dev->name, IFNAMSIZ);
+}

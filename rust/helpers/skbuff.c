@@ -173,6 +173,15 @@ __rust_helper void rust_helper_skb_forget_complete_checksum(struct sk_buff *skb)
 		skb->ip_summed = CHECKSUM_NONE;
 }
 
+/* Takes the first packet out of a list, and returns the rest. */
+__rust_helper struct sk_buff *rust_helper_skb_unlink_first(struct sk_buff *first)
+{
+	struct sk_buff *next = first->next;
+
+	skb_mark_not_on_list(first);
+	return next;
+}
+
 __rust_helper void rust_helper_skb_clear_encapsulation(struct sk_buff *skb)
 {
 	skb->encapsulation = 0;

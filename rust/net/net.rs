@@ -7,6 +7,7 @@
 //!
 //! - [`bpf`]: sets of functions for BPF programs (kfuncs);
 //! - [`checksum`]: the Internet checksum's arithmetic;
+//! - [`crypto`]: secrets, keyed hashes and CRCs;
 //! - [`drop_reason`]: the reasons that packets are dropped for;
 //! - [`ecn`]: the bits of congestion notification;
 //! - [`netlink`]: generic netlink families with do and dump operations and notifications;
@@ -20,6 +21,7 @@
 //! - [`netns`]: network namespaces, and state that exists once in each;
 //! - [`percpu`]: counters that each CPU increments on its own;
 //! - [`rcu`]: the RCU read side of hooks;
+//! - [`rcu_slots`]: small caches that hooks read and fill under RCU;
 //! - [`rcu_table`]: hash tables that hooks read under RCU;
 //! - [`route`]: routes to the other end of a tunnel;
 //! - [`rtnl`]: the lock of network configuration, and values that it guards;
@@ -39,6 +41,7 @@
 
 pub mod bpf;
 pub mod checksum;
+pub mod crypto;
 pub mod drop_reason;
 pub mod ecn;
 pub mod errno;
@@ -54,6 +57,7 @@ pub mod netlink;
 pub mod netns;
 pub mod percpu;
 pub mod rcu;
+pub mod rcu_slots;
 pub mod rcu_table;
 pub mod route;
 pub mod rtnl;

@@ -10,11 +10,13 @@
 mod device;
 mod links;
 mod ops;
+mod segments;
 mod xmit;
 
 pub(crate) use device::Private;
-pub use device::{Device, Dimensions, NetDevice, NewDevice};
+pub use device::{Device, Dimensions, NetDevice, NewDevice, NAME_LEN_BYTES};
 pub(crate) use links::Links;
 pub use ops::Operations;
 pub(crate) use ops::{register_device, setup, PRIVATE_ALIGN};
+pub use segments::Segments;
 pub use xmit::{DeviceSkb, Sent, TxError, Xmit};

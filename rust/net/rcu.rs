@@ -64,6 +64,13 @@ impl<T> RcuBox<T> {
         Ok(NonNull::from(KBox::leak(value)))
     }
 
+    /// Does what [`Self::new`] does, in any context.
+    pub(crate) fn new_atomic(value: T) -> Result<NonNull<Self>> {
+        let head = Opaque::new(Default::default());
+        let value = KBox::new(Self { head, value }, GFP_ATOMIC | __GFP_NOWARN)?;
+        Ok(NonNull::from(KBox::leak(value)))
+    }
+
     /// Does what [`Self::new`] does with a value that is initialized in its place, and pinned there. May
     /// sleep.
     pub(crate) fn pin_init(init: impl PinInit<T, Error>) -> Result<NonNull<Self>> {

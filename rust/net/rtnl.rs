@@ -14,6 +14,7 @@ use core::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 use kernel::prelude::*;
+use net_bindings as bindings;
 
 /// Evidence that this task holds RTNL.
 ///
@@ -26,6 +27,25 @@ use kernel::prelude::*;
 pub struct Rtnl(PhantomData<*mut ()>);
 
 impl Rtnl {
+    /// Calls `work` with RTNL held. May sleep. A caller that holds RTNL already waits for ever.
+    pub fn lock<R>(work: impl FnOnce(&mut Self) -> R) -> R {
+        struct Locked;
+
+        impl Drop for Locked {
+            fn drop(&mut self) {
+                // SAFETY: The value was made when this task took the lock, and is dropped once.
+                unsafe { bindings::rtnl_unlock() };
+            }
+        }
+
+        // SAFETY: C asks for nothing but that the task may sleep.
+        unsafe { bindings::rtnl_lock() };
+        let _locked = Locked;
+        // SAFETY: `_locked` gives the lock up when `work` has returned, which cannot keep the value. The lock
+        // is not recursive, so no other value of this task exists.
+        work(&mut unsafe { Self::assume_held() })
+    }
+
     /// # Safety
     ///
     /// The caller must hold RTNL as long as the result exists. It must not use another `Rtnl` meanwhile.

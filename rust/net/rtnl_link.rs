@@ -145,6 +145,11 @@ impl LinkInfo<'_> {
         self.put(attrtype, &value)
     }
 
+    /// Appends a 16-bit number.
+    pub fn put_u16(&mut self, attrtype: c_int, value: u16) -> Result {
+        self.put(attrtype, &value)
+    }
+
     /// Appends a 32-bit number.
     pub fn put_u32(&mut self, attrtype: c_int, value: u32) -> Result {
         self.put(attrtype, &value)
@@ -164,7 +169,7 @@ impl LinkInfo<'_> {
 /// Registers a kind of link until the module's end. Process context, may sleep.
 ///
 /// The module's end deletes all devices of the kind. Fails with `EEXIST` if there is a kind of this name.
-pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result {
+pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result<&'static Kind<K>> {
     const {
         assert!(!K::POLICY.is_empty());
         assert!(
@@ -179,16 +184,20 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result {
     // Before the devices, which have caches of routes.
     netns::register_once::<Life>(scope)?;
     netns::register_once::<Links>(scope)?;
-    scope.register(try_pin_init!(Registration {
-        kind,
+    let kind = scope.register_state(try_pin_init!(Kind {
         ops: Ops::new::<K>(),
+        kind,
+    }? Error))?;
+    scope.register(try_init!(Registration {
+        kind,
         // Last, because a device may be made as soon as the kind is registered.
         _: {
             // SAFETY: `Ops::new` has set the name, the policies, the size and the functions. The operations
-            // keep their place, because they are pinned, until the scope undoes this.
-            to_result(unsafe { bindings::rtnl_link_register(ops.0.get()) })?
+            // keep their place until the scope's states are freed, which is after this is undone.
+            to_result(unsafe { bindings::rtnl_link_register(kind.ops.0.get()) })?
         },
-    }? Error))
+    }? Error))?;
+    Ok(kind)
 }
 
 /// The operations of a kind (`struct rtnl_link_ops`).
@@ -223,17 +232,112 @@ impl Ops {
     }
 }
 
+/// A kind, as long as the module's scope lives.
+///
+/// # Invariants
+///
+/// Only devices of the kind `K` have a pointer to `ops`. It is the first field, so that the pointer is one to
+/// the whole.
+#[repr(C)]
+#[pin_data]
+pub struct Kind<K: LinkKind> {
+    #[pin]
+    ops: Ops,
+    kind: K,
+}
+
+impl<K: LinkKind> Undo for Kind<K> {
+    const PHASE: Phase = Phase::State;
+
+    fn undo(&self) {}
+}
+
+impl<K: LinkKind> Kind<K> {
+    /// Calls `work` with the device of an index in a namespace. Returns `None` without a call if there is no
+    /// such device, or if it is of another kind. May sleep if `work` does.
+    pub fn with_device<R>(
+        &self,
+        netns: &Netns,
+        ifindex: u32,
+        rtnl: &mut Rtnl,
+        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
+    ) -> Option<R> {
+        let ifindex = i32::try_from(ifindex).ok()?;
+        // SAFETY: The namespace is valid. RTNL is held.
+        let dev = unsafe { bindings::__dev_get_by_index(netns.as_raw(), ifindex) };
+        // SAFETY: C returns null or a device that is in the namespace's list, and so registered, as long as
+        // RTNL is held.
+        unsafe { self.with(dev, rtnl, work) }
+    }
+
+    /// Does what [`Self::with_device`] does, for the device of a name.
+    pub fn with_device_named<R>(
+        &self,
+        netns: &Netns,
+        name: &CStr,
+        rtnl: &mut Rtnl,
+        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
+    ) -> Option<R> {
+        // SAFETY: The namespace is valid, and the name ends with a NUL. RTNL is held.
+        let dev = unsafe { bindings::__dev_get_by_name(netns.as_raw(), name.as_char_ptr()) };
+        // SAFETY: As in `with_device`.
+        unsafe { self.with(dev, rtnl, work) }
+    }
+
+    /// Calls `work` for each device of the kind in a namespace whose index is at least `first`, in ascending
+    /// order, until it fails.
+    pub fn for_each_device(
+        &self,
+        netns: &Netns,
+        first: u32,
+        rtnl: &mut Rtnl,
+        mut work: impl FnMut(&Device<K::Device>, &mut Rtnl) -> Result,
+    ) -> Result {
+        let mut next = first;
+        loop {
+            // SAFETY: The namespace is valid. RTNL is held.
+            let dev = unsafe { bindings::netdev_from_index(netns.as_raw(), next as usize) };
+            if dev.is_null() {
+                return Ok(());
+            }
+            // SAFETY: C has returned a device of the namespace; see `with_device`.
+            let (ifindex, result) = unsafe {
+                let ifindex = bindings::netdev_ifindex(dev);
+                (ifindex, self.with(dev, rtnl, &mut work))
+            };
+            result.unwrap_or(Ok(()))?;
+            next = u32::try_from(ifindex)?.saturating_add(1);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `dev` must be null, or be registered as long as RTNL is held.
+    unsafe fn with<R>(
+        &self,
+        dev: *mut bindings::net_device,
+        rtnl: &mut Rtnl,
+        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
+    ) -> Option<R> {
+        // SAFETY: The caller promises a valid device. By the type invariant only a device of the kind `K` has
+        // this pointer, and a registered one has gone through `ndo_init`. `work` cannot unregister it without
+        // giving RTNL up.
+        unsafe {
+            if dev.is_null() || bindings::netdev_rtnl_link_ops(dev) != self.ops.0.get() {
+                return None;
+            }
+            Some(work(Device::from_raw(dev), rtnl))
+        }
+    }
+}
+
 /// A registered kind.
 ///
 /// # Invariants
 ///
-/// `ops` is registered. It is the first field, so that a device's pointer to it is a pointer to the whole.
-#[repr(C)]
-#[pin_data]
+/// The kind's operations are registered.
 struct Registration<K: LinkKind> {
-    #[pin]
-    ops: Ops,
-    kind: K,
+    kind: &'static Kind<K>,
 }
 
 impl<K: LinkKind> Undo for Registration<K> {
@@ -242,7 +346,7 @@ impl<K: LinkKind> Undo for Registration<K> {
     fn undo(&self) {
         // Deletes all devices, and waits until they are freed.
         // SAFETY: By the type invariant the kind is registered, and the scope calls `undo` once.
-        unsafe { bindings::rtnl_link_unregister(self.ops.0.get()) };
+        unsafe { bindings::rtnl_link_unregister(self.kind.ops.0.get()) };
     }
 }
 
@@ -253,9 +357,9 @@ impl<K: LinkKind> Undo for Registration<K> {
 /// `dev` must be a valid device of the registered kind `K`. The chosen lifetime must end with the callback
 /// that `dev` was passed to.
 unsafe fn kind<'a, K: LinkKind>(dev: *const bindings::net_device) -> &'a K {
-    // SAFETY: The caller promises a device of the kind, whose operations are the first field of a
-    // `Registration<K>`. Unregistering waits for all callbacks and devices.
-    unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Registration<K>>()).kind }
+    // SAFETY: The caller promises a device of the kind, whose operations are the first field of a `Kind<K>`.
+    // The scope keeps that until all callbacks and devices have ended.
+    unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Kind<K>>()).kind }
 }
 
 /// # Safety

@@ -31,9 +31,12 @@ pub use owned::OwnedSkb;
 pub use xmit::TxSkb;
 pub(crate) use xmit::MOST_HEADROOM_BYTES;
 
-use core::{ffi::c_int, hint, slice};
+use core::{ffi::c_int, hint, ops, slice};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
+
+/// The length of the pieces that [`SkBuff::read`] passes on, in bytes: a multiple of what checksums sum up.
+pub const PIECE_LEN_BYTES: usize = 256;
 
 /// A packet (`struct sk_buff`).
 ///
@@ -158,6 +161,28 @@ impl SkBuff {
         }
         // SAFETY: Either `headlen` is at least `len`, or `pull_tail` has made `len` bytes linear.
         Ok(unsafe { self.into_ref().get_ref().linear_bytes(len) })
+    }
+
+    /// Passes bytes of the packet, linear or in fragments, to `take`, in order and in pieces of at most
+    /// [`PIECE_LEN_BYTES`]. All pieces but the last have this length. Any context.
+    ///
+    /// Fails with `EFAULT` if the packet is shorter.
+    pub fn read(&self, range: ops::Range<usize>, mut take: impl FnMut(&[u8])) -> Result {
+        let mut buffer = [0; PIECE_LEN_BYTES];
+        let mut start = range.start;
+        while start < range.end {
+            let len = range.end.saturating_sub(start).min(PIECE_LEN_BYTES);
+            let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
+            let at = c_int::try_from(start)?;
+            // SAFETY: By the type invariant the packet is valid. C compares its length with the range, and
+            // writes `len` bytes, as many as `piece` has.
+            to_result(unsafe {
+                bindings::skb_copy_bits(self.as_raw(), at, piece.as_mut_ptr().cast(), len as c_int)
+            })?;
+            take(piece);
+            start = start.saturating_add(len);
+        }
+        Ok(())
     }
 
     /// Returns the first `len` bytes if they are linear.

@@ -18,6 +18,9 @@ use kernel::{
 };
 use net_bindings as bindings;
 
+/// The room for a device's name and the NUL after it, in bytes.
+pub const NAME_LEN_BYTES: usize = bindings::IFNAMSIZ as usize;
+
 /// A network device (`struct net_device`).
 ///
 /// # Invariants
@@ -91,6 +94,15 @@ impl NetDevice {
     pub fn ifindex(&self) -> i32 {
         // SAFETY: By the type invariant the device is valid.
         unsafe { bindings::netdev_ifindex(self.as_raw()) }
+    }
+
+    /// Returns the device's name and the NUL after it.
+    pub fn name(&self, _rtnl: &Rtnl) -> [u8; NAME_LEN_BYTES] {
+        let mut name = [0; NAME_LEN_BYTES];
+        // SAFETY: By the type invariant the device is valid. The name changes only under RTNL, which the caller
+        // holds. C writes at most as many bytes as `name` has.
+        unsafe { bindings::netdev_name_to(self.as_raw(), name.as_mut_ptr().cast()) };
+        name
     }
 
     /// Returns the length of the longest packet that the device sends, in bytes.

@@ -2,7 +2,11 @@
 
 //! Attributes of requests, and the policy that netlink checks them against.
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{
+    ffi::c_void,
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
 use kernel::{prelude::*, transmute::FromBytes};
 use net_bindings as bindings;
 
@@ -47,6 +51,8 @@ impl NlaPolicy {
     pub const FLAG: Self = Self::of_type(bindings::NLA_FLAG);
     /// An 8-bit number.
     pub const U8: Self = Self::of_type(bindings::NLA_U8);
+    /// A 16-bit number in host order.
+    pub const U16: Self = Self::of_type(bindings::NLA_U16);
     /// A 32-bit number in host order, or four bytes.
     pub const U32: Self = Self::of_type(bindings::NLA_U32);
     /// A signed 32-bit number in host order.
@@ -61,14 +67,34 @@ impl NlaPolicy {
     pub(crate) const fn len_bytes(&self) -> usize {
         match self.0.type_ as c_uint {
             bindings::NLA_U8 => 1,
-            bindings::NLA_BE16 => 2,
+            bindings::NLA_U16 | bindings::NLA_BE16 => 2,
             bindings::NLA_U32 | bindings::NLA_S32 | bindings::NLA_BE32 => 4,
-            // SAFETY: `exact_len` is the only constructor of binary attributes, and has set both numbers.
+            // SAFETY: `exact_len` and `binary` are the only constructors of binary attributes, and have set
+            // both numbers.
             bindings::NLA_BINARY => unsafe {
                 self.0.__bindgen_anon_1.__bindgen_anon_1.max as usize
             },
             _ => 0,
         }
+    }
+
+    /// From `min` to `max` bytes; any other length is refused with `ERANGE` (`NLA_POLICY_RANGE()`).
+    #[inline]
+    pub const fn binary(min: u8, max: u8) -> Self {
+        Self::new(
+            bindings::NLA_BINARY,
+            bindings::nla_policy_validation_NLA_VALIDATE_RANGE,
+            min,
+            max,
+        )
+    }
+
+    /// A string of at most `max` bytes and a NUL (`NLA_NUL_STRING`).
+    #[inline]
+    pub const fn nul_string(max: u8) -> Self {
+        let mut policy = Self::of_type(bindings::NLA_NUL_STRING);
+        policy.0.len = max as u16;
+        policy
     }
 
     /// Exactly `len` bytes; any other length is refused with `ERANGE` (`NLA_POLICY_EXACT_LEN()`).
@@ -106,14 +132,41 @@ impl NlAttr<'_> {
         self.0.as_ptr()
     }
 
+    /// Returns the length of the attribute's payload, in bytes.
+    pub fn payload_len(&self) -> usize {
+        // SAFETY: By the type invariant the pointer is to an attribute's header, which nothing writes to.
+        let len = usize::from(unsafe { self.0.as_ref() }.nla_len);
+        len.saturating_sub(size_of::<bindings::nlattr>())
+    }
+
+    /// Copies the payload to the beginning of `to`. Fails with `ERANGE` if the payload is longer.
+    pub fn copy_to(&self, to: &mut [u8]) -> Result<usize> {
+        let len = self.payload_len();
+        let to = to.get_mut(..len).ok_or(ERANGE)?;
+        // SAFETY: By the type invariant the message holds the payload after the header. `to` has as many bytes,
+        // and is borrowed exclusively, so it does not lie in the message.
+        unsafe { ptr::copy_nonoverlapping(self.0.add(1).cast().as_ptr(), to.as_mut_ptr(), len) };
+        Ok(len)
+    }
+
+    /// Does what [`Self::copy_to`] does, and overwrites the payload in the message with zeros, also if it
+    /// fails. For secrets: netlink frees the message without doing so.
+    pub fn take(&self, to: &mut [u8]) -> Result<usize> {
+        let result = self.copy_to(to);
+        // SAFETY: As in `copy_to`. The message is in a buffer that netlink has allocated for this request and
+        // that may be written to. No reference to a payload exists: all functions here copy.
+        unsafe {
+            let payload = self.0.add(1).cast::<c_void>();
+            bindings::memzero_explicit(payload.as_ptr(), self.payload_len());
+        }
+        result
+    }
+
     /// Returns the first bytes of the attribute's payload, in the order in which they were sent.
     ///
     /// Fails with `ERANGE` if the payload is shorter.
     pub fn get<T: FromBytes + Copy>(&self) -> Result<T> {
-        let header = size_of::<bindings::nlattr>();
-        // SAFETY: By the type invariant the pointer is to an attribute's header, which nothing writes to.
-        let len = usize::from(unsafe { self.0.as_ref() }.nla_len).saturating_sub(header);
-        if len < size_of::<T>() {
+        if self.payload_len() < size_of::<T>() {
             return Err(ERANGE);
         }
         // SAFETY: By the type invariant the attribute has the `nla_len` bytes that it says, so at least

@@ -55,6 +55,21 @@ impl RxSkb {
     }
 }
 
+impl RxSkb {
+    /// Returns the destination address of the outer IP header, as [`Self::outer_source`] does the source.
+    #[inline]
+    pub fn outer_destination<const IPV6: bool>(&self) -> Option<OuterSource> {
+        let header = self.network_header()?;
+        if IPV6 {
+            let address = header.get(24..40)?;
+            Some(OuterSource::V6(*address.first_chunk()?))
+        } else {
+            let address = header.get(16..20)?;
+            Some(OuterSource::V4(*address.first_chunk()?))
+        }
+    }
+}
+
 impl InnerSkb {
     /// Makes the packet one that a device received: scrubs what the packet has from the outer network, and
     /// combines the ECN fields of the outer header, of IPv6 or of IPv4, and the inner one (RFC 6040).

@@ -296,7 +296,7 @@ impl LinkKind for Kind {
 
 /// Registers the kind alone.
 pub(crate) fn register_kind(scope: &'static Scope) -> Result {
-    rtnl_link::register(scope, Kind)
+    rtnl_link::register(scope, Kind).map(|_| ())
 }
 
 pub(crate) fn register(scope: &'static Scope) -> Result {

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Secrets, keyed hashes and CRCs.
+//!
+//! C headers: [`include/crypto/sha2.h`](srctree/include/crypto/sha2.h),
+//! [`include/linux/crc32.h`](srctree/include/linux/crc32.h)
+
+use core::ffi::c_void;
+use kernel::{prelude::*, types::Opaque};
+use net_bindings as bindings;
+
+/// Up to `N` bytes that nobody else may see. Zeros overwrite them when the value is dropped.
+///
+/// Moving the value would leave a copy behind, so it is made in its place: in a `KBox` or in an `Arc`.
+///
+/// ```
+/// use net::crypto::Secret;
+/// use kernel::prelude::*;
+///
+/// # fn example() -> Result {
+/// let mut secret = KBox::init(Secret::<32>::zeroed(), GFP_KERNEL)?;
+/// secret.fill(|bytes| { bytes[..3].copy_from_slice(b"key"); Ok(3) })?;
+/// assert_eq!(secret.as_bytes(), b"key");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Secret<const N: usize> {
+    bytes: [u8; N],
+    /// At most `N`.
+    len: usize,
+}
+
+impl<const N: usize> Secret<N> {
+    /// Returns an initializer of an empty secret.
+    pub fn zeroed() -> impl Init<Self> {
+        init!(Self {
+            bytes: [0; N],
+            len: 0,
+        })
+    }
+
+    /// Writes the secret in its place. `write` gets all `N` bytes, and returns how many it has written.
+    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result {
+        self.len = write(&mut self.bytes)?.min(N);
+        Ok(())
+    }
+
+    /// Returns the bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        wipe(&mut self.bytes);
+    }
+}
+
+/// Overwrites bytes with zeros, also if nothing reads them any more.
+fn wipe(bytes: &mut [u8]) {
+    // SAFETY: The bytes are borrowed exclusively.
+    unsafe { bindings::memzero_explicit(bytes.as_mut_ptr().cast(), bytes.len()) };
+}
+
+/// A key of HMAC-SHA-256 (RFC 2104, RFC 6234), prepared: a hash begins where the key was hashed.
+///
+/// Zeros overwrite the key when the value is dropped. Moving the value would leave a copy behind, so it is
+/// made in its place.
+#[repr(transparent)]
+pub struct HmacSha256Key(bindings::hmac_sha256_key);
+
+/// The length of a hash, in bytes.
+pub const SHA256_DIGEST_LEN_BYTES: usize = 32;
+
+impl HmacSha256Key {
+    /// Returns an initializer that prepares a key of any length. Any context.
+    pub fn prepare(raw: &[u8]) -> impl Init<Self> + use<'_> {
+        let init = |slot: *mut Self| {
+            // SAFETY: `slot` has room for the value, whose only field C initializes. C reads the bytes of `raw`
+            // alone.
+            unsafe { bindings::hmac_sha256_preparekey(slot.cast(), raw.as_ptr(), raw.len()) };
+            Ok(())
+        };
+        // SAFETY: The closure initializes the whole value, and fails never. The value need not be pinned.
+        unsafe { pin_init::init_from_closure(init) }
+    }
+
+    /// Computes the hash of what `feed` gives to it. Any context. Fails with the error of `feed`.
+    pub fn hash<E>(
+        &self,
+        feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
+    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
+        let context = Opaque::uninit();
+        // SAFETY: The context has room for what C initializes. The key is prepared.
+        unsafe { bindings::hmac_sha256_init(context.get(), &self.0) };
+        // INVARIANT: The context was just initialized.
+        let mut hash = HmacSha256(context);
+        feed(&mut hash)?;
+        let mut digest = [0; SHA256_DIGEST_LEN_BYTES];
+        // SAFETY: The context is initialized, and not used afterwards but to be overwritten. C writes as many
+        // bytes as `digest` has.
+        unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr()) };
+        Ok(digest)
+    }
+}
+
+impl PartialEq for HmacSha256Key {
+    /// Compares the keys. The time does not depend on them.
+    fn eq(&self, other: &Self) -> bool {
+        let bytes = |key: &Self| -> *const u8 { (&raw const key.0).cast() };
+        (0..size_of::<Self>()).fold(0, |difference, index| {
+            // SAFETY: Both keys are numbers without padding, and `index` lies in them.
+            let pair = unsafe { (*bytes(self).add(index), *bytes(other).add(index)) };
+            core::hint::black_box(difference | (pair.0 ^ pair.1))
+        }) == 0
+    }
+}
+
+impl Drop for HmacSha256Key {
+    fn drop(&mut self) {
+        let key = (&raw mut self.0).cast::<c_void>();
+        // SAFETY: The key is borrowed exclusively, and is not used any more.
+        unsafe { bindings::memzero_explicit(key, size_of::<Self>()) };
+    }
+}
+
+/// A hash that is being computed. Zeros overwrite its state in the end.
+///
+/// # Invariants
+///
+/// The context is initialized.
+pub struct HmacSha256(Opaque<bindings::hmac_sha256_ctx>);
+
+impl HmacSha256 {
+    /// Adds the next bytes.
+    #[inline]
+    pub fn update(&mut self, bytes: &[u8]) {
+        // SAFETY: By the type invariant the context is initialized, and it is borrowed exclusively. C reads the
+        // bytes of `bytes` alone.
+        unsafe { bindings::hmac_sha256_update(self.0.get(), bytes.as_ptr(), bytes.len()) };
+    }
+}
+
+impl Drop for HmacSha256 {
+    fn drop(&mut self) {
+        let len = size_of::<bindings::hmac_sha256_ctx>();
+        // SAFETY: The context is borrowed exclusively, and is not used any more.
+        unsafe { bindings::memzero_explicit(self.0.get().cast(), len) };
+    }
+}
+
+/// Continues a CRC-32C (RFC 9260 appendix A) with more bytes; 0 begins one. Any context.
+///
+/// ```
+/// assert_eq!(net::crypto::crc32c(0, b"123456789"), 0xe306_9283);
+/// ```
+#[inline]
+pub fn crc32c(crc: u32, bytes: &[u8]) -> u32 {
+    // SAFETY: C reads the bytes alone.
+    !unsafe { bindings::crc32c(!crc, bytes.as_ptr().cast(), bytes.len()) }
+}
+
+#[kunit_tests(rfou_net_crypto)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn hmac_is_that_of_the_rfc() -> Result {
+        let key = KBox::init(HmacSha256Key::prepare(b"Jefe"), GFP_KERNEL)?;
+        let digest = key.hash(|hash| {
+            hash.update(b"what do ya want ");
+            hash.update(b"for nothing?");
+            Ok::<_, Error>(())
+        })?;
+        assert!(digest[..8] == [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
+        assert!(digest[28..] == [0x64, 0xec, 0x38, 0x43]);
+        Ok(())
+    }
+
+    #[test]
+    fn keys_are_equal_if_their_bytes_are() -> Result {
+        let key = |raw: &'static [u8]| KBox::init(HmacSha256Key::prepare(raw), GFP_KERNEL);
+        assert!(*key(b"one")? == *key(b"one")?);
+        assert!(*key(b"one")? != *key(b"two")?);
+        Ok(())
+    }
+
+    #[test]
+    fn crc_is_that_of_sctp() -> Result {
+        assert!(crc32c(0, b"123456789") == 0xe306_9283);
+        assert!(crc32c(crc32c(0, b"12345"), b"6789") == 0xe306_9283);
+        Ok(())
+    }
+}
