@@ -45,6 +45,9 @@ impl DropReason {
     pub const RECURSION_LIMIT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
 
+    /// A rule of security forbids the packet.
+    pub const SECURITY_HOOK: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SECURITY_HOOK);
+
     /// Returns C's number.
     #[inline]
     pub(crate) const fn as_raw(self) -> bindings::skb_drop_reason {

@@ -3,10 +3,12 @@
 //! The configuration of a device.
 
 pub(crate) mod attr;
+mod protection;
 mod read;
 mod show;
 mod sizes;
 
+use gue::{security::Method, Demands};
 use net::{
     netdev::NetDevice,
     udp::{Checksum, PortNumber},
@@ -42,6 +44,46 @@ pub(crate) struct Config {
     /// Packets with a UDP checksum of zero over IPv6 are accepted.
     pub(crate) accepts_zero_checksum6: bool,
     pub(crate) remcsum: Remcsum,
+    pub(crate) protection: Protection,
+}
+
+/// The fields by which a device protects its packets, and which it demands of received ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Protection {
+    /// SEC. Fixed when the device is made.
+    pub(crate) auth: Option<Method>,
+    /// The number of payload bytes that a keyed hash covers. [`gue::Demands::WHOLE_PAYLOAD`] covers all.
+    pub(crate) cover: u16,
+    /// K, and the number of payload bytes that the checksum covers.
+    pub(crate) checksum: Option<u16>,
+    /// A, and the number of payload bytes that the CRC covers.
+    pub(crate) crc: Option<u16>,
+}
+
+impl Protection {
+    /// No field.
+    pub(crate) const NONE: Self = Self {
+        auth: None,
+        cover: 0,
+        checksum: None,
+        crc: None,
+    };
+
+    /// Returns `true` if a field covers bytes of the payload.
+    pub(crate) fn covers_payload(&self) -> bool {
+        self.cover != 0 || self.checksum.unwrap_or(0) != 0 || self.crc.unwrap_or(0) != 0
+    }
+
+    /// Returns what a receiver demands.
+    pub(crate) fn demands(&self) -> Demands {
+        Demands {
+            security: self.auth,
+            hmac_coverage: self.cover,
+            checksum: self.checksum.is_some(),
+            crc: self.crc.is_some(),
+            ..Demands::NONE
+        }
+    }
 }
 
 /// The UDP port that the device sends from.

@@ -2,6 +2,7 @@
 
 //! The devices that share a socket, and the way from a packet to its device.
 
+use crate::guard::Guard;
 use kernel::prelude::*;
 use net::{
     rcu::RcuReader,
@@ -79,6 +80,8 @@ pub(crate) struct Entry {
     pub(crate) rx: RxDevice,
     /// Packets over IPv6 may have a UDP checksum of zero.
     pub(crate) accepts_zero_checksum6: bool,
+    /// The protecting fields that packets must have.
+    pub(crate) guard: Option<Guard>,
 }
 
 /// The receive side of a socket: its devices that are up.

@@ -3,12 +3,14 @@
 //! A device of kind `gue`.
 
 use crate::{
-    config::Config,
+    config::{Config, Protection},
     demux::Entry,
+    guard::Guard,
+    keys::KeyRing,
     socket::Listener,
     transmit::{self, Sender},
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 use net::{
     netdev::{Device, DeviceSkb, NewDevice, Operations, Sent, Xmit},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
@@ -19,6 +21,8 @@ use net::{
 pub(crate) struct Gue {
     sender: RtnlCell<Sender>,
     listener: Listener,
+    /// If the device has a method of security.
+    keys: Option<Arc<KeyRing>>,
 }
 
 /// The configuration and the listener that a device is made of.
@@ -39,12 +43,19 @@ impl Gue {
         &self.sender.read_rtnl(rtnl).config
     }
 
+    /// Returns the device's keys; `None` if the device has no method of security.
+    pub(crate) fn keys(&self) -> Option<&KeyRing> {
+        self.keys.as_deref()
+    }
+
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
         // All memory comes first, so that a refused change changes nothing.
-        let sender = RtnlValue::new(Sender::new(new, dev.link_net())?)?;
-        let accepted = self.config(rtnl).accepts_zero_checksum6;
-        if new.accepts_zero_checksum6 != accepted {
+        let sender = RtnlValue::new(Sender::new(new, self.keys.clone(), dev.link_net())?)?;
+        let old = self.config(rtnl);
+        if new.accepts_zero_checksum6 != old.accepts_zero_checksum6
+            || new.protection.demands() != old.protection.demands()
+        {
             self.listener.change(|| entry(dev, &new))?;
         }
         self.sender.replace(sender, rtnl);
@@ -57,6 +68,10 @@ fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
     Entry {
         rx: dev.rx(),
         accepts_zero_checksum6: config.accepts_zero_checksum6,
+        guard: (config.protection != Protection::NONE).then(|| Guard {
+            demands: config.protection.demands(),
+            keys: dev.data().keys.clone(),
+        }),
     }
 }
 
@@ -72,7 +87,11 @@ impl Operations for Gue {
     ) -> impl PinInit<Self, Error> {
         dev.set_carrier(!config.remote_is_any(), rtnl);
         try_init!(Self {
-            sender: RtnlCell::new(Sender::new(config, link_net)?)?,
+            keys: match config.protection.auth {
+                Some(_) => Some(KeyRing::new()?),
+                None => None,
+            },
+            sender: RtnlCell::new(Sender::new(config, keys.clone(), link_net)?)?,
             listener,
         }? Error)
     }

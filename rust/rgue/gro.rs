@@ -4,6 +4,7 @@
 
 use crate::{
     demux::Receiver,
+    guard,
     receive::{checksum_place, DIALECT},
 };
 use gue::{walk, Prefix};
@@ -24,6 +25,11 @@ impl GroTunnel for Receiver {
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         let header = walk(&mut Payload(packet), DIALECT).map_err(|_| NoMerge)?;
         if header.is_control() {
+            return Err(NoMerge);
+        }
+        if !guard::is_plain(&header.fields())
+            && !guard::may_be_merged(&header, packet.header(header.len_bytes())?)
+        {
             return Err(NoMerge);
         }
         if header.is_direct() {

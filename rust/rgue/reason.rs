@@ -5,7 +5,7 @@
 //! By default a drop shows the nearest of the core's reasons, which every tool can name. With the module
 //! parameter `own_drop_reasons` it shows the names here.
 
-use gue::WalkError;
+use gue::{Refusal, WalkError};
 use kernel::prelude::*;
 use net::errno::EBADMSG;
 use net::{
@@ -57,6 +57,34 @@ reasons! {
     BadRemcsum = c"RGUE_BAD_REMCSUM", else INVALID_PROTO;
     /// A GUE control message. All types are unknown.
     Control = c"RGUE_CONTROL", else UNHANDLED_PROTO;
+    /// The device demands a cookie or a keyed hash, and has no key to check it with.
+    NoKey = c"RGUE_NO_KEY", else SECURITY_HOOK;
+    /// The device demands a cookie or a keyed hash, and the header has none.
+    AuthMissing = c"RGUE_AUTH_MISSING", else SECURITY_HOOK;
+    /// The header has a cookie or a keyed hash, and the device has nothing to compare it with.
+    AuthUnexpected = c"RGUE_AUTH_UNEXPECTED", else SECURITY_HOOK;
+    /// The header has another method of security than the device demands, or a cookie of another length.
+    AuthMethod = c"RGUE_AUTH_METHOD", else SECURITY_HOOK;
+    /// The cookie or the keyed hash is wrong.
+    AuthWrong = c"RGUE_AUTH_WRONG", else SECURITY_HOOK;
+    /// The keyed hash names a key that the device does not accept.
+    UnknownKey = c"RGUE_UNKNOWN_KEY", else SECURITY_HOOK;
+    /// The keyed hash covers another part of the payload than the device demands.
+    AuthCoverage = c"RGUE_AUTH_COVERAGE", else SECURITY_HOOK;
+    /// The device demands a header checksum, and the header has none.
+    ChecksumMissing = c"RGUE_CSUM_MISSING", else INVALID_PROTO;
+    /// The header checksum is wrong, or covers more than the packet has.
+    BadChecksum = c"RGUE_BAD_CSUM", else SKB_CSUM;
+    /// The device demands a CRC, and the header has none.
+    CrcMissing = c"RGUE_CRC_MISSING", else INVALID_PROTO;
+    /// The CRC is wrong, or covers more than the packet has.
+    BadCrc = c"RGUE_BAD_CRC", else SKB_CSUM;
+    /// A fragment. The device does not reassemble.
+    Fragment = c"RGUE_FRAGMENT", else UNHANDLED_PROTO;
+    /// A transformed payload: the kernel has no DTLS to hand it to.
+    Transform = c"RGUE_TRANSFORM", else UNHANDLED_PROTO;
+    /// A NAT address checksum, which is for transport protocols straight in GUE.
+    NatChecksum = c"RGUE_NAT_CSUM", else UNHANDLED_PROTO;
     /// No device that is up has this group and this remote address.
     NoDevice = c"RGUE_NO_DEVICE", else NO_SOCKET;
     /// The UDP checksum is zero, over IPv6, and the device does not accept that.
@@ -140,6 +168,37 @@ impl From<WalkError<Error>> for Reason {
         match error {
             WalkError::Prefix { cause, if_short } => Self::of(cause, if_short.into()),
             WalkError::Header(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Reason {
+    #[cold]
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::SecurityMissing => Self::AuthMissing,
+            Refusal::SecurityUnexpected => Self::AuthUnexpected,
+            Refusal::SecurityMethod => Self::AuthMethod,
+            Refusal::SecurityMismatch => Self::AuthWrong,
+            Refusal::UnknownKey => Self::UnknownKey,
+            Refusal::HmacCoverage | Refusal::HmacPastPayload => Self::AuthCoverage,
+            Refusal::ChecksumMissing => Self::ChecksumMissing,
+            Refusal::ChecksumPastPayload | Refusal::ChecksumMismatch => Self::BadChecksum,
+            Refusal::CrcMissing => Self::CrcMissing,
+            Refusal::CrcPastPayload | Refusal::CrcMismatch => Self::BadCrc,
+            Refusal::NatWithoutUdpChecksum => Self::NatChecksum,
+            Refusal::RemcsumPastPayload | Refusal::RemcsumWithoutUdpChecksum => Self::BadRemcsum,
+            Refusal::FragmentReserved
+            | Refusal::FragmentProtocol
+            | Refusal::FragmentUnaligned
+            | Refusal::FragmentEmpty
+            | Refusal::FragmentTooLong => Self::Fragment,
+            Refusal::TransformType | Refusal::TransformProtocol => Self::Transform,
+            Refusal::ProtocolZero | Refusal::NoNextHeader => Self::NotIp,
+            Refusal::ControlType
+            | Refusal::ControlTruncated
+            | Refusal::ControlExperiment
+            | Refusal::ControlMessage => Self::Control,
         }
     }
 }

@@ -4,9 +4,10 @@
 
 use crate::{
     demux::{Entry, Key, Receiver},
+    guard,
     reason::Reason,
 };
-use gue::{group, private, remcsum, walk, Device, DeviceNotes, Header, Prefix};
+use gue::{walk, Device, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
@@ -18,8 +19,8 @@ use net::{
     udp_tunnel::{EncapReceive, Verdict},
 };
 
-/// The fields that devices act on. A packet with another field is dropped for its unknown flag.
-pub(crate) const DIALECT: Device = Device::with_flags(group::FLAG | remcsum::FLAG | private::FLAG);
+/// The flags that devices know. [`guard`] refuses those that they do not act on.
+pub(crate) const DIALECT: Device = Device::ALL;
 
 /// The payload of a packet that begins with its UDP header.
 struct Payload<'a>(&'a mut RxSkb);
@@ -72,7 +73,7 @@ impl EncapReceive for Receiver {
         let Some(device) = device else {
             return Verdict::Drop(skb, Reason::NoDevice.number());
         };
-        match device.receive::<IPV6>(skb, header) {
+        match device.receive::<IPV6>(skb, header, rcu) {
             Ok(()) => Verdict::Consumed,
             Err(Dropped::Outer(skb, reason)) => {
                 device.count(reason);
@@ -113,9 +114,15 @@ impl Entry {
         &self,
         mut skb: RxSkb,
         header: Header<DeviceNotes>,
+        rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
         if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
             return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
+        }
+        if self.guard.is_some() || !guard::is_plain(&header.fields()) {
+            if let Err(reason) = guard::check::<IPV6>(self.guard.as_ref(), &skb, &header, rcu) {
+                return Err(Dropped::Outer(skb, reason));
+            }
         }
         if header.is_control() {
             return Err(Dropped::Outer(skb, Reason::Control));
@@ -140,7 +147,9 @@ impl Entry {
         self.rx.count_error(match reason {
             Reason::Truncated => RxError::Length,
             Reason::Ecn => RxError::Frame,
-            Reason::ZeroChecksum | Reason::BadRemcsum => RxError::Checksum,
+            Reason::ZeroChecksum | Reason::BadRemcsum | Reason::BadChecksum | Reason::BadCrc => {
+                RxError::Checksum
+            }
             _ => RxError::Other,
         });
     }

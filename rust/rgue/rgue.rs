@@ -11,7 +11,11 @@
 mod config;
 mod demux;
 mod device;
+mod digest;
+mod family;
 mod gro;
+mod guard;
+mod keys;
 mod kind;
 mod reason;
 mod receive;
@@ -46,8 +50,8 @@ impl net::module::Module for Rgue {
         // First, so that it is unregistered last: the devices drop packets.
         reason::register(scope, parameters::own_drop_reasons.value())?;
         udp_send::prepare();
-        // Last: no device exists if another registration fails.
-        rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
+        let kind = rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
+        family::register(scope, kind)?;
         Ok(Self)
     }
 }

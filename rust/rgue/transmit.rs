@@ -3,14 +3,17 @@
 //! Packets on their way out: an inner packet gets a GUE header, a UDP header and an IP header.
 
 mod headers;
+mod protect;
 
 use crate::{
     config::{Config, Df, Inherit, Remcsum, SourcePort},
     device::Gue,
+    keys::KeyRing,
     reason::Reason,
 };
+use gue::Addresses as GueAddresses;
 use headers::Headers;
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 use net::{
     ecn,
     errno::ELOOP,
@@ -23,12 +26,15 @@ use net::{
     udp_tunnel::Addresses,
     Netns,
 };
+use protect::{Payload, Protector};
 
 /// A configuration, and what transmit makes of it once.
 pub(crate) struct Sender {
     pub(crate) config: Config,
     outer: Outer,
     headers: Headers,
+    /// Makes the headers of a device with protecting fields.
+    protector: Option<Protector>,
     /// The length of all headers, in bytes.
     overhead: u32,
     source_port: SourcePort,
@@ -68,7 +74,7 @@ impl<V: IpVersion> Path<V> {
 
 impl Sender {
     /// Makes a sender to a namespace. May sleep. Fails with `ENOMEM`.
-    pub(crate) fn new(config: Config, netns: &Netns) -> Result<Self> {
+    pub(crate) fn new(config: Config, keys: Option<Arc<KeyRing>>, netns: &Netns) -> Result<Self> {
         Ok(Self {
             outer: match config.addresses {
                 _ if config.remote_is_any() => Outer::None,
@@ -80,6 +86,7 @@ impl Sender {
                 }
             },
             headers: Headers::new(&config)?,
+            protector: Protector::new(&config, keys)?,
             overhead: u32::try_from(config.overhead_bytes())?,
             source_port: match config.source_port {
                 SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
@@ -92,25 +99,92 @@ impl Sender {
 
 /// Sends a packet. Softirqs are off.
 #[inline]
-pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, mut skb: DeviceSkb) -> Sent {
+pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
     let sender = xmit.device().data().sender(xmit.reader());
+    match &sender.protector {
+        None => transmit_one(xmit, sender, Plain, skb),
+        Some(protector) => transmit_protected(xmit, sender, protector, skb),
+    }
+}
+
+/// Sends a packet with protecting fields. If they cover the packet's bytes, it is sent as it goes over the
+/// wire: nothing after the device may segment the packet or write checksums.
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn transmit_protected(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    protector: &Protector,
+    mut skb: DeviceSkb,
+) -> Sent {
+    let send = |skb| transmit_one(xmit, sender, protector, skb);
+    if !protector.covers_payload() {
+        return send(skb);
+    }
+    if !skb.is_gso() {
+        return match skb.complete_checksum() {
+            Ok(()) => send(skb),
+            Err(ENOMEM) => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+            Err(_) => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
+        };
+    }
+    match skb.segment() {
+        Ok(segments) => xmit.send_each(segments, send),
+        Err((skb, ENOMEM)) => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+        Err((skb, _)) => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
+    }
+}
+
+/// The maker of headers.
+trait MakeHeader: Copy {
+    /// The protector, if headers have protecting fields.
+    fn protector(&self) -> Option<&Protector>;
+}
+
+/// Headers without protecting fields, which are copied.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl MakeHeader for Plain {
+    #[inline(always)]
+    fn protector(&self) -> Option<&Protector> {
+        None
+    }
+}
+
+impl MakeHeader for &Protector {
+    #[inline(always)]
+    fn protector(&self) -> Option<&Protector> {
+        Some(self)
+    }
+}
+
+/// Sends a packet over IPv4 or IPv6.
+#[inline(always)]
+fn transmit_one(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    maker: impl MakeHeader,
+    mut skb: DeviceSkb,
+) -> Sent {
     let inner = match skb.inner_ip() {
         Ok(inner) => inner,
         Err(ENOMEM) => return xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
         Err(_) => return xmit.drop(skb, Reason::NotIp.number(), TxError::Error),
     };
     match &sender.outer {
-        Outer::V4(path) => send(xmit, sender, path, skb, inner),
-        Outer::V6(path) => send(xmit, sender, path, skb, inner),
+        Outer::V4(path) => send(xmit, sender, maker, path, skb, inner),
+        Outer::V6(path) => send(xmit, sender, maker, path, skb, inner),
         Outer::None => xmit.drop(skb, Reason::NoRemote.number(), TxError::Carrier),
     }
 }
 
-/// Sends a packet over IPv4 or IPv6.
+/// Sends a packet over an IP version.
 #[inline(always)]
 fn send<V: IpVersion>(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
+    maker: impl MakeHeader,
     path: &Path<V>,
     mut skb: DeviceSkb,
     inner: InnerIp,
@@ -160,7 +234,6 @@ fn send<V: IpVersion>(
         Ok(remote) => remote,
         Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
     };
-    let header = sender.headers.of(inner.is_ipv6, remote.is_some());
     let ip = OuterIp {
         // The ECN field is copied (RFC 6040 §4.1, normal mode).
         tos: tos | inner.tos & ecn::MASK,
@@ -172,15 +245,46 @@ fn send<V: IpVersion>(
         dont_fragment,
         flow_label: config.flow_label,
     };
-    let udp = OuterUdp {
+    let udp = |header_len| OuterUdp {
         ports,
         checksum: path.checksum,
-        header_len: header.len(),
+        header_len,
         leaves_checksum: remote.is_some(),
     };
-    let sent = udp_send::send(xmit, skb, route, &path.destination, &ip, &udp, |to| {
-        header.write(to, remote);
-    });
+    let to = &path.destination;
+    let sent = match maker.protector() {
+        None => {
+            let header = sender.headers.of(inner.is_ipv6, remote.is_some());
+            let udp = udp(header.len());
+            udp_send::send(xmit, skb, route, to, &ip, &udp, |to| {
+                header.write(to, remote)
+            })
+        }
+        Some(protector) => {
+            let addresses = GueAddresses::from_slices(route.source().as_ref(), to.as_ref());
+            let Some(addresses) = addresses else {
+                return xmit.drop(skb, Reason::NoRoute.number(), TxError::Error);
+            };
+            let payload = Payload {
+                skb: &skb,
+                is_ipv6: inner.is_ipv6,
+                remote,
+                outer: gue::Outer {
+                    addresses,
+                    source_port: u16::from_be_bytes(ports.source.to_be_bytes()),
+                    destination_port: u16::from_be_bytes(ports.destination.to_be_bytes()),
+                },
+            };
+            let header = match protector.header(&payload, xmit.reader()) {
+                Ok(header) => header,
+                Err(reason) => return xmit.drop(skb, reason.number(), TxError::Error),
+            };
+            let udp = udp(header.as_bytes().len());
+            udp_send::send(xmit, skb, route, to, &ip, &udp, |to| {
+                to.copy_from_slice(header.as_bytes())
+            })
+        }
+    };
     sent.unwrap_or_else(|Unsent(skb, error)| match error {
         ENOMEM => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
         _ => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),

@@ -11,7 +11,7 @@ use net_bindings as bindings;
 /// An outer IP version: [`Ipv4`] or [`Ipv6`].
 pub trait IpVersion: private::Sealed + Sized + 'static {
     /// The bytes of an address.
-    type Address: Copy + Eq + Send + Sync;
+    type Address: Copy + Eq + Send + Sync + AsRef<[u8]>;
 
     /// The length of an IP header without options, in bytes.
     const HEADER_LEN_BYTES: usize;

@@ -27,9 +27,15 @@ pub(crate) const UDP_CSUM: i32 = 20;
 pub(crate) const UDP_ZERO_CSUM6_TX: i32 = 21;
 pub(crate) const UDP_ZERO_CSUM6_RX: i32 = 22;
 pub(crate) const REMCSUM: i32 = 23;
+pub(crate) const AUTH: i32 = 24;
+pub(crate) const COVER: i32 = 25;
+pub(crate) const HEADERCSUM: i32 = 26;
+pub(crate) const HEADERCSUM_COVER: i32 = 27;
+pub(crate) const CRC: i32 = 28;
+pub(crate) const CRC_COVER: i32 = 29;
 
 /// The policy of each attribute, by its number.
-pub(crate) const POLICY: [NlaPolicy; 24] = [
+pub(crate) const POLICY: [NlaPolicy; 30] = [
     NlaPolicy::UNSPEC,
     NlaPolicy::U32,           // ID
     NlaPolicy::BE32,          // REMOTE
@@ -54,4 +60,10 @@ pub(crate) const POLICY: [NlaPolicy; 24] = [
     NlaPolicy::U8,            // UDP_ZERO_CSUM6_TX
     NlaPolicy::U8,            // UDP_ZERO_CSUM6_RX
     NlaPolicy::U8,            // REMCSUM
+    NlaPolicy::U8,            // AUTH
+    NlaPolicy::U16,           // COVER
+    NlaPolicy::U8,            // HEADERCSUM
+    NlaPolicy::U16,           // HEADERCSUM_COVER
+    NlaPolicy::U8,            // CRC
+    NlaPolicy::U16,           // CRC_COVER
 ];

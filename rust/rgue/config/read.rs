@@ -2,7 +2,7 @@
 
 //! Configurations from requests: read, and checked.
 
-use super::{attr, Config, Df, Inherit, Remcsum, SourcePort, Variant};
+use super::{attr, Config, Df, Inherit, Protection, Remcsum, SourcePort, Variant};
 use kernel::prelude::*;
 use net::{
     ecn,
@@ -35,6 +35,7 @@ impl Config {
             checksum6: Checksum::Full,
             accepts_zero_checksum6: false,
             remcsum: Remcsum::Off,
+            protection: Protection::NONE,
         };
         config.apply(request)?;
         if request.attr(attr::PORT).is_none() {
@@ -61,6 +62,7 @@ impl Config {
             }
         }
         new.apply(request)?;
+        new.check_auth_is(self, request)?;
         for (differs, attrtype, text) in [
             (new.group != self.group, attr::ID, c"id cannot be changed"),
             (
@@ -104,6 +106,7 @@ impl Config {
         self.apply_ports(request)?;
         self.apply_ip_fields(request)?;
         self.apply_checksums(request)?;
+        self.apply_protection(request)?;
         self.check(request)
     }
 
@@ -398,7 +401,7 @@ fn specific(request: &LinkRequest<'_>, at: NlAttr<'_>, text: &'static CStr) -> R
 }
 
 /// Reads an attribute that is 0 or 1.
-fn boolean(
+pub(super) fn boolean(
     request: &LinkRequest<'_>,
     attrtype: c_int,
     text: &'static CStr,

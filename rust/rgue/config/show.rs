@@ -2,7 +2,8 @@
 
 //! Configurations as attributes.
 
-use super::{attr, Config, Inherit, SourcePort, Variant};
+use super::{attr, protection, Config, Inherit, Protection, SourcePort, Variant};
+use gue::security::Method;
 use kernel::prelude::*;
 use net::{
     rtnl_link::LinkInfo,
@@ -65,6 +66,29 @@ impl Config {
             (self.checksum6 == Checksum::Zero).into(),
         )?;
         info.put_u8(attr::UDP_ZERO_CSUM6_RX, self.accepts_zero_checksum6.into())?;
-        info.put_u8(attr::REMCSUM, self.remcsum as u8)
+        info.put_u8(attr::REMCSUM, self.remcsum as u8)?;
+        self.show_protection(info)
+    }
+    fn show_protection(&self, info: &mut LinkInfo<'_>) -> Result {
+        let Protection {
+            auth,
+            cover,
+            checksum,
+            crc,
+        } = self.protection;
+        info.put_u8(attr::AUTH, protection::number_of(auth))?;
+        if auth == Some(Method::Hmac) {
+            info.put_u16(attr::COVER, cover)?;
+        }
+        for (field, switch, cover) in [
+            (checksum, attr::HEADERCSUM, attr::HEADERCSUM_COVER),
+            (crc, attr::CRC, attr::CRC_COVER),
+        ] {
+            info.put_u8(switch, field.is_some().into())?;
+            if let Some(bytes) = field {
+                info.put_u16(cover, bytes)?;
+            }
+        }
+        Ok(())
     }
 }

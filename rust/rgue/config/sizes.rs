@@ -3,7 +3,7 @@
 //! The sizes of a device: its headers, and the MTU and the headroom that follow from them.
 
 use super::{Config, Remcsum, Variant};
-use gue::header;
+use gue::{checksum, crc, header, security::Method};
 use net::{
     netdev::{Dimensions, NetDevice},
     rcu::RcuReader,
@@ -26,7 +26,11 @@ impl Config {
             return 0;
         }
         let group = if self.group.is_some() { 4 } else { 0 };
+        let protection = self.protection;
         group
+            + protection.auth.map_or(0, Method::len_bytes)
+            + protection.checksum.map_or(0, |_| checksum::LEN_BYTES)
+            + protection.crc.map_or(0, |_| crc::LEN_BYTES)
             + match self.remcsum {
                 Remcsum::Off => header::BASE_LEN_BYTES,
                 Remcsum::Draft => header::BASE_LEN_BYTES + 4,
@@ -42,7 +46,7 @@ impl Config {
 
     /// Returns the sizes of a device. May sleep.
     pub(crate) fn dimensions(&self, netns: &Netns) -> Dimensions {
-        // No overflow: the overhead is less than a hundred bytes.
+        // No overflow: the overhead is less than two hundred bytes.
         let overhead = self.overhead_bytes() as u32;
         let (mtu, headroom) = self.underlay(netns).unwrap_or((DEFAULT_MTU, 0));
         let max_mtu = u32::from(u16::MAX) - overhead;
