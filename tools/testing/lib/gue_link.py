@@ -40,9 +40,18 @@ ATTRIBUTES = {
     "udp_zero_csum6_tx": 21,
     "udp_zero_csum6_rx": 22,
     "remcsum": 23,
+    "auth": 24,
+    "cover": 25,
+    "headercsum": 26,
+    "headercsum_cover": 27,
+    "crc": 28,
+    "crc_cover": 29,
 }
 NAMES = {number: name for name, number in ATTRIBUTES.items()}
 REMCSUM_DRAFT, REMCSUM_LINUX = 1, 2
+COOKIE8, COOKIE16, COOKIE32, HMAC = 1, 2, 3, 4
+# A coverage of the whole payload.
+ALL = 65535
 DF_UNSET, DF_SET, DF_INHERIT = 0, 1, 2
 
 
@@ -56,6 +65,9 @@ FORMATS = {
     "sport": "!H",
     "sport_range": "!HH",
     "flowlabel": "!I",
+    "cover": "=H",
+    "headercsum_cover": "=H",
+    "crc_cover": "=H",
     "external": "",
 }
 
@@ -80,7 +92,7 @@ def decode(name, value):
 
 
 def encode_all(options):
-    """Returns `IFLA_INFO_DATA` for options by the names in `ATTRIBUTES`, or by number ("24")."""
+    """Returns `IFLA_INFO_DATA` for options by the names in `ATTRIBUTES`, or by number ("30")."""
     data = b""
     for name, value in options.items():
         number = ATTRIBUTES.get(name) or int(name)

@@ -282,7 +282,6 @@ REFUSALS = {
 }
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("what", REFUSALS)
 def test_refused_with_errno_and_reason_and_nothing_left(hosts, rfou, what):
     command, attributes, number, reason = REFUSALS[what]

@@ -73,7 +73,6 @@ def add(client, encap, version):
     client.add(*(ports.gue(PORT, version) if encap == "gue" else ports.fou(PORT, 4, version)))
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize(("encap", "verdicts"), [("gue", GUE), ("fou", FOU)])
 def test_each_verdict_counts_exactly(hosts, rfou, encap, verdicts, version):
@@ -144,7 +143,6 @@ def test_checksum_start_outside_counts_exactly(hosts, rfou, encap):
     assert rfou.counters(PORT).all() == expected
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("kind", ["ipip", "ip6gre"])
 def test_merged_packets_count_one_by_one(hosts, kind):
     """The port counts the frames that the other host has sent, although GRO merges them."""

@@ -194,7 +194,6 @@ def segment_in_software(host, name):
     host.run("ethtool", "-K", name, *(word for each in SEGMENTATION for word in (each, "off")))
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.rfou_only
 @pytest.mark.parametrize("segments", [True, False])
 @pytest.mark.parametrize(
@@ -252,7 +251,6 @@ def form_now(way, address):
     return way.forms(socket.IPPROTO_UDP)[0]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.rfou_only
 @pytest.mark.parametrize("kind", ["ipip", "ip4ip6"])
 def test_header_form_follows_the_route_within_a_second(way, kind):

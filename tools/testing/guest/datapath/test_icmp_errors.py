@@ -136,7 +136,6 @@ def test_error_that_a_socket_keeps_has_the_destination(hosts):
     assert address[0] == "192.0.2.2"
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.rfou_only
 @pytest.mark.parametrize(("kind", "form"), QUOTED)
 def test_packet_too_big_from_the_way_lowers_the_path_mtu(hosts, kind, form):

@@ -31,7 +31,6 @@ ALL_KINDS = few_on_debug(KINDS, ("gre", "ip6ip6"))
 SIZE = {"stock": 1_000_000, "debug": 300_000}[os.environ["RFOU_KERNEL"]]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("options", few_on_debug(OPTIONS, ("remcsum",)))
 @pytest.mark.parametrize("encap", few_on_debug(["fou", "gue"], ["gue"]))
 @pytest.mark.parametrize("kind", ALL_KINDS)

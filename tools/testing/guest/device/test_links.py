@@ -26,6 +26,9 @@ DEFAULTS = {
     "udp_zero_csum6_tx": 0,
     "udp_zero_csum6_rx": 0,
     "remcsum": 0,
+    "auth": 0,
+    "headercsum": 0,
+    "crc": 0,
 }
 
 
@@ -75,6 +78,12 @@ def test_every_option_is_shown(gue, hosts):
         "udp_zero_csum6_tx": 1,
         "udp_zero_csum6_rx": 1,
         "remcsum": 2,
+        "auth": 4,
+        "cover": 0,
+        "headercsum": 1,
+        "headercsum_cover": 0,
+        "crc": 1,
+        "crc_cover": 0,
     }
     gue.add("gue0", **options)
     assert gue.show("gue0") == DEFAULTS | options
@@ -216,8 +225,43 @@ REFUSED = {
         errno.EINVAL,
         "remcsum must be 0 (off), 1 (flag R) or 2 (Linux's form)",
     ),
+    "auth 5": (
+        {"remote": "192.0.2.2", "auth": 5},
+        errno.EINVAL,
+        "auth must be 0 (none), 1 (cookie8), 2 (cookie16), 3 (cookie32) or 4 (hmac)",
+    ),
+    "cover of a cookie": (
+        {"remote": "192.0.2.2", "auth": 1, "cover": 1},
+        errno.EINVAL,
+        "cover needs auth hmac",
+    ),
+    "variant 1 with auth": (
+        {"remote": "192.0.2.2", "variant": 1, "auth": 1},
+        errno.EINVAL,
+        "variant 1 has no header for auth, headercsum and crc",
+    ),
+    "headercsum 2": (
+        {"remote": "192.0.2.2", "headercsum": 2},
+        errno.EINVAL,
+        "headercsum must be 0 or 1",
+    ),
+    "coverage without headercsum": (
+        {"remote": "192.0.2.2", "headercsum_cover": 8},
+        errno.EINVAL,
+        "a coverage needs headercsum",
+    ),
+    "coverage without crc": (
+        {"remote": "192.0.2.2", "crc": 0, "crc_cover": 8},
+        errno.EINVAL,
+        "a coverage needs crc",
+    ),
+    "remcsum under a hash": (
+        {"remote": "192.0.2.2", "auth": 4, "cover": 8, "remcsum": 1},
+        errno.EINVAL,
+        "remcsum leaves a checksum open, which a coverage above 0 would cover",
+    ),
     "unknown attribute": (
-        {"remote": "192.0.2.2", "24": b"\1"},
+        {"remote": "192.0.2.2", "30": b"\1"},
         errno.EINVAL,
         "Unknown attribute type",
     ),
@@ -235,7 +279,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("name", REFUSED)
 def test_wrong_request_is_refused_with_a_text_and_leaves_nothing(gue, name):
     options, error, text = REFUSED[name]
@@ -260,6 +303,8 @@ CHANGES = [
     {"remcsum": 2},
     {"sport": 4000},
     {"dport": 7000},
+    {"headercsum": 1, "headercsum_cover": 0},
+    {"crc": 1, "crc_cover": 0},
 ]
 
 

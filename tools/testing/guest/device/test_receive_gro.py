@@ -97,7 +97,6 @@ HEADERS = {
 }
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("form", HEADERS)
 @pytest.mark.parametrize(("outer", "within"), [(4, 4), (4, 6), (6, 4), (6, 6)])
 def test_train_is_merged_before_it_is_decapsulated(outer, within, form):

@@ -27,7 +27,6 @@ def rx_packets(host, name):
     return host.traffic(name)["rx"]["packets"]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_device_without_a_peer_has_no_carrier_and_counts_what_it_cannot_send(hosts, outer, inner):
@@ -51,7 +50,6 @@ def test_device_without_a_peer_has_no_carrier_and_counts_what_it_cannot_send(hos
     assert (tx["packets"], tx["dropped"]) == (0, 3)
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_answers_go_where_routes_say(hosts, outer):
     """No address is learnt: what one device receives is answered through another."""
@@ -84,7 +82,6 @@ def test_answers_go_where_routes_say(hosts, outer):
     assert h1.traffic("anyone")["tx"]["packets"] == 0
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_packets_of_known_peers_go_to_their_devices(hosts, outer):
     """`remote any` gets the packets of its group whose source has no device of its own."""

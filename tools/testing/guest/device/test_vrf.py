@@ -72,7 +72,6 @@ def test_underlay_moves_into_a_vrf_and_out_of_it(hosts, outer):
         assert bound_to(hosts[0]) == [where]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_vrf_that_was_made_again_is_found(hosts, outer):
     """A VRF of the same name has another index: the device goes by the index of today."""
@@ -89,7 +88,6 @@ def test_vrf_that_was_made_again_is_found(hosts, outer):
     assert bound_to(h1) == ["underlay"]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_dev_may_be_the_vrf_itself(hosts, outer):
     """With the VRF as `dev`, the VRF's routes choose the underlay."""
@@ -102,7 +100,6 @@ def test_dev_may_be_the_vrf_itself(hosts, outer):
     assert bound_to(hosts[0]) == ["underlay"]
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tunnel_is_in_a_vrf(hosts, outer):
     """The device's VRF is for inner packets: outer packets do not see it."""
@@ -138,7 +135,6 @@ def second_peer(h1):
         h3.remove()
 
 
-@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_two_vrfs_have_the_same_addresses_and_port(hosts, outer):
     """Each VRF has its own socket, and each device the packets of its VRF alone."""

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Packets with cookies, keyed hashes, checksums and CRCs, in and out, against the drafts.
+
+h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
+"""
+
+import dataclasses
+import itertools
+import os
+import random
+import socket
+import struct
+
+import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.l2 import Ether
+
+from testing.lib import gue_peer
+from testing.lib.gue_keys import GueKeys
+from testing.lib.gue_link import ALL, COOKIE8, HMAC, GueLinks
+from testing.lib.gue_values import Agreement, Header, Hmac, Outer
+from testing.lib.hosts import Capture, is_udp_to
+from testing.lib.rgue_module import reload_rgue
+
+SEED = int(os.environ.get("RFOU_SEED", "1"))
+PORT = 6080
+ENDS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
+ETHER_TYPE = {4: 0x0800, 6: 0x86DD}
+PROTOCOL = {4: 4, 6: 41}
+KEY = b"rfou-test-key"
+# The reference's inner packet: an ICMP echo request.
+INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001")
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+    """A header before INNER, from the drafts' reference, and the link that sends and takes it."""
+
+    header: str
+    options: dict
+    key: bytes = b""
+
+
+VECTORS = {
+    "group and cookie": Vector(
+        "03049000 00abcdef 01234567 89abcdef",
+        {"id": 0xABCDEF, "auth": COOKIE8},
+        bytes.fromhex("0123456789abcdef"),
+    ),
+    "checksum": Vector("02048100 00000007 21290000", {"id": 7, "headercsum": 1}),
+    "checksum of 3 bytes": Vector(
+        "02048100 00000007 dc250003", {"id": 7, "headercsum": 1, "headercsum_cover": 3}
+    ),
+    "checksum of all": Vector(
+        "02048100 00000007 210d001c", {"id": 7, "headercsum": 1, "headercsum_cover": ALL}
+    ),
+    "CRC": Vector("02040040 00000000 56165ece", {"crc": 1}),
+    "CRC of 5 bytes": Vector("02040040 00000005 4666b9a8", {"crc": 1, "crc_cover": 5}),
+    "keyed hash of 20 bytes": Vector(
+        "0b04c000 00000007 00000001 00000014"
+        "ab319581 790a8164 7e22019f 6efa78c9 ffc1196d fda8637a da73d59d c2ec9eda",
+        {"id": 7, "auth": HMAC, "cover": 20},
+        KEY,
+    ),
+    "all in order": Vector(
+        "0e04c140 00000007 00000001 00000000 77e1a62b 579a7644"
+        "aa2a9568 4a4b728f fe01cb62 7799ad6b e40d15d1 2f7a16dd d0d20000 00000000 a45c48be",
+        {"id": 7, "auth": HMAC, "headercsum": 1, "crc": 1},
+        KEY,
+    ),
+}
+
+
+class Ends:
+    """A device in the second host, and a packet socket on the wire in the first."""
+
+    def __init__(self, hosts, outer):
+        self.h1, self.h2 = hosts
+        self.outer = outer
+        self.links, self.keys = GueLinks(self.h2), GueKeys(self.h2)
+        self.wire = self.h1.packet_socket("eth0", 0)
+        self.ether = Ether(src=self.h1.mac("eth0"), dst=self.h2.mac("eth0"))
+        self.there, self.here = ENDS[outer]
+
+    def add(self, key=b"", key_id=1, **options):
+        """Makes the device, with a key."""
+        self.links.add("gue0", remote=self.there, up=True, **options)
+        self.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
+        if key:
+            self.keys.set("gue0", key_id, key)
+
+    def send(self, data, outer, udp_checksum=True):
+        """Sends a UDP payload to the second host."""
+        self.wire.send(bytes(self.ether / outer.packet(data, udp_checksum)))
+
+    def come_out(self, data, outer, count=1, timeout=2.0, **how):
+        """Sends a UDP payload; returns what comes out of the device."""
+        with Capture(self.h2, "gue0") as capture:
+            self.send(data, outer, **how)
+            return capture.frames(lambda _: True, count, timeout)
+
+    def encapsulated(self, packet, version):
+        """Sends a packet into the device; returns the outer values and the UDP payload."""
+        with self.h2.inside():
+            into = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        with into, Capture(self.h1, "eth0") as capture:
+            into.bind(("gue0", ETHER_TYPE[version]))
+            into.send(packet)
+            [frame] = capture.frames(lambda frame: is_udp_to(frame, PORT))
+        ip = Ether(frame).payload
+        udp = ip.payload
+        assert isinstance(udp, UDP)
+        return Outer(ip.src, ip.dst, udp.sport, udp.dport), bytes(udp.payload)
+
+    def close(self):
+        """Closes the sockets."""
+        self.links.close()
+        self.keys.close()
+        self.wire.close()
+
+
+@pytest.fixture
+def ends(hosts, request):
+    """The device's host and the wire's end, over an outer IP version: 4 if none is chosen."""
+    made = Ends(hosts, getattr(request, "param", 4))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
+def test_vector_is_taken(ends, vector):
+    ends.add(vector.key, **vector.options)
+    outer = Outer(*ENDS[4], sport=0xC006)
+    data = bytes.fromhex(vector.header) + INNER
+    assert ends.come_out(data, outer, udp_checksum=False) == [INNER]
+    # Each byte of the header matters, but for Hlen and flags that announce other fields.
+    for at in range(4, len(data) - len(INNER)):
+        wrong = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        ends.send(wrong, outer, udp_checksum=False)
+    assert ends.come_out(data, outer, udp_checksum=False) == [INNER]
+    assert ends.h2.traffic("gue0")["rx"]["packets"] == 2
+
+
+@pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
+def test_vector_is_sent(hosts, vector):
+    """From 192.0.2.1, so that the first host has the device."""
+    ends = Ends(tuple(reversed(hosts)), 4)
+    ends.there, ends.here = ENDS[4][1], ENDS[4][0]
+    ends.add(vector.key, sport=0xC006, **vector.options)
+    outer, data = ends.encapsulated(INNER, 4)
+    assert outer == Outer(*ENDS[4], sport=0xC006)
+    assert data.hex() == (bytes.fromhex(vector.header) + INNER).hex()
+    ends.close()
+
+
+def inner_packet(rng, version):
+    """Returns a random packet that fits into a tunnel."""
+    data = rng.randbytes(rng.randrange(1, 300))
+    if version == 4:
+        packet = IP(src="10.1.1.1", dst="10.1.1.2") / ICMP() / data
+    else:
+        packet = IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest() / data
+    return bytes(packet)
+
+
+def combinations():
+    """Yields every combination of fields that a device has."""
+    choices = {
+        "group": (False, True),
+        "security": (None, 8, 16, 32, "hmac"),
+        "checksum": (False, True),
+        "crc": (False, True),
+    }
+    for values in itertools.product(*choices.values()):
+        yield dict(zip(choices, values, strict=True))
+
+
+def draw(rng, length, *, group, security, checksum, crc):
+    """Returns random options of a link, its key and its key's id; the peer's header and agreement."""
+    options, key, key_id, header = {}, b"", rng.getrandbits(32), {}
+    cover = lambda: rng.choice([0, 0, rng.randrange(1, length), ALL])  # noqa: E731
+    agreed = {"checksum": checksum, "crc": crc}
+    if group:
+        options["id"] = header["group"] = rng.getrandbits(32)
+    if security == "hmac":
+        key = rng.randbytes(rng.randrange(8, 129))
+        options |= {"auth": HMAC, "cover": cover()}
+        agreed |= {"keys": {key_id: key}, "coverage": options["cover"]}
+        header["hmac"] = Hmac(key_id, 0, min(options["cover"], length))
+    elif security:
+        key = rng.randbytes(security)
+        options["auth"] = (8, 16, 32).index(security) + 1
+        agreed["cookies"] = (key,)
+        header["cookie"] = key
+    if checksum:
+        options |= {"headercsum": 1, "headercsum_cover": cover()}
+        header["checksum"] = min(options["headercsum_cover"], length)
+    if crc:
+        options |= {"crc": 1, "crc_cover": cover()}
+        header["crc"] = min(options["crc_cover"], length)
+    return options, key, key_id, header, Agreement(**agreed)
+
+
+@pytest.mark.soak_on_debug
+@pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
+@pytest.mark.parametrize("within", [4, 6])
+def test_independent_peer_agrees_on_every_combination(ends, within):
+    """A second implementation of the drafts takes what the device sends, and the other way round."""
+    for number, combination in enumerate(combinations()):
+        seed = f"{SEED} {ends.outer} {within} {number}"
+        rng = random.Random(seed)
+        packet = inner_packet(rng, within)
+        options, key, key_id, values, agreement = draw(rng, len(packet), **combination)
+        about = f"seed {seed}: {combination}, {options}"
+        ends.add(key, key_id, udp_csum=rng.randrange(2), **options)
+        outer, data = ends.encapsulated(packet, within)
+        header, payload = gue_peer.check(data, outer, agreement)
+        assert (payload, header.proto) == (packet, PROTOCOL[within]), about
+        assert header == Header(PROTOCOL[within], **values), about
+        surplus = rng.randbytes(4 * rng.randrange(4))
+        header = dataclasses.replace(header, surplus=surplus)
+        back = Outer(ends.there, ends.here, sport=rng.randrange(1, 65536))
+        data = gue_peer.build(header, packet, back, key)
+        assert ends.come_out(data, back) == [packet], about
+        ends.links.delete("gue0")
+
+
+HMAC_LINK = {"auth": HMAC, "cover": 0}
+GOOD = Header(hmac=Hmac(1))
+# By name: the options of a link, and the peer's header, its key, the change of its bytes, the reason.
+DROPPED = {
+    "no field": (HMAC_LINK, Header(), KEY, None, "RGUE_AUTH_MISSING"),
+    "cookie": (HMAC_LINK, Header(cookie=bytes(8)), b"", None, "RGUE_AUTH_METHOD"),
+    "wrong key": (HMAC_LINK, GOOD, b"another key", None, "RGUE_AUTH_WRONG"),
+    "unknown id": (HMAC_LINK, Header(hmac=Hmac(2)), KEY, None, "RGUE_UNKNOWN_KEY"),
+    "covers more": (HMAC_LINK, Header(hmac=Hmac(1, 0, 1)), KEY, None, "RGUE_AUTH_COVERAGE"),
+    "covers less": (
+        {"auth": HMAC, "cover": ALL},
+        Header(hmac=Hmac(1, 0, 27)),
+        KEY,
+        None,
+        "RGUE_AUTH_COVERAGE",
+    ),
+    "other part": (
+        {"auth": HMAC, "cover": 8},
+        Header(hmac=Hmac(1, 8, 8)),
+        KEY,
+        None,
+        "RGUE_AUTH_COVERAGE",
+    ),
+    "payload changed": (
+        {"auth": HMAC, "cover": ALL},
+        Header(hmac=Hmac(1, 0, 28)),
+        KEY,
+        lambda data: data[:-1] + b"\7",
+        "RGUE_AUTH_WRONG",
+    ),
+    "digest changed": (
+        HMAC_LINK,
+        GOOD,
+        KEY,
+        lambda data: data[:43] + bytes([data[43] ^ 0x80]) + data[44:],
+        "RGUE_AUTH_WRONG",
+    ),
+    "surplus changed": (
+        HMAC_LINK,
+        dataclasses.replace(GOOD, surplus=b"1234"),
+        KEY,
+        lambda data: data[:44] + b"4321" + data[48:],
+        "RGUE_AUTH_WRONG",
+    ),
+    "no cookie": ({"auth": COOKIE8}, Header(), b"", None, "RGUE_AUTH_MISSING"),
+    "longer cookie": (
+        {"auth": COOKIE8},
+        Header(cookie=b"12345678" + bytes(8)),
+        b"",
+        None,
+        "RGUE_AUTH_METHOD",
+    ),
+    "wrong cookie": ({"auth": COOKIE8}, Header(cookie=b"12345679"), b"", None, "RGUE_AUTH_WRONG"),
+    "variant 1": ({"auth": COOKIE8}, None, b"", None, "RGUE_AUTH_MISSING"),
+    "no checksum": ({"headercsum": 1}, Header(crc=0), b"", None, "RGUE_CSUM_MISSING"),
+    "wrong checksum": (
+        {"headercsum": 1},
+        Header(checksum=28),
+        b"",
+        lambda data: data[:-1] + b"\7",
+        "RGUE_BAD_CSUM",
+    ),
+    "checksum past the payload": (
+        {"headercsum": 1},
+        Header(checksum=29),
+        b"",
+        None,
+        "RGUE_BAD_CSUM",
+    ),
+    "no CRC": ({"crc": 1}, Header(checksum=0), b"", None, "RGUE_CRC_MISSING"),
+    "wrong CRC": (
+        {"crc": 1},
+        Header(crc=28),
+        b"",
+        lambda data: data[:-1] + b"\7",
+        "RGUE_BAD_CRC",
+    ),
+    "CRC past the payload": ({"crc": 1}, Header(crc=29), b"", None, "RGUE_BAD_CRC"),
+    "CRC not demanded": ({}, Header(crc=29), b"", None, "RGUE_BAD_CRC"),
+}
+
+
+@pytest.fixture
+def reasons():
+    """The module with its own drop reasons; the default is back afterwards."""
+    reload_rgue("own_drop_reasons=1")
+    yield
+    reload_rgue()
+
+
+@pytest.mark.stock_only
+@pytest.mark.usefixtures("reasons")
+@pytest.mark.parametrize("outer", [4, 6])
+def test_each_drop_has_its_reason(hosts, drop_monitor, outer):
+    ends = Ends(hosts, outer)
+    between = Outer(*ENDS[outer])
+    mark = struct.pack("!HH", between.sport, between.dport)
+    for name, (options, header, key, change, reason) in DROPPED.items():
+        secret = b"12345678" if options.get("auth") == COOKIE8 else KEY
+        ends.add(secret if "auth" in options else b"", **options)
+        data = INNER if header is None else gue_peer.build(header, INNER, between, key)
+        ends.send(change(data) if change else data, between)
+        assert drop_monitor.reason_for(lambda packet: mark in packet) == reason, name
+        assert ends.h2.traffic("gue0")["rx"]["errors"] == 1, name
+        ends.links.delete("gue0")
+    ends.close()
+
+
+@pytest.mark.stock_only
+@pytest.mark.usefixtures("reasons")
+def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor):
+    ends = Ends(hosts, 4)
+    between = Outer(*ENDS[4])
+    mark = struct.pack("!HH", between.sport, between.dport)
+    data = gue_peer.build(Header(hmac=Hmac(1)), INNER, between, KEY)
+    ends.add(**HMAC_LINK)
+    ends.send(data, between)
+    assert drop_monitor.reason_for(lambda packet: mark in packet) == "RGUE_NO_KEY"
+    with ends.h2.inside():
+        into = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with into:
+        into.bind(("gue0", ETHER_TYPE[4]))
+        into.send(INNER)
+    assert drop_monitor.reason_for(lambda packet: INNER in packet) == "RGUE_NO_KEY"
+    traffic = ends.h2.traffic("gue0")
+    assert (traffic["rx"]["packets"], traffic["tx"]["packets"]) == (0, 0)
+    assert (traffic["rx"]["errors"], traffic["tx"]["errors"]) == (1, 1)
+    ends.keys.set("gue0", 1, KEY)
+    assert ends.come_out(data, between) == [INNER]
+    ends.keys.delete("gue0", 1)
+    ends.send(data, between)
+    assert drop_monitor.reason_for(lambda packet: mark in packet) == "RGUE_NO_KEY"
+    ends.close()
