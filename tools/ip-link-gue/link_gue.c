@@ -25,6 +25,10 @@ void gue_usage(FILE *file)
 	      "		[ [no]udp6zerocsumtx ]\n"
 	      "		[ [no]udp6zerocsumrx ]\n"
 	      "		[ [no]remcsum | [no]linux-remcsum ]\n"
+	      "		[ auth { none | cookie8 | cookie16 | cookie32 | hmac } ]\n"
+	      "		[ cover COVERAGE ]\n"
+	      "		[ headercsum [ COVERAGE ] | noheadercsum ]\n"
+	      "		[ crc [ COVERAGE ] | nocrc ]\n"
 	      "	... gue external ...\n"
 	      "\n"
 	      "Where:	GROUP := 0-4294967295\n"
@@ -32,7 +36,8 @@ void gue_usage(FILE *file)
 	      "	PORT  := 1-65535\n"
 	      "	TTL   := 1-255\n"
 	      "	TOS   := 0x00-0xfc\n"
-	      "	LABEL := 0-1048575\n",
+	      "	LABEL := 0-1048575\n"
+	      "	COVERAGE := { 0-65534 | all }\n",
 	      file);
 }
 

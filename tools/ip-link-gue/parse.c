@@ -21,6 +21,7 @@ struct request {
 	int remote_family;
 	int local_family;
 	__u32 variant;
+	__u8 auth;
 };
 
 struct option {
@@ -69,6 +70,11 @@ static void put(struct request *request, int attribute, const void *value, int l
 }
 
 static void put_u8(struct request *request, int attribute, __u8 value)
+{
+	put(request, attribute, &value, sizeof(value));
+}
+
+static void put_u16(struct request *request, int attribute, __u16 value)
 {
 	put(request, attribute, &value, sizeof(value));
 }
@@ -200,17 +206,28 @@ static void parse_local(struct request *request, const struct option *option)
 		put_address(request, IFLA_GUE_LOCAL, request->local_family, &bytes);
 }
 
-static void parse_mode(struct request *request, const struct option *option)
+/* Returns the place of a word among `names`, which end with NULL. */
+static __u8 name(struct request *request, const struct option *option, const char *const names[],
+		 const char *fact)
 {
 	const char *text = next_word(request);
+	__u8 value = 0;
 
 	give(request, option, option->attribute, text);
-	if (!strcmp(text, "ip"))
-		put_u8(request, option->attribute, GUE_MODE_IP);
-	else if (!strcmp(text, "ethernet"))
-		put_u8(request, option->attribute, GUE_MODE_ETHERNET);
-	else
-		refuse(option->word, text, "must be ip or ethernet");
+	while (names[value] && strcmp(names[value], text))
+		value++;
+	if (!names[value])
+		refuse(option->word, text, fact);
+	put_u8(request, option->attribute, value);
+	return value;
+}
+
+/* In the order of enum ifla_gue_mode. */
+static void parse_mode(struct request *request, const struct option *option)
+{
+	static const char *const names[] = { "ip", "ethernet", NULL };
+
+	name(request, option, names, "must be ip or ethernet");
 }
 
 static void parse_variant(struct request *request, const struct option *option)
@@ -251,19 +268,56 @@ static void parse_tos(struct request *request, const struct option *option)
 	put_u8(request, IFLA_GUE_TOS_INHERIT, inherit);
 }
 
+/* In the order of enum ifla_gue_df. */
 static void parse_df(struct request *request, const struct option *option)
+{
+	static const char *const names[] = { "unset", "set", "inherit", NULL };
+
+	name(request, option, names, "must be unset, set or inherit");
+}
+
+/* In the order of enum ifla_gue_auth. */
+static void parse_auth(struct request *request, const struct option *option)
+{
+	static const char *const names[] = {
+		"none", "cookie8", "cookie16", "cookie32", "hmac", NULL
+	};
+
+	request->auth =
+		name(request, option, names, "must be none, cookie8, cookie16, cookie32 or hmac");
+}
+
+static __u16 coverage(const struct option *option, const char *text)
+{
+	__u32 bytes;
+
+	if (!strcmp(text, "all"))
+		return GUE_COVER_ALL;
+	if (get_u32(&bytes, text, 0) || bytes >= GUE_COVER_ALL)
+		refuse(option->word, text, "must cover all, or a number of bytes from 0 to 65534");
+	return bytes;
+}
+
+static void parse_cover(struct request *request, const struct option *option)
 {
 	const char *text = next_word(request);
 
 	give(request, option, option->attribute, text);
-	if (!strcmp(text, "unset"))
-		put_u8(request, option->attribute, GUE_DF_UNSET);
-	else if (!strcmp(text, "set"))
-		put_u8(request, option->attribute, GUE_DF_SET);
-	else if (!strcmp(text, "inherit"))
-		put_u8(request, option->attribute, GUE_DF_INHERIT);
-	else
-		refuse(option->word, text, "must be unset, set or inherit");
+	put_u16(request, option->attribute, coverage(option, text));
+}
+
+/* The coverage may be left out: a word that is no coverage is the next option. */
+static void parse_checksum(struct request *request, const struct option *option)
+{
+	__u16 bytes = 0;
+
+	give(request, option, option->attribute, option->word);
+	if (request->argc > 1 &&
+	    (!strcmp(request->argv[1], "all") || strchr("-0123456789", *request->argv[1])))
+		bytes = coverage(option, next_word(request));
+	put_u8(request, option->attribute, 1);
+	/* The attribute of the coverage follows that of the switch. */
+	put_u16(request, option->attribute + 1, bytes);
 }
 
 static void parse_switch(struct request *request, const struct option *option)
@@ -304,6 +358,12 @@ static const struct option options[] = {
 	{ "noremcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_OFF },
 	{ "linux-remcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_LINUX },
 	{ "nolinux-remcsum", parse_switch, IFLA_GUE_REMCSUM, 0, 0, GUE_REMCSUM_OFF },
+	{ "auth", parse_auth, IFLA_GUE_AUTH, 0, 0, 0 },
+	{ "cover", parse_cover, IFLA_GUE_COVER, 0, 0, 0 },
+	{ "headercsum", parse_checksum, IFLA_GUE_HEADERCSUM, 0, 0, 1 },
+	{ "noheadercsum", parse_switch, IFLA_GUE_HEADERCSUM, 0, 0, 0 },
+	{ "crc", parse_checksum, IFLA_GUE_CRC, 0, 0, 1 },
+	{ "nocrc", parse_switch, IFLA_GUE_CRC, 0, 0, 0 },
 	{ NULL, NULL, 0, 0, 0, 0 },
 };
 
@@ -318,10 +378,25 @@ static void put_any(struct request *request)
 		put_address(request, IFLA_GUE_LOCAL, request->remote_family, &any);
 }
 
+/* Refuses words for what lies in the header, which variant 1 lacks. */
+static void check_variant_1(const struct request *request)
+{
+	static const int fields[] = { IFLA_GUE_ID, IFLA_GUE_REMCSUM, IFLA_GUE_AUTH,
+				      IFLA_GUE_HEADERCSUM, IFLA_GUE_CRC };
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		const char *word = request->word[fields[i]];
+		bool off = fields[i] == IFLA_GUE_AUTH ? request->auth == GUE_AUTH_NONE
+						      : word && !strncmp(word, "no", 2);
+
+		if (word && !off)
+			refuse(word, word, "has no place: variant 1 has no header");
+	}
+}
+
 /* Refuses words that exclude each other. The kernel knows what the link has already. */
 static void check(const struct request *request)
 {
-	static const char no_header[] = "has no place: variant 1 has no header";
 	bool creating = request->message->nlmsg_flags & NLM_F_CREATE;
 
 	if (request->remote_family && request->local_family &&
@@ -335,11 +410,11 @@ static void check(const struct request *request)
 	} else if (creating && !request->word[IFLA_GUE_REMOTE]) {
 		missarg("remote");
 	}
-	if (request->variant == 1 && request->word[IFLA_GUE_ID])
-		refuse("id", "id", no_header);
-	if (request->variant == 1 && request->word[IFLA_GUE_REMCSUM] &&
-	    strncmp(request->word[IFLA_GUE_REMCSUM], "no", 2))
-		refuse(request->word[IFLA_GUE_REMCSUM], request->word[IFLA_GUE_REMCSUM], no_header);
+	if (request->variant == 1)
+		check_variant_1(request);
+	if (request->word[IFLA_GUE_COVER] && request->auth != GUE_AUTH_HMAC &&
+	    (creating || request->word[IFLA_GUE_AUTH]))
+		refuse("cover", "cover", "needs auth hmac");
 }
 
 int gue_parse(struct link_util *self, int argc, char **argv, struct nlmsghdr *message)

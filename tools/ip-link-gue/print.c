@@ -194,6 +194,40 @@ static void print_remcsum(struct rtattr *attributes[])
 		print_name(attributes, IFLA_GUE_REMCSUM, NULL, "%s ", words, 3);
 }
 
+/* The bytes that a checksum or HMAC covers; in JSON a number in any case. */
+static void print_coverage(__u16 bytes, const char *key, const char *format)
+{
+	char text[8] = "all";
+
+	if (bytes != GUE_COVER_ALL)
+		snprintf(text, sizeof(text), "%u", bytes);
+	if (is_json_context())
+		print_uint(key, NULL, bytes);
+	else
+		print_string(PRINT_FP, NULL, format, text);
+}
+
+static void print_auth(struct rtattr *attributes[])
+{
+	static const char *const names[] = { "none", "cookie8", "cookie16", "cookie32", "hmac" };
+	__u16 cover;
+
+	print_name(attributes, IFLA_GUE_AUTH, "auth", "auth %s ", names, 5);
+	if (get(attributes, IFLA_GUE_COVER, &cover, sizeof(cover)))
+		print_coverage(cover, "cover", "cover %s ");
+}
+
+/* A checksum in the header, followed by its coverage unless that is 0. */
+static void print_checksum(struct rtattr *attributes[], int attribute, const char *name,
+			   const char *cover_key)
+{
+	__u16 cover;
+
+	print_switch(attributes, attribute, name, name);
+	if (get(attributes, attribute + 1, &cover, sizeof(cover)) && (cover || is_json_context()))
+		print_coverage(cover, cover_key, "%s ");
+}
+
 void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[])
 {
 	static const char *const modes[] = { "ip", "ethernet" };
@@ -221,4 +255,7 @@ void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[])
 	print_switch(attributes, IFLA_GUE_UDP_ZERO_CSUM6_TX, "udp_zero_csum6_tx", "udp6zerocsumtx");
 	print_switch(attributes, IFLA_GUE_UDP_ZERO_CSUM6_RX, "udp_zero_csum6_rx", "udp6zerocsumrx");
 	print_remcsum(attributes);
+	print_auth(attributes);
+	print_checksum(attributes, IFLA_GUE_HEADERCSUM, "headercsum", "headercsum_cover");
+	print_checksum(attributes, IFLA_GUE_CRC, "crc", "crc_cover");
 }

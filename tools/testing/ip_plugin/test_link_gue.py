@@ -8,19 +8,20 @@ the bytes of those that it accepts both show. Guests test what the kernel makes 
 import os
 import pathlib
 import re
+import struct
 import subprocess
 
 import pytest
 import yaml
 
-from testing.lib.netlink import parse_attributes
+from testing.lib.netlink import attribute, parse_attributes
 
 PLUGIN = pathlib.Path(os.environ.get("RFOU_IP_PLUGIN", "build/ip-link-gue/link_gue.so"))
 SOURCE = pathlib.Path("tools/ip-link-gue")
 SPEC = pathlib.Path("Documentation/netlink/rt-link-gue.yaml")
 # An ordinary user is refused before the kind is looked up.
 BY_THE_KERNEL = "Unknown device type|Operation not permitted"
-IFLA_LINKINFO, IFLA_INFO_DATA = 18, 2
+RTM_NEWLINK, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 16, 3, 18, 1, 2
 
 
 def run(*command, **environment):
@@ -60,7 +61,13 @@ def sent(verb, words):
     return [(names[number], value.hex()) for number, value in parse_attributes(data)]
 
 
+def u16(number):
+    """Returns a number of two bytes in the machine's order, in hexadecimal."""
+    return struct.pack("=H", number).hex()
+
+
 ANY6 = "00" * 16
+CRC_20 = {"crc": "01", "crc-cover": u16(20)}
 ADDRESS6 = "20010db8" + "00" * 11 + "02"
 
 
@@ -99,10 +106,66 @@ ADDRESS6 = "20010db8" + "00" * 11 + "02"
         ("linux-remcsum", {"remcsum": "02"}),
         ("noremcsum", {"remcsum": "00"}),
         ("nolinux-remcsum", {"remcsum": "00"}),
+        ("auth none", {"auth": "00"}),
+        ("auth cookie8", {"auth": "01"}),
+        ("auth cookie16", {"auth": "02"}),
+        ("auth cookie32", {"auth": "03"}),
+        ("auth hmac", {"auth": "04"}),
+        ("auth hmac cover all", {"auth": "04", "cover": u16(65535)}),
+        ("cover 100", {"cover": u16(100)}),
+        ("headercsum", {"headercsum": "01", "headercsum-cover": u16(0)}),
+        ("headercsum 65534", {"headercsum": "01", "headercsum-cover": u16(65534)}),
+        ("headercsum all", {"headercsum": "01", "headercsum-cover": u16(65535)}),
+        ("noheadercsum", {"headercsum": "00"}),
+        ("crc df set", {"crc": "01", "crc-cover": u16(0), "df": "01"}),
+        ("crc 20 headercsum", dict(CRC_20, headercsum="01", **{"headercsum-cover": u16(0)})),
+        ("crc all", {"crc": "01", "crc-cover": u16(65535)}),
+        ("nocrc", {"crc": "00"}),
     ],
 )
 def test_words_become_these_attributes_and_no_others(words, attributes):
     assert sent("set", words) == list(attributes.items())
+
+
+def shown(folder, attributes):
+    """Returns what `ip` prints of a link that it reads from a file instead of a kernel."""
+    numbers = {name: number for number, name in attribute_names().items()}
+    data = [attribute(numbers[name], bytes.fromhex(value)) for name, value in attributes.items()]
+    info = attribute(IFLA_INFO_KIND, b"gue\0") + attribute(IFLA_INFO_DATA, b"".join(data))
+    body = struct.pack("=BxHiII", 0, 0xFFFE, 9, 0, 0) + attribute(IFLA_IFNAME, b"gue0\0")
+    body += attribute(IFLA_LINKINFO, info)
+    file = folder / "message"
+    file.write_bytes(struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, 0, 0, 0) + body)
+    return run("ip", "-d", "monitor", "file", str(file)).stdout
+
+
+HMAC = {"auth": "04", "cover": u16(0)}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"auth": "00"}, "auth none"),
+        ({"auth": "01"}, "auth cookie8"),
+        ({"auth": "02"}, "auth cookie16"),
+        ({"auth": "03"}, "auth cookie32"),
+        (HMAC, "auth hmac cover 0"),
+        (HMAC | {"cover": u16(65535)}, "auth hmac cover all"),
+        ({"headercsum": "00"}, "noheadercsum"),
+        ({"headercsum": "01", "headercsum-cover": u16(0)}, "headercsum"),
+        ({"headercsum": "01", "headercsum-cover": u16(65535)}, "headercsum all"),
+        (CRC_20, "crc 20"),
+        ({"remcsum": "01", "crc": "00"}, "remcsum nocrc"),
+    ],
+)
+def test_attributes_are_printed_as_the_words_that_make_them(tmp_path, attributes, words):
+    text = shown(tmp_path, attributes)
+    assert re.search(r"^    gue (.*?) *$", text, re.MULTILINE)[1] == words
+    assert sent("set", words) == list(attributes.items())
+
+
+def test_an_auth_of_a_newer_kernel_is_printed_as_unknown(tmp_path):
+    assert "gue auth unknown" in shown(tmp_path, {"auth": "05"})
 
 
 def test_external_needs_no_remote():
@@ -148,7 +211,23 @@ def test_external_needs_no_remote():
         ("remote any udpcsum noudpcsum", "noudpcsum contradicts an earlier argument"),
         ("remote any remcsum linux-remcsum", "linux-remcsum contradicts an earlier argument"),
         ("remote any remcsum remcsum", 'duplicate "remcsum"'),
-        ("remote any auth none", 'gue: unknown argument "auth"'),
+        ("remote any auth md5", '"md5" is wrong: auth must be none, cookie8, cookie16'),
+        ("remote any cover 0", "cover needs auth hmac"),
+        ("remote any auth cookie8 cover 0", "cover needs auth hmac"),
+        ("remote any auth hmac cover 65535", "cover must cover all, or a number of bytes from 0"),
+        ("remote any auth hmac cover some", '"some" is wrong: cover must cover all, or a number'),
+        ("remote any headercsum 65535", '"65535" is wrong: headercsum must cover all, or a number'),
+        ("remote any crc -1", '"-1" is wrong: crc must cover all, or a number of bytes'),
+        ("remote any crc some", 'gue: unknown argument "some"'),
+        ("remote any nocrc 0", 'gue: unknown argument "0"'),
+        ("remote any crc nocrc", "nocrc contradicts an earlier argument"),
+        ("remote any auth hmac auth hmac", 'duplicate "auth": "hmac" is the second value'),
+        ("remote any auth cookie8 variant 1", "auth has no place: variant 1 has no header"),
+        ("remote any headercsum variant 1", "headercsum has no place: variant 1 has no header"),
+        ("remote any variant 1 crc all", "crc has no place: variant 1 has no header"),
+        ("remote any auth none noheadercsum nocrc variant 1", BY_THE_KERNEL),
+        ("remote any auth hmac cover all headercsum crc 8", BY_THE_KERNEL),
+        ("remote any key 1", 'gue: unknown argument "key"'),
     ],
 )
 def test_refusal_names_the_argument(words, text):
