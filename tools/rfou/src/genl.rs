@@ -3,6 +3,7 @@
 //! Generic netlink: families by name.
 
 use crate::netlink::{attributes, number, string, Builder, Refusal, Socket, NETLINK_GENERIC};
+use zeroize::Zeroizing;
 
 const GENL_ID_CTRL: u16 = 16;
 const CTRL_CMD_GETFAMILY: u8 = 3;
@@ -89,10 +90,9 @@ fn group(bytes: &[u8]) -> Option<(String, u32)> {
     ))
 }
 
-fn message(command: u8, attributes: Builder) -> Vec<u8> {
-    let mut bytes = vec![command, 1, 0, 0];
-    bytes.extend(attributes.build());
-    bytes
+/// Returns a message with `struct genlmsghdr`.
+pub fn message(command: u8, attributes: Builder) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([&[command, 1, 0, 0], &attributes.build()[..]].concat())
 }
 
 fn payload(message: &[u8]) -> &[u8] {

@@ -201,7 +201,7 @@ fn message(index: u32, flags: u32, change: u32, attributes: Builder) -> Vec<u8> 
     for number in [index, flags, change] {
         bytes.extend(number.to_ne_bytes());
     }
-    bytes.extend(attributes.build());
+    bytes.extend_from_slice(&attributes.build());
     bytes
 }
 

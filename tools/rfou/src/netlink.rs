@@ -3,18 +3,20 @@
 //! A netlink socket: requests, dumps, refusals with their text, and notifications.
 
 use netlink_packet_core::{
-    DefaultNla, Emitable, NetlinkBuffer, NlaBuffer, NlasIterator, NLA_F_NESTED, NLM_F_ACK,
-    NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
+    NetlinkBuffer, NlaBuffer, NlasIterator, NLA_F_NESTED, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED,
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST,
 };
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
 };
+use zeroize::Zeroizing;
 
 pub const NETLINK_ROUTE: isize = 0;
 pub const NETLINK_GENERIC: isize = 16;
 const HEADER: usize = 16;
+const ATTRIBUTE_HEADER: usize = 4;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLMSGERR_ATTR_MSG: u16 = 1;
@@ -38,18 +40,32 @@ pub fn attributes(bytes: &[u8]) -> Attributes<'_> {
         .collect()
 }
 
-/// Builds attributes.
+/// Builds attributes. Their bytes are wiped when they are no longer needed, because they may hold
+/// a secret.
 #[derive(Clone, Default)]
-pub struct Builder(Vec<DefaultNla>);
+pub struct Builder(Zeroizing<Vec<u8>>);
 
 impl Builder {
-    pub fn put(mut self, kind: u16, value: impl Into<Vec<u8>>) -> Self {
-        self.0.push(DefaultNla::new(kind, value.into()));
-        self
+    pub fn put(self, kind: u16, value: impl AsRef<[u8]>) -> Self {
+        let value = value.as_ref();
+        let length = ATTRIBUTE_HEADER + value.len();
+        // A vector that grows leaves its old bytes in memory.
+        let size = self.0.len() + length.next_multiple_of(4);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        bytes.extend_from_slice(&self.0);
+        bytes.extend_from_slice(&(length as u16).to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(size, 0);
+        Self(bytes)
     }
 
     pub fn put_u8(self, kind: u16, value: u8) -> Self {
         self.put(kind, [value])
+    }
+
+    pub fn put_u16(self, kind: u16, value: u16) -> Self {
+        self.put(kind, value.to_ne_bytes())
     }
 
     pub fn put_u32(self, kind: u16, value: u32) -> Self {
@@ -68,10 +84,8 @@ impl Builder {
         self.put(kind | NLA_F_NESTED, nest.build())
     }
 
-    pub fn build(self) -> Vec<u8> {
-        let mut bytes = vec![0; self.0.as_slice().buffer_len()];
-        self.0.as_slice().emit(&mut bytes);
-        bytes
+    pub fn build(self) -> Zeroizing<Vec<u8>> {
+        self.0
     }
 }
 
@@ -117,6 +131,8 @@ impl Socket {
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;
+        // A refusal would repeat the request, which may hold a secret.
+        socket.set_cap_ack(true)?;
         // Old kernels lack strict checks; then they ignore unknown filters.
         let _ = socket.set_netlink_get_strict_chk(true);
         Ok(Self {
@@ -162,10 +178,9 @@ impl Socket {
             .collect())
     }
 
-    fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+    fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
         self.sequence += 1;
-        let mut request = vec![0; HEADER];
-        request.extend_from_slice(body);
+        let mut request = Zeroizing::new([&[0; HEADER], body].concat());
         let length = request.len() as u32;
         let mut header = NetlinkBuffer::new(&mut request[..]);
         header.set_length(length);
@@ -317,8 +332,17 @@ pub fn be16(value: &[u8]) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Returns the names of the attributes of a set in a spec, in their order.
+    pub fn names_in_spec<'a>(spec: &'a str, set: &str) -> Vec<&'a str> {
+        let (_, rest) = spec.split_once(&format!("    name: {set}\n")).unwrap();
+        // The next set is indented less.
+        let set = rest.split("\n  -\n").next().unwrap();
+        let names = set.split("\n      -\n        name: ").skip(1);
+        names.map(|name| name.lines().next().unwrap()).collect()
+    }
 
     #[test]
     fn attributes_are_read_as_they_were_built() {
@@ -348,7 +372,7 @@ mod tests {
             .put_nest(2, inner.clone());
         let body = Builder::default().put_string(3, "gue0").put_nest(18, info);
         let mut request = vec![0; 32];
-        request.extend(body.build());
+        request.extend_from_slice(&body.build());
         let at = request.len() - 8;
         assert_eq!(path_to(&request, 32, at), [18, 2, 16]);
         assert_eq!(path_to(&request, 32, 32), [3]);
