@@ -12,11 +12,12 @@ Examples:
   rfou port add 6080 --encap gue          receive GUE at UDP port 6080
   rfou port show -s                       show the ports with their counters
   rfou top --sort drops                   show rates, those with most drops first
+  rfou key set gue0 --key-id 1 <key       give gue0 the secret in the file 'key'
   rfou apply /etc/rfou.toml --dry-run     show what differs from a file
   rfou check                              say what is missing on this machine
 
 Exit status:
-  0  done                                 4  the port, link or namespace does not exist
+  0  done                                 4  the port, link, key or namespace does not exist
   1  failed; check: something is to do    5  exists already, or another program has the UDP port
   2  wrong command line or file           6  the kernel lacks what the request needs
   3  not permitted                        7  apply --dry-run: something would change";
@@ -72,6 +73,9 @@ pub enum Command {
     /// Show gue devices
     #[command(subcommand, arg_required_else_help = true)]
     Link(LinkCommand),
+    /// Set, show and delete the keys of gue devices that have auth
+    #[command(subcommand, arg_required_else_help = true)]
+    Key(KeyCommand),
     /// Show the rates of ports and gue devices, with drops by reason
     Top(TopArgs),
     /// Print changes of ports and gue devices as they happen
@@ -183,6 +187,104 @@ pub struct LinkShow {
     pub statistics: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Give a device a key, or replace the key with this number
+    #[command(after_help = KEY_SET_NOTES)]
+    Set(KeySet),
+    /// Delete a key of a device
+    #[command(visible_alias = "delete")]
+    Del(KeyDel),
+    /// Show keys; their secrets are never shown
+    #[command(visible_alias = "list")]
+    Show(KeyShow),
+    /// Print a new random secret in hexadecimal
+    #[command(after_help = KEY_NEW_NOTES)]
+    New(KeyNew),
+}
+
+const KEY_SET_NOTES: &str = "\
+The secret is 8, 16 or 32 bytes for a device with auth cookie8, cookie16 or cookie32, and 16 to 128
+bytes for auth hmac. A file that other users may use is refused. Without --file, the secret comes
+from standard input.
+
+A device sends with one key. A new key that sends makes the former one accept only, so both ends can
+change their keys without losing a packet: set the new key with --accept at both ends, then without
+--accept at both ends, then delete the old key.";
+
+const KEY_NEW_NOTES: &str = "\
+Examples:
+  (umask 077; rfou key new --auth hmac >key)
+  rfou key set gue0 --key-id 1 --hex --file key";
+
+/// The words that choose a key.
+#[derive(Args, Debug)]
+pub struct KeyName {
+    /// Name of the device
+    #[arg(value_name = "DEVICE", value_parser = device)]
+    pub device: String,
+    /// Number of the key, 0 to 4294967295; auth hmac needs the same number at both ends
+    #[arg(long, value_name = "N")]
+    pub key_id: u32,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=15 => Ok(text.into()),
+        _ => Err("the name of a device has 1 to 15 letters".into()),
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct KeySet {
+    #[command(flatten)]
+    pub name: KeyName,
+    /// File with the secret; '-' is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Only receive packets with this key
+    #[arg(long)]
+    pub accept: bool,
+    /// Only send packets with this key
+    #[arg(long, conflicts_with = "accept")]
+    pub send: bool,
+    /// Count the outer addresses as zero, because NAT changes them; auth hmac, --accept or --send
+    #[arg(long)]
+    pub nat: bool,
+    /// The secret is in hexadecimal; white space is ignored
+    #[arg(long)]
+    pub hex: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct KeyDel {
+    #[command(flatten)]
+    pub name: KeyName,
+}
+
+#[derive(Args, Debug)]
+pub struct KeyShow {
+    /// Show only the keys of this device
+    #[arg(value_name = "DEVICE", value_parser = device)]
+    pub device: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct KeyNew {
+    /// The auth of the device that the secret is for
+    #[arg(long, value_name = "AUTH", value_enum)]
+    pub auth: Auth,
+}
+
+/// An auth that has secrets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Auth {
+    Cookie8,
+    Cookie16,
+    Cookie32,
+    Hmac,
+}
+
 #[derive(Args, Debug)]
 pub struct TopArgs {
     /// Seconds between two screens
@@ -238,6 +340,10 @@ pub struct ApplyArgs {
     /// Remove ports and gue devices that are not in the file, as 'exclusive = true' in the file does
     #[arg(long, conflicts_with = "from_system")]
     pub exclusive: bool,
+    /// Set all keys of the file anew; otherwise only those that are missing or used otherwise, because
+    /// secrets cannot be compared
+    #[arg(long, conflicts_with = "from_system")]
+    pub rekey: bool,
     /// Write the file from what is there, to FILE or to standard output
     #[arg(long)]
     pub from_system: bool,

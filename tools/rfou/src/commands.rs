@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod check;
 pub mod generate;
+pub mod key;
 pub mod link;
 pub mod monitor;
 pub mod port;

@@ -2,12 +2,15 @@
 
 //! The file of `rfou apply`: rfou.toml(5).
 
+mod key;
+
 use crate::{
     cli::{Encap, Endpoint},
     commands::port::{encapsulation, identity_without_device},
     error::{Error, Result},
+    keys::Key,
     links::{
-        field::{canonical, Field, FIELDS},
+        field::{Field, FIELDS},
         Link, Wanted,
     },
     netns,
@@ -207,6 +210,7 @@ fn link(entry: &toml::Table) -> Result<Wanted> {
         up: true,
         mtu: None,
         properties: Map::new(),
+        keys: Vec::new(),
     };
     let wrong = |key: &str, accepted: &str| {
         Error::usage(format!("link '{name}': {key} must be {accepted}")).argument(key)
@@ -220,27 +224,30 @@ fn link(entry: &toml::Table) -> Result<Wanted> {
                 wanted.mtu =
                     Some(mtu.ok_or_else(|| wrong(key, "a number from 68 to 65535"))? as u32);
             }
+            "key" => {
+                let entries = value.as_array();
+                let entries = entries.ok_or_else(|| wrong(key, "tables, [[link.key]]"))?;
+                wanted.keys = key::read(&name, entries)?;
+            }
             _ => {
                 let field = Field::find(key).ok_or_else(|| unknown(&name, key))?;
                 field
                     .check(value)
                     .map_err(|accepted| wrong(key, &accepted))?;
-                wanted.properties.insert(key.clone(), value.clone());
+                // The address "::" is any address, but tells the IP version.
+                let shown = field.canonical(value);
+                let value = if shown == "any" { value.clone() } else { shown };
+                wanted.properties.insert(key.clone(), value);
             }
         }
     }
-    // The address "::" is any address, but tells the IP version; all others in the kernel's form.
-    for value in wanted.properties.values_mut() {
-        if canonical(value) != "any" {
-            *value = canonical(value);
-        }
-    }
+    key::check(&wanted)?;
     Ok(wanted)
 }
 
 /// Returns the error for an unknown key, with the known key that is most like it.
 fn unknown(link: &str, key: &str) -> Error {
-    let known = ["name", "up", "mtu"]
+    let known = ["name", "up", "mtu", "key"]
         .into_iter()
         .chain(FIELDS.iter().map(|field| field.name));
     let near = known
@@ -255,7 +262,7 @@ fn unknown(link: &str, key: &str) -> Error {
 }
 
 /// Returns the file for what is there.
-pub fn from_system(ports: &[Port], links: &[Link]) -> String {
+pub fn from_system(ports: &[Port], links: &[Link], keys: &[Key]) -> String {
     let mut text = String::from("# See rfou.toml(5). Written by 'rfou apply --from-system'.\n");
     for port in ports {
         let (identity, settings) = (&port.identity, &port.settings);
@@ -300,6 +307,8 @@ pub fn from_system(ports: &[Port], links: &[Link]) -> String {
                 _ => (),
             }
         }
+        let keys = keys.iter().filter(|key| key.device == link.name);
+        text.extend(keys.map(key::from_system));
     }
     text
 }
@@ -373,7 +382,7 @@ mod tests {
             settings: config.ports[0].settings,
             counters: None,
         };
-        let second = Config::parse("f", &from_system(&[port(&first)], &[])).unwrap();
+        let second = Config::parse("f", &from_system(&[port(&first)], &[], &[])).unwrap();
         assert_eq!(port(&first), port(&second));
     }
 
@@ -398,6 +407,7 @@ mod tests {
         for key in ports
             .into_iter()
             .chain(FIELDS.iter().map(|field| field.name))
+            .chain(["id", "file", "hex", "direction", "nat"])
         {
             let entry = format!("\n.B {}\n", key.replace('-', "\\-"));
             assert!(page.contains(&entry), "{key}");

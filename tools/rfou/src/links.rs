@@ -6,6 +6,7 @@ pub mod field;
 
 use crate::{
     error::{Error, Kind, Result},
+    keys,
     netlink::{attributes, number, string, Builder, Refusal, Socket, NETLINK_ROUTE},
     ports,
 };
@@ -62,6 +63,14 @@ pub struct Link {
     pub counters: Option<Counters>,
 }
 
+impl Link {
+    /// Returns whether the device has keys, or waits for some.
+    pub fn has_auth(&self) -> bool {
+        let auth = self.properties.get("auth");
+        auth.is_some_and(|auth| auth != "none")
+    }
+}
+
 /// A device as the file asks for it.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -70,6 +79,7 @@ pub struct Wanted {
     pub mtu: Option<u32>,
     /// The properties that are not the default.
     pub properties: Map<String, Value>,
+    pub keys: Vec<keys::Wanted>,
 }
 
 /// A change of the devices that the kernel told.

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod error;
 mod genl;
+mod keys;
 mod links;
 mod netlink;
 mod netns;
@@ -15,6 +16,7 @@ mod plan;
 mod port;
 mod ports;
 mod protocol;
+mod secret;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -45,6 +47,7 @@ fn run(cli: &Cli, output: Output) -> Result<u8> {
     let done = match &cli.command {
         Command::Port(command) => commands::port::run(command, which, output),
         Command::Link(command) => commands::link::run(command, output),
+        Command::Key(command) => commands::key::run(command, output),
         Command::Top(args) => commands::top::run(args, which, output),
         Command::Monitor(args) => commands::monitor::run(args, which, output),
         Command::Apply(args) => return commands::apply::run(args, which, output),

@@ -2,23 +2,37 @@
 
 //! The difference between a file and the system, as steps.
 
+mod keys;
+
 use crate::{
     config::{Config, WantedPort},
     error::{Error, Kind, Result},
+    keys::{Key, Keys},
     links::{
-        field::{canonical, Change, FIELDS},
+        field::{Change, FIELDS},
         Link, Links, Wanted,
     },
     port::{Identity, Port, Settings},
     ports::Ports,
 };
+use keys::SetKey;
 use serde_json::{json, Value};
 
-/// The ports and devices that exist.
+/// The ports, devices and keys that exist.
 #[derive(Debug, Default)]
 pub struct System {
     pub ports: Vec<Port>,
     pub links: Vec<Link>,
+    pub keys: Vec<Key>,
+}
+
+/// What to do beyond the difference.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// Remove what is not in the file.
+    pub exclusive: bool,
+    /// Set all keys anew.
+    pub rekey: bool,
 }
 
 /// One change of the system.
@@ -31,6 +45,8 @@ pub enum Step {
     AddLink(Wanted),
     /// With the properties that differ, and their descriptions.
     ChangeLink(Link, Wanted, Vec<&'static str>, Vec<String>),
+    SetKey(SetKey),
+    DeleteKey(Key),
     /// The file asks for something that cannot be tried.
     Impossible(String, Error),
 }
@@ -47,11 +63,23 @@ pub struct Plan {
 pub struct Kernel {
     pub ports: Option<Ports>,
     pub links: Links,
+    /// Connected when the first key is needed.
+    pub keys: Option<Keys>,
+}
+
+impl Kernel {
+    pub fn keys(&mut self) -> Result<&mut Keys> {
+        if self.keys.is_none() {
+            self.keys = Some(Keys::open()?);
+        }
+        let missing = || Error::new(Kind::Unsupported, "the kernel has no keys");
+        self.keys.as_mut().ok_or_else(missing)
+    }
 }
 
 impl Plan {
     /// Compares. Removals come first, because they free UDP ports.
-    pub fn new(config: &Config, system: &System, exclusive: bool) -> Self {
+    pub fn new(config: &Config, system: &System, how: How) -> Self {
         let mut plan = Plan::default();
         let mut later = Vec::new();
         let mut known = vec![false; system.ports.len()];
@@ -70,7 +98,7 @@ impl Plan {
             if config.links.iter().any(|wanted| wanted.name == link.name) {
                 continue;
             }
-            match exclusive {
+            match how.exclusive {
                 true => plan.steps.push(Step::DeleteLink(link.clone())),
                 false => plan.leave(
                     format!("link {}", link.name),
@@ -79,7 +107,7 @@ impl Plan {
             }
         }
         for (port, _) in system.ports.iter().zip(known).filter(|(_, known)| !known) {
-            match exclusive {
+            match how.exclusive {
                 true => plan.steps.push(Step::DeletePort(port.clone())),
                 false => plan.leave(
                     port.to_string(),
@@ -90,10 +118,15 @@ impl Plan {
         plan.steps.extend(later);
         for wanted in &config.links {
             let link = system.links.iter().find(|link| link.name == wanted.name);
-            plan.steps.extend(match link {
+            let step = match link {
                 None => Some(Step::AddLink(wanted.clone())),
                 Some(link) => compare_link(link, wanted),
-            });
+            };
+            let is_possible = !matches!(step, Some(Step::Impossible(..)));
+            plan.steps.extend(step);
+            if is_possible {
+                plan.compare_keys(wanted, &system.keys, how);
+            }
         }
         plan
     }
@@ -127,7 +160,7 @@ fn compare_link(link: &Link, wanted: &Wanted) -> Option<Step> {
     for field in FIELDS {
         let find = |properties: &serde_json::Map<String, Value>| {
             let value = properties.get(field.name).cloned();
-            canonical(&value.unwrap_or_else(|| field.default(properties)))
+            field.canonical(&value.unwrap_or_else(|| field.default(properties)))
         };
         let (is, asked) = (find(&link.properties), find(&wanted.properties));
         if is == asked {
@@ -189,6 +222,8 @@ impl Step {
                 "change",
                 format!("link {}: {}", link.name, texts.join(", ")),
             ),
+            Step::SetKey(step) => step.describe(),
+            Step::DeleteKey(key) => ("delete", key.to_string()),
             Step::Impossible(name, _) => ("change", name.clone()),
         }
     }
@@ -228,6 +263,10 @@ impl Step {
             Step::DeleteLink(link) => unless(Kind::NotFound, kernel.links.delete(link)),
             Step::AddLink(wanted) => kernel.links.add(wanted),
             Step::ChangeLink(link, wanted, names, _) => kernel.links.change(link, wanted, names),
+            Step::SetKey(step) => step.run(kernel),
+            Step::DeleteKey(key) => {
+                unless(Kind::NotFound, kernel.keys()?.delete(&key.device, key.id))
+            }
             Step::Impossible(_, error) => Err(error.clone()),
         }
     }
@@ -276,7 +315,11 @@ mod tests {
 
     fn steps(text: &str, system: &System) -> Vec<String> {
         let config = Config::parse("f", text).unwrap();
-        let plan = Plan::new(&config, system, config.exclusive);
+        let how = How {
+            exclusive: config.exclusive,
+            rekey: false,
+        };
+        let plan = Plan::new(&config, system, how);
         plan.steps
             .iter()
             .map(|step| {
@@ -294,7 +337,7 @@ mod tests {
                 port(6080, Encapsulation::Gue),
                 port(7000, Encapsulation::Gue),
             ],
-            links: vec![],
+            ..System::default()
         };
         let text = "exclusive = true\n[[port]]\nport = 5555\nprotocol = 'ipip'\n\
             [[port]]\nport = 6080\nprotocol = 'gre'\n[[port]]\nport = 8000\nencap = 'gue'\n";
@@ -319,8 +362,8 @@ mod tests {
             "udp6zerocsumtx": false, "udp6zerocsumrx": false, "remcsum": "off",
         });
         let mut system = System {
-            ports: vec![],
             links: vec![link(shown)],
+            ..System::default()
         };
         assert_eq!(steps(text, &system), [] as [String; 0]);
         system.links[0].properties["ttl"] = json!(1);
@@ -328,7 +371,7 @@ mod tests {
         assert_eq!(steps(text, &system), ["change link gue0: ttl 1 -> 64, up"]);
         system.links[0].properties["mode"] = json!("ethernet");
         let config = Config::parse("f", text).unwrap();
-        let plan = Plan::new(&config, &system, false);
+        let plan = Plan::new(&config, &system, How::default());
         assert!(matches!(&plan.steps[0], Step::Impossible(_, error)
             if error.argument.as_deref() == Some("mode")));
     }

@@ -6,9 +6,9 @@ use crate::{
     cli::ApplyArgs,
     config::{from_system, Config},
     error::{Error, Kind, Result, WOULD_CHANGE},
-    links::Links,
+    links::{Link, Links},
     output::{write, Output, Style},
-    plan::{Kernel, Plan, Step, System},
+    plan::{How, Kernel, Plan, Step, System},
     ports::{Ports, Which},
 };
 use rustix::fs::{flock, FlockOperation};
@@ -28,13 +28,16 @@ pub fn run(args: &ApplyArgs, which: Option<Which>, output: Output) -> Result<u8>
     }
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
     let config = Config::parse(&file.display().to_string(), &read(file)?)?;
-    let exclusive = config.exclusive || args.exclusive;
+    let how = How {
+        exclusive: config.exclusive || args.exclusive,
+        rekey: args.rekey,
+    };
     let _lock = match args.dry_run {
         true => None,
         false => lock()?,
     };
     let (mut kernel, system) = look(which, !config.ports.is_empty())?;
-    let plan = Plan::new(&config, &system, exclusive);
+    let plan = Plan::new(&config, &system, how);
     if args.dry_run {
         return dry_run(&plan, output);
     }
@@ -77,14 +80,19 @@ fn look(which: Option<Which>, ports_needed: bool) -> Result<(Kernel, System)> {
             ports => ports.ok(),
         },
         links: Links::open()?,
+        keys: None,
     };
-    let system = System {
+    let mut system = System {
         ports: match &mut kernel.ports {
             Some(ports) => ports.list()?,
             None => Vec::new(),
         },
         links: kernel.links.list()?,
+        keys: Vec::new(),
     };
+    if system.links.iter().any(Link::has_auth) {
+        system.keys = kernel.keys()?.list()?;
+    }
     Ok((kernel, system))
 }
 
@@ -176,7 +184,7 @@ fn lock() -> Result<Option<File>> {
 fn save(args: &ApplyArgs, which: Option<Which>, output: Output) -> Result<u8> {
     let (_, mut system) = look(which, false)?;
     system.ports.sort_by(|a, b| a.identity.cmp(&b.identity));
-    let text = from_system(&system.ports, &system.links);
+    let text = from_system(&system.ports, &system.links, &system.keys);
     let file = match &args.file {
         Some(file) if file != Path::new("-") => file,
         _ => {

@@ -5,6 +5,7 @@
 //! The attributes are those of the kind `gue` of rtnetlink (`Documentation/netlink/rt-link-gue.yaml`).
 
 use crate::{
+    keys,
     netlink::{attributes, be16, number, Builder},
     netns,
     ports::address,
@@ -51,6 +52,10 @@ enum Form {
     /// A flow label.
     Label(u16),
     Bool(u16),
+    /// The bytes that an HMAC covers: a number or "all"; none without an HMAC.
+    Coverage(u16),
+    /// A checksum in the header: false, true, or the bytes that it covers, by the second attribute.
+    Checksum(u16, u16),
     /// True if the attribute is there.
     Flag(u16),
 }
@@ -88,7 +93,14 @@ pub const FIELDS: &[Field] = &[
         Form::Word(23, &["off", "draft", "linux"]),
         Change::Always,
     ),
+    field("auth", Form::Word(24, keys::AUTHS), Change::Never),
+    field("cover", Form::Coverage(25), Change::Value),
+    field("headercsum", Form::Checksum(26, 27), Change::Always),
+    field("crc", Form::Checksum(28, 29), Change::Always),
 ];
+
+/// The number that stands for a coverage of the whole payload.
+const COVER_ALL: u16 = 65535;
 
 /// The UDP port of GUE.
 const GUE_PORT: u16 = 6080;
@@ -108,7 +120,9 @@ impl Field {
 
     fn attributes(&self) -> [Option<u16>; 2] {
         match self.form {
-            Form::Address(a, b) | Form::Inherited(a, b) => [Some(a), Some(b)],
+            Form::Address(a, b) | Form::Inherited(a, b) | Form::Checksum(a, b) => {
+                [Some(a), Some(b)]
+            }
             Form::Number(a)
             | Form::Device(a)
             | Form::Port(a)
@@ -118,6 +132,7 @@ impl Field {
             | Form::Byte(a)
             | Form::Label(a)
             | Form::Bool(a)
+            | Form::Coverage(a)
             | Form::Flag(a) => [Some(a), None],
         }
     }
@@ -134,7 +149,22 @@ impl Field {
             Form::SourcePort(_) => json!("auto"),
             Form::Word(_, words) => json!(words[0]),
             Form::Byte(_) | Form::Inherited(..) | Form::Label(_) => json!(0),
-            Form::Bool(_) | Form::Flag(_) => json!(false),
+            Form::Bool(_) | Form::Checksum(..) | Form::Flag(_) => json!(false),
+            Form::Coverage(_) => match others.get("auth") {
+                Some(auth) if auth == "hmac" => json!(0),
+                _ => Value::Null,
+            },
+        }
+    }
+
+    /// Returns the form in which the kernel's value is shown: the shortest text of an address, and
+    /// `true` for a checksum that covers nothing but the header.
+    pub fn canonical(&self, value: &Value) -> Value {
+        match (&self.form, value.as_str().map(str::parse::<IpAddr>)) {
+            (Form::Address(..), Some(Ok(address))) if address.is_unspecified() => json!("any"),
+            (Form::Address(..), Some(Ok(address))) => json!(address),
+            (Form::Checksum(..), _) if value.as_u64() == Some(0) => json!(true),
+            _ => value.clone(),
         }
     }
 
@@ -180,6 +210,14 @@ impl Field {
             ),
             Form::Label(_) => (up_to(0xf_ffff), "a number up to 1048575".into()),
             Form::Bool(_) | Form::Flag(_) => (value.is_boolean(), "true or false".into()),
+            Form::Coverage(_) => (
+                is_coverage(value),
+                "a number of bytes up to 65534 or \"all\"".into(),
+            ),
+            Form::Checksum(..) => (
+                value.is_boolean() || is_coverage(value),
+                "true, false, a number of bytes up to 65534 or \"all\"".into(),
+            ),
         };
         match right {
             true => Ok(()),
@@ -220,6 +258,9 @@ impl Field {
             Form::Inherited(at, inherit) => request.put_u8(at, number as u8).put_u8(inherit, 0),
             Form::Label(at) => request.put(at, (number as u32).to_be_bytes()),
             Form::Bool(at) => request.put_u8(at, value.as_bool().unwrap_or(false).into()),
+            Form::Coverage(at) => request.put_u16(at, coverage(value)),
+            Form::Checksum(at, _) if *value == false => request.put_u8(at, 0),
+            Form::Checksum(at, cover) => request.put_u8(at, 1).put_u16(cover, coverage(value)),
             Form::Flag(at) => match value.as_bool() {
                 Some(true) => request.put(at, []),
                 _ => request,
@@ -258,6 +299,16 @@ impl Field {
             Form::Inherited(at, _) => json!(count(at)?),
             Form::Label(at) => json!(u32::from_be_bytes(find(at)?.try_into().ok()?)),
             Form::Bool(at) => json!(count(at)? != 0),
+            Form::Coverage(at) => match count(at)? {
+                bytes if bytes == u64::from(COVER_ALL) => json!("all"),
+                bytes => json!(bytes),
+            },
+            Form::Checksum(at, _) if count(at)? == 0 => json!(false),
+            Form::Checksum(_, cover) => match count(cover).unwrap_or(0) {
+                0 => json!(true),
+                bytes if bytes == u64::from(COVER_ALL) => json!("all"),
+                bytes => json!(bytes),
+            },
             Form::Flag(at) => json!(find(at).is_some()),
         })
     }
@@ -273,12 +324,16 @@ fn parse_address(text: &str) -> Option<Option<IpAddr>> {
     Some(Some(address))
 }
 
-/// Returns the form in which the kernel shows a value of a file: the shortest text of an address.
-pub fn canonical(value: &Value) -> Value {
-    match value.as_str().map(str::parse::<IpAddr>) {
-        Some(Ok(address)) if address.is_unspecified() => json!("any"),
-        Some(Ok(address)) => json!(address),
-        _ => value.clone(),
+fn is_coverage(value: &Value) -> bool {
+    let is_short = |bytes| bytes < u64::from(COVER_ALL);
+    value == "all" || value.as_u64().is_some_and(is_short)
+}
+
+/// Returns the number of a checked coverage; 0 for `true`.
+fn coverage(value: &Value) -> u16 {
+    match value == "all" {
+        true => COVER_ALL,
+        false => value.as_u64().unwrap_or(0) as u16,
     }
 }
 
@@ -292,67 +347,4 @@ pub fn read_all(bytes: &[u8]) -> Map<String, Value> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_read_as_they_were_put() {
-        let asked = json!({
-            "id": 7, "remote": "192.0.2.2", "local": "2001:db8::1", "port": 6081, "dport": 6080,
-            "sport": 1024, "srcport": [1000, 2000], "mode": "ethernet", "variant": 1,
-            "external": true, "ttl": 64, "tos": "inherit", "df": "inherit", "flowlabel": 0xabcde,
-            "udpcsum": true, "udp6zerocsumtx": false, "udp6zerocsumrx": true, "remcsum": "linux",
-        });
-        let mut request = Builder::default();
-        for (name, value) in asked.as_object().unwrap() {
-            let field = Field::find(name).unwrap();
-            assert_eq!(field.check(value), Ok(()), "{name}");
-            request = field.put(request, value, false).unwrap();
-        }
-        assert_eq!(Value::Object(read_all(&request.build())), asked);
-    }
-
-    #[test]
-    fn wrong_values_are_refused() {
-        for (name, wrong) in [
-            ("id", json!(-1)),
-            ("id", json!(1_u64 << 32)),
-            ("remote", json!("example")),
-            ("port", json!(0)),
-            ("port", json!(65536)),
-            ("sport", json!("none")),
-            ("srcport", json!([2000, 1000])),
-            ("srcport", json!([1000])),
-            ("mode", json!("tap")),
-            ("variant", json!(2)),
-            ("ttl", json!(256)),
-            ("flowlabel", json!(1 << 20)),
-            ("udpcsum", json!(1)),
-        ] {
-            let refused = Field::find(name).unwrap().check(&wrong);
-            assert!(refused.is_err(), "{name} = {wrong}");
-        }
-    }
-
-    #[test]
-    fn any_is_of_the_ip_version_of_the_other_address() {
-        let remote = Field::find("remote").unwrap();
-        let put = |ipv6| {
-            remote
-                .put(Builder::default(), &json!("any"), ipv6)
-                .unwrap()
-                .build()
-        };
-        assert_eq!(attributes(&put(false)), [(2, &[0; 4][..])]);
-        assert_eq!(attributes(&put(true)), [(3, &[0; 16][..])]);
-    }
-
-    #[test]
-    fn the_listening_port_is_by_default_the_destination_port() {
-        let port = Field::find("port").unwrap();
-        let mut others = Map::new();
-        assert_eq!(port.default(&others), json!(6080));
-        others.insert("dport".into(), json!(7000));
-        assert_eq!(port.default(&others), json!(7000));
-    }
-}
+mod tests;
