@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import subprocess
 
 from testing.lib import json_schema
 from testing.lib.checkout import TOP
@@ -52,6 +53,20 @@ class Command:
         done = self(*words, "--json", status=status, stdin=stdin)
         assert done.stdout == "", "an error is on standard error only"
         return checked(json.loads(done.stderr), "error")["error"]
+
+    def by_another_user(self, *words, stdin=""):
+        """Runs the command as a user without any capability; returns the process."""
+        with self.host.inside():
+            return subprocess.run(
+                [str(word) for word in (COPY, *words, *self.options)],
+                capture_output=True,
+                text=True,
+                input=stdin,
+                check=False,
+                user=65534,
+                group=65534,
+                extra_groups=[],
+            )
 
     def ports(self):
         """Returns the ports as `rfou port show` lists them."""

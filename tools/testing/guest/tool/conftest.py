@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Fixtures: the command in the first host, by each family of generic netlink."""
 
+import json
 import shutil
 
 import pytest
@@ -29,6 +30,16 @@ def command():
 def rfou(hosts):
     """The command in the first host, by the best family that the kernel has."""
     return Command(hosts[0])
+
+
+@pytest.fixture
+def no_links_are_left(hosts):
+    """Deletes the gue devices that a test left."""
+    yield
+    for host in hosts:
+        for link in json.loads(host.ip("-j", "link", "show", "type", "gue").stdout or "[]"):
+            if link:
+                host.ip("link", "del", link["ifname"])
 
 
 @pytest.fixture(params=families())

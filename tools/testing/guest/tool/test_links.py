@@ -14,6 +14,7 @@ from testing.lib.rfou_command import FAILED, NOT_FOUND, WOULD_CHANGE, checked
 
 pytestmark = [
     pytest.mark.stock_only,
+    pytest.mark.usefixtures("no_links_are_left"),
     pytest.mark.skipif(
         "rgue" not in os.environ["RFOU_MODULE"].split(","), reason="needs --module rgue"
     ),
@@ -34,16 +35,6 @@ remote = "2001:db8::2"
 mtu = 1300
 remcsum = "draft"
 """
-
-
-@pytest.fixture(autouse=True)
-def no_links_are_left(hosts):
-    """Fails if a test leaves a device, and deletes it."""
-    yield
-    for host in hosts:
-        for link in json.loads(host.ip("-j", "link", "show", "type", "gue").stdout or "[]"):
-            if link:
-                host.ip("link", "del", link["ifname"])
 
 
 def names(rfou):
