@@ -28,6 +28,9 @@ DEFAULTS = {
     "udp_zero_csum6_tx": False,
     "udp_zero_csum6_rx": False,
     "remcsum": "off",
+    "auth": "none",
+    "headercsum": False,
+    "crc": False,
 }
 REMOTE, REMOTE6 = "192.0.2.2", "2001:db8::2"
 DEFAULTS4, DEFAULTS6 = DEFAULTS | {"remote": REMOTE}, DEFAULTS | {"remote": REMOTE6}
@@ -75,6 +78,7 @@ def test_defaults_are_shown(host, expected):
     assert words(host) == (
         f"remote {expected['remote']} port 6080 dport 6080 sport auto mode ip variant 0 ttl auto"
         " tos 0 df unset flowlabel 0 noudpcsum noudp6zerocsumtx noudp6zerocsumrx noremcsum"
+        " auth none noheadercsum nocrc"
     )
     host.ip("link", "del", "gue0")
     assert nothing_is_left(host)
@@ -84,7 +88,7 @@ def test_every_option_is_shown_in_its_place(host):
     options = (
         "remote 2001:db8::2 id 4294967295 local 2001:db8::1 dev eth0 port 7000 dport 7001"
         " srcport 1000 2000 mode ip variant 0 ttl 64 tos 0xb8 df inherit flowlabel 0xfedcb udpcsum"
-        " udp6zerocsumtx udp6zerocsumrx remcsum"
+        " udp6zerocsumtx udp6zerocsumrx remcsum auth hmac cover 0 headercsum crc"
     )
     add(host, options)
     assert words(host) == options
@@ -108,6 +112,12 @@ def test_every_option_is_shown_in_its_place(host):
         "udp_zero_csum6_tx": True,
         "udp_zero_csum6_rx": True,
         "remcsum": "draft",
+        "auth": "hmac",
+        "cover": 0,
+        "headercsum": True,
+        "headercsum_cover": 0,
+        "crc": True,
+        "crc_cover": 0,
     }
     # The words that are shown make the same link.
     host.ip("link", "del", "gue0")
@@ -140,6 +150,22 @@ CHANGES = [
     ("dport 7000", {"port": 7000, "dport": 7000}, "dport 7001", {"port": 7000, "dport": 7001}),
     ("", {}, "sport 7000", {"sport": 7000}),
     ("sport 7000", {"sport": 7000}, "sport auto", {}),
+    ("", {}, "headercsum", {"headercsum": True, "headercsum_cover": 0}),
+    (
+        "headercsum all",
+        {"headercsum": True, "headercsum_cover": 65535},
+        "headercsum",
+        {"headercsum": True, "headercsum_cover": 0},
+    ),
+    ("headercsum", {"headercsum": True, "headercsum_cover": 0}, "noheadercsum", {}),
+    ("", {}, "crc 65534", {"crc": True, "crc_cover": 65534}),
+    ("crc 20", {"crc": True, "crc_cover": 20}, "nocrc", {}),
+    (
+        "auth hmac",
+        {"auth": "hmac", "cover": 0},
+        "cover all",
+        {"auth": "hmac", "cover": 65535},
+    ),
 ]
 
 
@@ -204,6 +230,7 @@ def test_link_is_made_and_shown(host, options, expected):
         ("external", "external is not supported"),
         ("local 2001:db8::1", "local and remote must be of the same IP version"),
         ("variant 1", "variant 1 has no header for an id"),
+        ("auth cookie8", "auth cannot be changed"),
     ],
 )
 def test_what_cannot_change_is_refused(host, options, text):
@@ -244,6 +271,12 @@ YNL_SET = {
     "udp-zero-csum6-tx": 1,
     "udp-zero-csum6-rx": 1,
     "remcsum": "linux",
+    "auth": "hmac",
+    "cover": 0,
+    "headercsum": 1,
+    "headercsum-cover": 0,
+    "crc": 1,
+    "crc-cover": 0,
 }
 
 
