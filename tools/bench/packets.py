@@ -16,19 +16,24 @@ from bench.paths import (
     COUNTS,
     FULL,
     GSO_BYTES,
+    PROTECTED,
     SPREAD_FLOWS,
     TRAIN,
     all_paths,
     all_references,
     device_paths,
+    protected_paths,
 )
 from bench.wire import (
+    COOKIE,
     FOU_PORT,
     GENEVE_PORT,
     GUE_PORT,
+    HMAC_KEY,
     INNER_LOCAL,
     INNER_MAC,
     INNER_REMOTE,
+    KEY_ID,
     LOCAL,
     LOWEST_SOURCE_PORT,
     MAC,
@@ -37,6 +42,8 @@ from bench.wire import (
     TUNNEL_MAC,
     VXLAN_PORT,
 )
+from testing.lib.gue_peer import build
+from testing.lib.gue_values import Header, Hmac, Outer
 
 PORTS = {"fou": FOU_PORT, "vxlan": VXLAN_PORT, "geneve": GENEVE_PORT}
 VXLAN = bytes.fromhex("0800000000000100")
@@ -117,7 +124,15 @@ def outer(encap, version, flow, inner, checksum, transport):
         gue = struct.pack("!IIHH", 0x02040001, 0x80000000, 20, 20 + field)
     else:
         gue = {"gue": GUE, "gue-local": GUE, "gue-id": GUE_WITH_ID}.get(encap, b"")
+    if encap in PROTECTED:
+        gue = protecting(encap, version)
     return bytes(link / head / udp / gue / inner)
+
+
+def protecting(encap, version):
+    """The header of a device that protects its packets."""
+    header = Header(cookie=COOKIE) if encap == "gue-cookie" else Header(hmac=Hmac(KEY_ID))
+    return build(header, b"", Outer(REMOTE[version], LOCAL[version]), HMAC_KEY)
 
 
 def receive(path):
@@ -185,7 +200,7 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     done = set()
     paths = [*all_paths(), *device_paths()]
-    for path in [*paths, *all_references(paths)]:
+    for path in [*paths, *protected_paths(), *all_references(paths)]:
         if path.frames not in done:
             done.add(path.frames)
             (folder / path.frames).write_bytes(b"".join(MAKERS[path.direction](path)))

@@ -10,6 +10,9 @@ DEVICE = "device"
 # Tunnels that the modules' tunnels are compared with; "plain" has no UDP.
 REFERENCES = ("plain", "vxlan", "geneve")
 
+# The gue device with a cookie of 8 bytes, and with a keyed hash that covers no payload.
+PROTECTED = ("gue-cookie", "gue-hmac")
+
 # Number of runs of every path, after a first run that fills caches. The least one counts, because
 # other work of the kernel adds instructions to a run and never removes any.
 RUNS = 5
@@ -71,6 +74,11 @@ class Path:
         return dataclasses.replace(self, encap=self.encap.removesuffix("-id"))
 
     @property
+    def unprotected(self):
+        """The path through the same device without auth."""
+        return dataclasses.replace(self, encap="gue")
+
+    @property
     def profiled(self):
         """The profiled path that executes the same functions."""
         size = FULL if self.size == SMALL else self.size
@@ -110,6 +118,14 @@ def device_paths():
     yield from local_paths()
 
 
+def protected_paths():
+    """Paths by a device that protects its packets: compared with the same device without auth."""
+    for version, encap in itertools.product((4, 6), PROTECTED):
+        for direction in ("receive", "gro", "transmit"):
+            yield Path(direction, encap, version, FULL)
+        yield Path("gso", encap, version, GSO_BYTES)
+
+
 def local_paths():
     """Paths by a port or a device with a local address; all others have none.
 
@@ -144,4 +160,4 @@ def measured_paths(column, only_device=False):
         paths = list(dict.fromkeys(path.by_module for path in device_paths()))
     if column == "plain":
         return all_references(paths)
-    return list(device_paths()) if column == DEVICE else paths
+    return [*device_paths(), *protected_paths()] if column == DEVICE else paths

@@ -10,3 +10,6 @@ INNER_LOCAL, INNER_REMOTE = "10.0.0.1", "10.0.0.2"
 FOU_PORT, GUE_PORT, VXLAN_PORT, GENEVE_PORT = 5555, 6080, 4789, 6081
 # The default of sysctl net.ipv4.ip_local_port_range: source ports of flows.
 LOWEST_SOURCE_PORT, HIGHEST_SOURCE_PORT = 32768, 60999
+
+# The key of devices that protect their packets.
+KEY_ID, COOKIE, HMAC_KEY = 1, b"12345678", b"a secret of a bench"

@@ -6,10 +6,13 @@ import pathlib
 import socket
 import time
 
-from bench.paths import DEVICE
+from bench.paths import DEVICE, PROTECTED
 from bench.wire import (
+    COOKIE,
     FOU_PORT,
     GUE_PORT,
+    HMAC_KEY,
+    KEY_ID,
     LOCAL,
     MAC,
     REMOTE,
@@ -17,6 +20,7 @@ from bench.wire import (
     VXLAN_PORT,
 )
 from testing.lib import netlink as nl
+from testing.lib.gue_keys import GueKeys
 from testing.lib.hosts import run
 
 DEBUGFS = pathlib.Path("/sys/kernel/debug/rfou_bench")
@@ -33,6 +37,7 @@ SEGMENTATION = (
 )
 # The words of a gue device for each encapsulation.
 GUE_OPTIONS = {"gue": "", "gue-local": "", "gue-id": "id 1", "gue-csum": "udpcsum"}
+GUE_OPTIONS |= {"gue-cookie": "auth cookie8", "gue-hmac": "auth hmac"}
 GUE_OPTIONS["gue-remcsum"] = "udpcsum linux-remcsum"
 
 
@@ -107,6 +112,10 @@ def gue_device(encap, version, name="tun1"):
     if encap == "gue-local":
         words += f" local {LOCAL[version]}"
     batch(words)
+    if encap in PROTECTED:
+        keys = GueKeys()
+        keys.set(name, KEY_ID, COOKIE if encap == "gue-cookie" else HMAC_KEY)
+        keys.close()
     set_up(name)
 
 

@@ -65,6 +65,7 @@ def collect(folder, kernel, version, files):
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "paths": figures.instructions(counts),
         "device paths": figures.device_instructions(counts),
+        "protection": figures.protection(counts),
         "throughput": figures.throughput(transfers),
         "device throughput": figures.throughput(transfers, DEVICE),
         "growth": figures.growth(figures.lines_of(folder / "growth.jsonl")),
@@ -87,7 +88,9 @@ def print_device(folder):
     """Print the device's figures and bars, of the parts that were measured."""
     results = {}
     if list(folder.glob("instructions-*.jsonl")):
-        results["device paths"] = figures.device_instructions(counted(folder))
+        counts = counted(folder)
+        results["device paths"] = figures.device_instructions(counts)
+        results["protection"] = figures.protection(counts)
     if (folder / f"profile-{DEVICE}.counts").exists():
         results["device profile"] = differing(folder, profiles(folder, "fou"), DEVICE)
     if (folder / "growth.jsonl").exists():
@@ -101,6 +104,8 @@ def print_device(folder):
             f"{c} {row[c]:.0f}" for c in row if c not in ("ratio", "added", "second run")
         )
         print(f"{row['ratio']:.4f}{added}: {name}: {costs}")
+    for name, row in results.get("protection", {}).items():
+        print(f"{row['added']:+.0f}: {name}: {row['with']:.0f}, without {row['without']:.0f}")
     for name, row in results.get("device throughput", {}).items():
         print(
             f"{row['ratio']:.3f}: {name}: slower in {row['slower pairs']} of {row['pairs']} pairs"

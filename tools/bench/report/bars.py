@@ -4,7 +4,7 @@
 import dataclasses
 import statistics
 
-from bench.paths import DEVICE, device_paths
+from bench.paths import DEVICE, device_paths, protected_paths
 
 MOST_RATIO, AIMED_RATIO = 1.008, 1.005
 MOST_MEDIAN_RATIO = 1.0
@@ -13,6 +13,8 @@ LEAST_THROUGHPUT = 1.0
 MOST_MEMORY = 2.0
 # Of the gue device, by the first word of a path's direction.
 MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
+# Instructions per packet that a protection may add, by the encapsulation of a path.
+MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
 # Of what fou's tunnel costs above the plain tunnel. No bar: other parts of the stack have a say.
 AIMED_ADDED = 0.6
 # Of the cost with one device on the port.
@@ -116,6 +118,8 @@ def device_bars(results):
     found = []
     if "device paths" in results:
         found += [device_paths_bar(results, word) for word in MOST_BY_DEVICE]
+    if "protection" in results:
+        found += [protection_bar(results["protection"], encap) for encap in MOST_ADDED]
     growth = results.get("growth", {})
     found += [growth_bar(name, rows) for name, rows in growth.items() if is_of_device(rows)]
     rates = results.get("device throughput")
@@ -146,6 +150,21 @@ def device_paths_bar(results, word):
             (name, ratio + costs_above(profile.get(paths[name].profiled.name, ())))
             for name, ratio in misses
         ),
+    )
+
+
+def protection_bar(rows, encap):
+    """The bar of what a protection adds to the device's packets."""
+    added = {
+        path.name: rows[path.name]["added"] for path in protected_paths() if path.encap == encap
+    }
+    most = MOST_ADDED[encap]
+    misses = [(name, f"{value:+.0f}") for name, value in added.items() if value > most]
+    return Bar(
+        f"instructions per packet that {encap} adds to the gue device",
+        f"≤ {most}",
+        f"highest {max(added.values()):+.0f}",
+        tuple(misses),
     )
 
 

@@ -7,7 +7,7 @@ import math
 import statistics
 import zlib
 
-from bench.paths import DEVICE, MODULES, REFERENCES, RUNS, all_paths, device_paths
+from bench.paths import DEVICE, MODULES, REFERENCES, RUNS, all_paths, device_paths, protected_paths
 from bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 BINS = 256
@@ -79,6 +79,20 @@ def device_instructions(lines):
         above = encapsulation(row, "fou")
         row["added"] = encapsulation(row, DEVICE) / above if above > 0 else None
         results[path.name] = row
+    return results
+
+
+def protection(lines):
+    """Instructions that a device's protection costs: {path: {"with", "without", "added"}}."""
+    found = measured(lines)
+    results = {}
+    for path in protected_paths():
+        names = {"with": path.name, "without": path.unprotected.name}
+        missing = [name for name in names.values() if (name, DEVICE) not in found]
+        if missing:
+            raise MissingError(f"not measured: {missing}")
+        cost = {name: found[measured_path, DEVICE][0] for name, measured_path in names.items()}
+        results[path.name] = cost | {"added": cost["with"] - cost["without"]}
     return results
 
 

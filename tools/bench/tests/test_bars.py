@@ -3,8 +3,8 @@
 
 import pytest
 
-from bench.paths import DEVICE, device_paths
-from bench.report.bars import bars, device_bars
+from bench.paths import DEVICE, device_paths, protected_paths
+from bench.report.bars import MOST_ADDED, bars, device_bars
 
 RATE = {"range": [1, 1], "pairs": 9, "slower pairs": 2}
 
@@ -135,3 +135,19 @@ def test_device_slower_than_fou_is_named():
     rates = {f"speed {at}": RATE | {"ratio": ratio} for at, ratio in enumerate((1.0, 0.999))}
     [bar] = device_bars({"device throughput": rates})
     assert bar.misses == (("speed 1", "0.999, slower in 2 of 9 pairs"),)
+
+
+@pytest.mark.parametrize(("encap", "most"), MOST_ADDED.items())
+def test_protection_that_adds_too_much_is_named(encap, most):
+    def results(added):
+        return {
+            "protection": {
+                path.name: {"added": added if path.encap == encap else 0}
+                for path in protected_paths()
+            }
+        }
+
+    assert device_misses(results(most)) == {}
+    [misses] = device_misses(results(most + 1)).values()
+    assert {name.split(", ")[1] for name, _ in misses} == {encap}
+    assert {value for _, value in misses} == {f"+{most + 1}"}

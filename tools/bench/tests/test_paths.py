@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Paths: each one through the device has the paths that it is compared with."""
 
-from bench.paths import DEVICE, device_paths, measured_paths, profiled_paths
+from bench.paths import DEVICE, device_paths, measured_paths, profiled_paths, protected_paths
 
 
 def test_device_paths_are_compared_with_measured_ones():
@@ -24,3 +24,10 @@ def test_each_device_path_has_a_profile():
 def test_device_paths_have_names_of_their_own():
     names = [path.name for path in device_paths()]
     assert len(names) == len(set(names))
+
+
+def test_protected_paths_are_compared_with_measured_ones():
+    """The same packets without a field pass through the same column."""
+    names = {path.name for path in measured_paths(DEVICE)}
+    for path in protected_paths():
+        assert {path.name, path.unprotected.name} <= names
