@@ -173,6 +173,12 @@ __rust_helper void rust_helper_skb_forget_complete_checksum(struct sk_buff *skb)
 		skb->ip_summed = CHECKSUM_NONE;
 }
 
+/* Copies the fragments if others may write to them, as after sendfile(). */
+__rust_helper int rust_helper_skb_linearize_shared(struct sk_buff *skb)
+{
+	return skb_has_shared_frag(skb) ? __skb_linearize(skb) : 0;
+}
+
 /* Takes the first packet out of a list, and returns the rest. */
 __rust_helper struct sk_buff *rust_helper_skb_unlink_first(struct sk_buff *first)
 {

@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
-/// Up to `N` bytes that nobody else may see. Zeros overwrite them when the value is dropped.
+/// Up to `N` bytes that only the kernel may see. Zeros overwrite them when the value is dropped.
 ///
 /// Moving the value would leave a copy behind, so it is made in its place: in a `KBox` or in an `Arc`.
 ///
@@ -83,7 +83,7 @@ impl HmacSha256Key {
             unsafe { bindings::hmac_sha256_preparekey(slot.cast(), raw.as_ptr(), raw.len()) };
             Ok(())
         };
-        // SAFETY: The closure initializes the whole value, and fails never. The value need not be pinned.
+        // SAFETY: The closure initializes the whole value, and never fails. The value need not be pinned.
         unsafe { pin_init::init_from_closure(init) }
     }
 
@@ -92,15 +92,15 @@ impl HmacSha256Key {
         &self,
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
-        let context = Opaque::uninit();
+        // In its place from the first: a move would leave a copy behind.
+        // INVARIANT: The context is initialized before anything reads it.
+        let mut hash = HmacSha256(Opaque::uninit());
         // SAFETY: The context has room for what C initializes. The key is prepared.
-        unsafe { bindings::hmac_sha256_init(context.get(), &self.0) };
-        // INVARIANT: The context was just initialized.
-        let mut hash = HmacSha256(context);
+        unsafe { bindings::hmac_sha256_init(hash.0.get(), &self.0) };
         feed(&mut hash)?;
         let mut digest = [0; SHA256_DIGEST_LEN_BYTES];
-        // SAFETY: The context is initialized, and not used afterwards but to be overwritten. C writes as many
-        // bytes as `digest` has.
+        // SAFETY: The context is initialized. After this, only `drop` uses it. C writes as many bytes as
+        // `digest` has.
         unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr()) };
         Ok(digest)
     }

@@ -19,4 +19,4 @@ pub(crate) use links::Links;
 pub use ops::Operations;
 pub(crate) use ops::{register_device, setup, PRIVATE_ALIGN};
 pub use segments::Segments;
-pub use xmit::{DeviceSkb, Sent, TxError, Xmit};
+pub use xmit::{DeviceSkb, Sent, Spent, TxError, Xmit};

@@ -95,7 +95,7 @@ impl<T> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// `this` must come from [`Self::new`] and must not be used afterwards.
+    /// `this` must come from a function of this type that allocates, and must not be used afterwards.
     pub(crate) unsafe fn drop_now(this: NonNull<Self>) {
         // SAFETY: The caller promises a pointer of `new`, which took it from a `KBox`, and not to use it
         // again.
@@ -106,7 +106,7 @@ impl<T> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// `this` must come from [`Self::new`], and no new reader may find it. It must not be used
+    /// `this` must come from a function of this type that allocates, and no new reader may find it. It must not be used
     /// afterwards, except in RCU read sides that have begun before.
     pub(crate) unsafe fn drop_after_readers(this: NonNull<Self>)
     where

@@ -22,6 +22,7 @@ pub struct RcuSlots<T: Send + Sync + 'static, const N: usize>([AtomicPtr<RcuBox<
 impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {
     /// Makes empty slots.
     pub fn new() -> Self {
+        const { assert!(N > 0, "an index counts modulo this") }
         // INVARIANT: All pointers are null.
         Self(array::from_fn(|_| AtomicPtr::new(ptr::null_mut())))
     }

@@ -173,6 +173,10 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result<&'static 
     const {
         assert!(!K::POLICY.is_empty());
         assert!(
+            !core::mem::needs_drop::<K>(),
+            "a destructor could use what the scope has freed before"
+        );
+        assert!(
             align_of::<Private<K::Device>>() <= netdev::PRIVATE_ALIGN,
             "C allocates private data with this alignment"
         );

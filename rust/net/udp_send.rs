@@ -8,7 +8,7 @@
 use crate::errno::EPROTONOSUPPORT;
 use crate::{
     flow_hash,
-    netdev::{DeviceSkb, Operations, Sent, Xmit},
+    netdev::{DeviceSkb, Operations, Sent, Spent, Xmit},
     route::{version::private::Fields, IpVersion, Route},
     skb::{GsoType, SkBuff, TxSkb, MOST_HEADROOM_BYTES},
     udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
@@ -66,7 +66,7 @@ const ETH_P_IP: u16 = (bindings::ETH_P_IP as u16).to_be();
 const ETH_P_IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
 
 /// A packet that was not sent, and the reason.
-pub struct Unsent(pub DeviceSkb, pub Error);
+pub struct Unsent(pub Spent, pub Error);
 
 impl DeviceSkb {
     #[inline]
@@ -223,7 +223,7 @@ pub fn send<V: IpVersion, T: Operations>(
     let dev = xmit.device().as_raw();
     let (source, raw) = (*route.source(), skb.0.as_raw());
     if let Err(error) = push::<V, T>(xmit, &mut skb, &route, &source, destination, udp, fill) {
-        return Err(Unsent(skb, error));
+        return Err(Unsent(skb.into(), error));
     }
     let fields = Fields {
         tos: ip.tos,

@@ -240,6 +240,13 @@ impl<T: Operations> Device<T> {
         unsafe { Netns::from_raw((*private).link_net) }
     }
 
+    /// Returns `true` if this task, which has sent a request, may administer the namespace that the device sends
+    /// to. Who may administer the device's own namespace need not. Process context.
+    pub fn is_link_net_capable(&self) -> bool {
+        // SAFETY: By the type invariant the device is valid, and so is its namespace.
+        unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), self.link_net().as_raw()) }
+    }
+
     /// Changes the sizes of a registered device. If its MTU is `automatic`, the MTU becomes the new default;
     /// else it stays, but for a value above the new limit. May sleep.
     ///

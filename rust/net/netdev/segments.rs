@@ -2,7 +2,7 @@
 
 //! Packets that a device sends as they go over the wire: without offloads.
 
-use super::{DeviceSkb, Operations, Sent, Xmit};
+use super::{DeviceSkb, Operations, Sent, Spent, Xmit};
 use core::ptr::NonNull;
 use kernel::{
     error::{from_err_ptr, to_result},
@@ -11,40 +11,43 @@ use kernel::{
 use net_bindings as bindings;
 
 impl DeviceSkb {
-    /// Computes a partial checksum (`CHECKSUM_PARTIAL`) and writes it, for a device that covers the packet's
-    /// bytes. Has no effect on a packet without one.
+    /// Makes the packet's bytes those that go over the wire, for a device that covers them: computes a partial
+    /// checksum (`CHECKSUM_PARTIAL`), and copies fragments that others may still write to.
     ///
     /// Fails with `EINVAL` if the checksum does not lie in the packet, or for a GSO packet; with `ENOMEM`.
-    pub fn complete_checksum(&mut self) -> Result {
-        if self.0.partial_checksum()?.is_none() {
-            return Ok(());
-        }
+    pub fn finalize(&mut self) -> Result {
         if self.0.is_gso() {
             return Err(EINVAL);
         }
-        // SAFETY: The packet is valid and borrowed exclusively, so no reference points into the head, which C may
-        // replace. Its partial checksum lies in the linear part, as was just checked.
-        to_result(unsafe { bindings::skb_csum_hwoffload_help(self.0.as_raw(), 0) })
+        if self.0.partial_checksum()?.is_some() {
+            // SAFETY: The packet is valid and borrowed exclusively, so no reference points into the head, which C
+            // may replace. Its partial checksum lies in the linear part, as was just checked.
+            to_result(unsafe { bindings::skb_csum_hwoffload_help(self.0.as_raw(), 0) })?;
+        }
+        // SAFETY: As above.
+        to_result(unsafe { bindings::skb_linearize_shared(self.0.as_raw()) })
     }
 
-    /// Cuts a GSO packet into the packets that go over the wire. Their checksums are complete.
+    /// Cuts a GSO packet into packets of the length that goes over the wire. Their checksums may still be
+    /// partial: inner tunnels leave them to the device.
     ///
-    /// Returns the packet and an error if that fails: `ENOMEM`, or `EINVAL` for another reason.
-    pub fn segment(self) -> Result<Segments, (Self, Error)> {
-        // SAFETY: The packet is valid and owned, and its headers are those that the stack has given to the
-        // device: C itself would do this before the call of a device without offloads.
+    /// Fails with `ENOMEM`, or with `EINVAL` for another reason, such as a packet that is not a GSO packet.
+    pub fn segment(self) -> Result<Segments, (Spent, Error)> {
+        if !self.0.is_gso() {
+            return Err((Spent(self.0), EINVAL));
+        }
+        // SAFETY: The packet is valid and owned, and a GSO packet. Its headers are those that the stack has given
+        // to the device, because what changes them makes a `Spent` of the packet: C itself would do this before
+        // the call of a device without offloads.
         let list = unsafe { bindings::__skb_gso_segment(self.0.as_raw(), 0, true) };
-        match from_err_ptr(list) {
-            Ok(list) => match NonNull::new(list) {
-                Some(first) => {
-                    self.0.consume();
-                    // INVARIANT: C has returned a list, which it gives to the caller.
-                    Ok(Segments(Some(first)))
-                }
-                None => Err((self, EINVAL)),
-            },
-            Err(ENOMEM) => Err((self, ENOMEM)),
-            Err(_) => Err((self, EINVAL)),
+        match from_err_ptr(list).map(NonNull::new) {
+            Ok(Some(first)) => {
+                self.0.consume();
+                // INVARIANT: C has returned a list, which it gives to the caller.
+                Ok(Segments(Some(first)))
+            }
+            Err(ENOMEM) => Err((Spent(self.0), ENOMEM)),
+            Ok(None) | Err(_) => Err((Spent(self.0), EINVAL)),
         }
     }
 }

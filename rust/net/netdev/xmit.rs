@@ -48,7 +48,7 @@ impl<'a, T: Operations> Xmit<'a, T> {
 
     /// Drops a packet for a reason, and counts it as an error of the device.
     #[cold]
-    pub fn drop(&self, skb: DeviceSkb, reason: DropReason, error: TxError) -> Sent {
+    pub fn drop(&self, skb: impl Into<Spent>, reason: DropReason, error: TxError) -> Sent {
         let dev = self.dev.as_raw();
         // SAFETY: The device is valid and registered, so it has its statistics. Softirqs are off.
         unsafe {
@@ -65,7 +65,7 @@ impl<'a, T: Operations> Xmit<'a, T> {
                 }
             }
         }
-        skb.0.free(reason);
+        skb.into().0.free(reason);
         Sent(())
     }
 }
@@ -103,6 +103,17 @@ impl Deref for DeviceSkb {
     #[inline]
     fn deref(&self) -> &OwnedSkb {
         &self.0
+    }
+}
+
+/// A packet whose headers no longer are those that the stack has given to the device, because an attempt to
+/// send it has failed. A device can only drop it.
+pub struct Spent(pub(crate) OwnedSkb);
+
+impl From<DeviceSkb> for Spent {
+    #[inline]
+    fn from(skb: DeviceSkb) -> Self {
+        Self(skb.0)
     }
 }
 

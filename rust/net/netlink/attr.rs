@@ -149,16 +149,22 @@ impl NlAttr<'_> {
         Ok(len)
     }
 
-    /// Does what [`Self::copy_to`] does, and overwrites the payload in the message with zeros, also if it
-    /// fails. For secrets: netlink frees the message without doing so.
-    pub fn take(&self, to: &mut [u8]) -> Result<usize> {
-        let result = self.copy_to(to);
-        // SAFETY: As in `copy_to`. The message is in a buffer that netlink has allocated for this request and
-        // that may be written to. No reference to a payload exists: all functions here copy.
+    /// Overwrites the payload in the message with zeros. For secrets: netlink frees a message as it is, and
+    /// returns a refused request to its sender. A tap of the socket (nlmon) may have copied it before.
+    pub fn wipe(&self) {
+        // SAFETY: By the type invariant the message holds the payload after the header. Netlink has allocated the
+        // buffer of the message for this request, and others only read it. No reference to a payload exists: all
+        // functions here copy.
         unsafe {
             let payload = self.0.add(1).cast::<c_void>();
             bindings::memzero_explicit(payload.as_ptr(), self.payload_len());
         }
+    }
+
+    /// Does what [`Self::copy_to`] does, and [wipes](Self::wipe) the payload, also after an error.
+    pub fn take(&self, to: &mut [u8]) -> Result<usize> {
+        let result = self.copy_to(to);
+        self.wipe();
         result
     }
 
