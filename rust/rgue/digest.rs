@@ -63,14 +63,14 @@ impl CoveredHeader {
 
 /// The headers of one device differ in the inner protocol, in the place of a remote checksum and, on receive
 /// from any remote address, in the addresses.
-const SLOTS: usize = 16;
+const SLOTS: usize = 64;
 
 struct Digest {
     of: CoveredHeader,
     value: [u8; 32],
 }
 
-/// The last digests of headers with one key, in one direction.
+/// The most recent digests of headers with one key, in one direction.
 pub(crate) struct Digests(RcuSlots<Digest, SLOTS>);
 
 impl Digests {
@@ -85,17 +85,33 @@ impl Digests {
         covered: &CoveredHeader,
         rcu: RcuReader<'a>,
     ) -> Option<&'a [u8; 32]> {
-        let digest = self.0.get(covered.hash(), rcu)?;
+        let index = covered.hash();
+        self.find_at(index, covered, rcu)
+            .or_else(|| self.find_at(index ^ 1, covered, rcu))
+    }
+
+    #[inline]
+    fn find_at<'a>(
+        &'a self,
+        index: usize,
+        covered: &CoveredHeader,
+        rcu: RcuReader<'a>,
+    ) -> Option<&'a [u8; 32]> {
+        let digest = self.0.get(index, rcu)?;
         (digest.of.as_bytes() == covered.as_bytes()).then_some(&digest.value)
     }
 
-    /// Keeps the digest of a header, if memory allows.
+    /// Keeps the digest of a header, if memory allows, in one of two slots.
     #[cold]
-    pub(crate) fn keep(&self, covered: &CoveredHeader, value: [u8; 32]) {
+    pub(crate) fn keep(&self, covered: &CoveredHeader, value: [u8; 32], rcu: RcuReader<'_>) {
+        let index = covered.hash();
+        let is_free = |index| self.0.get(index, rcu).is_none();
+        // Without a free slot, the digest decides, so that two headers do not always meet.
+        let second = !is_free(index) && (is_free(index ^ 1) || value[0] & 1 != 0);
         let digest = Digest {
             of: covered.clone(),
             value,
         };
-        self.0.set(covered.hash(), digest);
+        self.0.set(index ^ usize::from(second), digest);
     }
 }

@@ -3,11 +3,12 @@
 //! The generic netlink family `gue`: the keys of devices.
 //!
 //! `Documentation/netlink/gue.yaml` specifies the family. Numbers are never used again for something else.
-//! A secret comes in and never leaves: no answer has it, and the request's copy is overwritten.
+//! A secret comes in and never leaves: no answer of the family has it, and the request's copy is overwritten.
+//! Netlink itself returns a request that breaks the policy, or whose sender lacks the capability.
 
 use crate::{
     device::Gue,
-    keys::{Direction, Key, KeyInUse, KeyRefusal, KeyRing, MOST_SECRET_LEN_BYTES},
+    keys::{Direction, Key, KeyInUse, KeyRefusal, KeyRing, RawSecret, MOST_SECRET_LEN_BYTES},
     kind::GueKind,
 };
 use gue::security::Method;
@@ -113,6 +114,15 @@ impl Family {
     }
 }
 
+/// Refuses a sender who may administer the device's namespace alone, and not the one that it sends to.
+fn check_capable(info: &GenlInfo, dev: &Device<Gue>) -> Result {
+    if dev.is_link_net_capable() {
+        return Ok(());
+    }
+    let text = c"the keys belong to the network namespace that the device sends to";
+    Err(info.refuse(EPERM, text, None))
+}
+
 /// Reads the key's id.
 fn key_id(info: &GenlInfo) -> Result<u32> {
     info.attr(attr::KEY_ID)
@@ -122,6 +132,9 @@ fn key_id(info: &GenlInfo) -> Result<u32> {
 
 /// Refuses attributes that describe a new key.
 fn refuse_settings(info: &GenlInfo) -> Result {
+    if let Some(at) = info.attr(attr::SECRET) {
+        at.wipe();
+    }
     for number in [attr::SECRET, attr::DIRECTION, attr::NAT] {
         if let Some(at) = info.attr(number) {
             let text = c"only a request to set a key has this attribute";
@@ -136,6 +149,11 @@ struct KeySet;
 
 impl Doit<Family> for KeySet {
     fn doit(family: &Family, info: &GenlInfo) -> Result {
+        // First, because netlink returns a refused request to its sender.
+        let at_secret = info.attr(attr::SECRET);
+        let mut secret = KBox::init(RawSecret::zeroed(), GFP_KERNEL)?;
+        let taken = at_secret.map(|at| secret.fill(|to| at.take(to)));
+        taken.ok_or_else(|| info.refuse(EINVAL, c"secret is missing", None))??;
         let id = key_id(info)?;
         let at_direction = info.attr(attr::DIRECTION);
         let direction = match at_direction {
@@ -150,10 +168,9 @@ impl Doit<Family> for KeySet {
                 }
             },
         };
-        let at_secret = info.attr(attr::SECRET);
-        let secret = at_secret.ok_or_else(|| info.refuse(EINVAL, c"secret is missing", None))?;
         let nat = info.attr(attr::NAT);
-        family.with_keys(info, |_, method, keys, rtnl| {
+        family.with_keys(info, |dev, method, keys, rtnl| {
+            check_capable(info, dev)?;
             let refuse = |refusal| match refusal {
                 KeyRefusal::SecretLength => info.refuse(EINVAL, length_text(method), at_secret),
                 KeyRefusal::NatNeedsHmac => info.refuse(
@@ -178,7 +195,7 @@ impl Doit<Family> for KeySet {
                 ),
                 KeyRefusal::Other(error) => error,
             };
-            let key = Key::new(method, id, nat.is_some(), secret).map_err(refuse)?;
+            let key = Key::new(method, id, nat.is_some(), &secret).map_err(refuse)?;
             keys.set(KeyInUse { key, direction }, rtnl).map_err(refuse)
         })
     }
@@ -201,7 +218,8 @@ impl Doit<Family> for KeyDel {
     fn doit(family: &Family, info: &GenlInfo) -> Result {
         let id = key_id(info)?;
         refuse_settings(info)?;
-        family.with_keys(info, |_, _, keys, rtnl| {
+        family.with_keys(info, |dev, _, keys, rtnl| {
+            check_capable(info, dev)?;
             keys.delete(id, rtnl).map_err(|error| match error {
                 ENOENT => no_such_key(info),
                 _ => error,

@@ -2,8 +2,8 @@
 
 //! The protecting fields of received packets: a cookie or a keyed hash, checksum and CRC.
 //!
-//! The cheap checks come first, so that nobody makes this host compute a hash who does not know the group,
-//! the peer's address, the key's id and the coverage.
+//! The cheap checks come first: a sender must know group, address, key id and coverage before this host
+//! computes a hash.
 
 use crate::{
     digest::CoveredHeader,
@@ -120,7 +120,9 @@ pub(crate) fn check<const IPV6: bool>(
     demands.check(view, received.payload_len, has_udp_checksum)?;
     match (guard.and_then(|guard| guard.keys.as_ref()), view.security()) {
         (Some(keys), Some(field)) => received.check_all(keys.read(rcu), &field, rcu),
-        _ => received.check_sums(),
+        // The demands have refused this already.
+        (Some(_), None) => Err(Reason::AuthMissing),
+        (None, _) => received.check_sums(),
     }
 }
 

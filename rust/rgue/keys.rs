@@ -14,7 +14,6 @@ use gue::{
 use kernel::{prelude::*, sync::Arc};
 use net::{
     crypto::{HmacSha256Key, Secret},
-    netlink::NlAttr,
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
 };
 
@@ -28,6 +27,9 @@ const COOKIE_LEN_BYTES: usize = Method::Cookie32.len_bytes();
 /// [`crate::family`] reads. A hash is not stronger for a secret of more than 64 bytes.
 pub(crate) const LEAST_HMAC_SECRET_LEN_BYTES: usize = 8;
 pub(crate) const MOST_SECRET_LEN_BYTES: usize = 128;
+
+/// A secret as it came in a request.
+pub(crate) type RawSecret = Secret<MOST_SECRET_LEN_BYTES>;
 
 /// A key, and the digests that were computed with it.
 pub(crate) struct Key {
@@ -72,7 +74,7 @@ pub(crate) enum KeyRefusal {
     NatNeedsHmac,
     /// Without addresses, a packet that is sent back to its sender would be accepted there.
     NatDirection,
-    /// See above: the keys of both directions are equal.
+    /// The keys of both directions are equal, so a packet that is sent back to its sender would be accepted.
     NatSameKey,
     /// The device has [`MOST_KEYS`] keys.
     TooMany,
@@ -87,33 +89,33 @@ impl From<Error> for KeyRefusal {
 }
 
 impl Key {
-    /// Makes a key of the secret in an attribute, which is overwritten. May sleep.
+    /// Makes a key of a secret. May sleep.
     pub(crate) fn new(
         method: Method,
         id: u32,
         nat: bool,
-        secret: NlAttr<'_>,
+        secret: &RawSecret,
     ) -> Result<Arc<Self>, KeyRefusal> {
+        let raw = secret.as_bytes();
         let material = match method {
             Method::Hmac => {
-                let mut raw = KBox::init(Secret::<MOST_SECRET_LEN_BYTES>::zeroed(), GFP_KERNEL)?;
-                raw.fill(|to| secret.take(to))
-                    .map_err(|_| KeyRefusal::SecretLength)?;
-                if raw.as_bytes().len() < LEAST_HMAC_SECRET_LEN_BYTES {
+                if raw.len() < LEAST_HMAC_SECRET_LEN_BYTES {
                     return Err(KeyRefusal::SecretLength);
                 }
-                let key = HmacSha256Key::prepare(raw.as_bytes());
-                Material::Hmac(KBox::init(key, GFP_KERNEL)?)
+                Material::Hmac(KBox::init(HmacSha256Key::prepare(raw), GFP_KERNEL)?)
             }
             _ => {
-                let mut cookie = KBox::init(Secret::zeroed(), GFP_KERNEL)?;
-                let taken = cookie.fill(|to| secret.take(to));
-                if taken.is_err() || cookie.as_bytes().len() != method.len_bytes() {
+                if raw.len() != method.len_bytes() {
                     return Err(KeyRefusal::SecretLength);
                 }
                 if nat {
                     return Err(KeyRefusal::NatNeedsHmac);
                 }
+                let mut cookie = KBox::init(Secret::zeroed(), GFP_KERNEL)?;
+                cookie.fill(|to| {
+                    to.get_mut(..raw.len()).ok_or(EINVAL)?.copy_from_slice(raw);
+                    Ok(raw.len())
+                })?;
                 Material::Cookie(cookie)
             }
         };
@@ -166,7 +168,7 @@ impl Key {
             Some(digest) => *digest,
             None => {
                 let digest = covered.digest(key);
-                self.sent.keep(covered, digest);
+                self.sent.keep(covered, digest, rcu);
                 digest
             }
         })
@@ -186,7 +188,7 @@ impl Key {
         }
         let digest = covered.digest(self.hmac().ok_or(Refusal::SecurityMethod)?);
         field.check_digest(&digest)?;
-        self.accepted.keep(covered, digest);
+        self.accepted.keep(covered, digest, rcu);
         Ok(())
     }
 }
@@ -324,7 +326,7 @@ impl KeyRing {
     }
 }
 
-/// Refuses a received cookie that is none of the keys'.
+/// Refuses a received cookie that equals no accepted key.
 pub(crate) fn check_cookie(field: &SecurityView<'_>, keys: &KeySet) -> Result<(), Refusal> {
     field.check_cookie(keys.accepted().filter_map(Key::cookie))
 }

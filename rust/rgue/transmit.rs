@@ -18,7 +18,7 @@ use net::{
     ecn,
     errno::ELOOP,
     ip_proto::ChecksumPlace,
-    netdev::{DeviceSkb, Sent, TxError, Xmit},
+    netdev::{DeviceSkb, Sent, Spent, TxError, Xmit},
     route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},
     skb::GsoType,
     udp::{Checksum, Ports},
@@ -34,7 +34,7 @@ pub(crate) struct Sender {
     outer: Outer,
     headers: Headers,
     /// Makes the headers of a device with protecting fields.
-    protector: Option<Protector>,
+    protector: Option<KBox<Protector>>,
     /// The length of all headers, in bytes.
     overhead: u32,
     source_port: SourcePort,
@@ -86,7 +86,10 @@ impl Sender {
                 }
             },
             headers: Headers::new(&config)?,
-            protector: Protector::new(&config, keys)?,
+            protector: match Protector::new(&config, keys)? {
+                Some(protector) => Some(KBox::new(protector, GFP_KERNEL)?),
+                None => None,
+            },
             overhead: u32::try_from(config.overhead_bytes())?,
             source_port: match config.source_port {
                 SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
@@ -115,23 +118,30 @@ fn transmit_protected(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
     protector: &Protector,
-    mut skb: DeviceSkb,
+    skb: DeviceSkb,
 ) -> Sent {
-    let send = |skb| transmit_one(xmit, sender, protector, skb);
     if !protector.covers_payload() {
-        return send(skb);
+        return transmit_one(xmit, sender, protector, skb);
     }
+    let send = |mut skb: DeviceSkb| match skb.finalize() {
+        Ok(()) => transmit_one(xmit, sender, protector, skb),
+        Err(error) => drop_unready(xmit, skb, error),
+    };
     if !skb.is_gso() {
-        return match skb.complete_checksum() {
-            Ok(()) => send(skb),
-            Err(ENOMEM) => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
-            Err(_) => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
-        };
+        return send(skb);
     }
     match skb.segment() {
         Ok(segments) => xmit.send_each(segments, send),
-        Err((skb, ENOMEM)) => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
-        Err((skb, _)) => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
+        Err((skb, error)) => drop_unready(xmit, skb, error),
+    }
+}
+
+/// Drops a packet that cannot be made what goes over the wire.
+#[cold]
+fn drop_unready(xmit: &Xmit<'_, Gue>, skb: impl Into<Spent>, error: Error) -> Sent {
+    match error {
+        ENOMEM => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+        _ => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
     }
 }
 

@@ -69,6 +69,7 @@ impl Config {
         info.put_u8(attr::REMCSUM, self.remcsum as u8)?;
         self.show_protection(info)
     }
+
     fn show_protection(&self, info: &mut LinkInfo<'_>) -> Result {
         let Protection {
             auth,
