@@ -32,7 +32,7 @@ from testing.lib.gue_link import ALL, COOKIE8, COOKIE32, HMAC, GueLinks
 from testing.lib.hosts import Capture, is_udp_to, wait_until
 from testing.lib.netlink import NetlinkError
 from testing.lib.traffic import tcp_arrives
-from testing.lib.tunnels import no_checksum_errors
+from testing.lib.tunnels import no_checksum_errors, segment_in_software
 
 ENDS = {4: ("192.0.2.1", "192.0.2.2"), 6: ("2001:db8::1", "2001:db8::2")}
 SECRETS = {COOKIE8: b"12345678", COOKIE32: bytes(range(32)), HMAC: b"a secret of bytes"}
@@ -111,6 +111,39 @@ def test_tcp_passes_both_ways(hosts, pair, outer, mode):
     for address in ("10.1.1.", "fd00::"):
         assert tcp_arrives(*hosts, f"{address}2", DATA)
         assert tcp_arrives(*reversed(hosts), f"{address}1", DATA)
+    assert all(no_checksum_errors(host) for host in hosts)
+    assert [errors(host) for host in hosts] == [0, 0]
+
+
+@pytest.mark.parametrize("mode", ["hmac", "hmac and remcsum", "hmac of the beginning", "all of all"])
+def test_tcp_passes_over_devices_without_offloads(hosts, pair, mode):
+    """The stack completes checksums before the wire, so a field that covers an open one is wrong."""
+    pair.add(**MODES[mode])
+    pair.set(1, SECRETS[HMAC])
+    for host in hosts:
+        segment_in_software(host)
+        host.run("ethtool", "-K", "eth0", "tx", "off")
+    assert tcp_arrives(*hosts, "10.1.1.2", DATA)
+    assert tcp_arrives(*hosts, "fd00::2", DATA)
+    assert all(no_checksum_errors(host) for host in hosts)
+    assert [errors(host) for host in hosts] == [0, 0]
+
+
+@pytest.mark.parametrize("mode", ["hmac", "hmac of all"])
+def test_tcp_passes_in_a_tunnel_with_checksums_in_the_tunnel(hosts, pair, mode):
+    """The inner tunnel's own checksum is open, also in the segments of a GSO packet."""
+    pair.add(**MODES[mode])
+    pair.set(1, SECRETS[HMAC])
+    for number, host in enumerate(hosts, start=1):
+        host.batch(
+            f"link add vx0 type vxlan id 5 remote 10.1.1.{3 - number} local 10.1.1.{number}"
+            " dstport 4789 udpcsum",
+            f"addr add 10.2.2.{number}/24 dev vx0",
+            "link set vx0 up",
+        )
+        segment_in_software(host)
+        host.run("ethtool", "-K", "eth0", "tx", "off")
+    assert tcp_arrives(*hosts, "10.2.2.2", DATA)
     assert all(no_checksum_errors(host) for host in hosts)
     assert [errors(host) for host in hosts] == [0, 0]
 
@@ -310,28 +343,80 @@ def test_refused_request_does_not_echo_the_secret(pair):
     secret = os.urandom(16)
     pair.add(auth=COOKIE8)
     keys = pair.keys[0]
-    answers = []
-    receive = keys.socket.recv
+    wire, answers = keys.socket, []
 
     class Listening:
         """The socket, which keeps what it receives."""
 
         def recv(self, size):
             """Receives."""
-            answers.append(receive(size))
+            answers.append(wire.recv(size))
             return answers[-1]
 
         def __getattr__(self, name):
-            return getattr(keys_socket, name)
+            return getattr(wire, name)
 
-    keys_socket = keys.socket
     keys.socket = Listening()
+    name, one, field = ifname("gue0"), (KEY_ID, u32(1)), (SECRET, secret)
+    requests = {
+        "a secret for cookie8 has 8 bytes": (SET, name, one, field),
+        "no gue device has this index or name": (SET, ifname("gue9"), one, field),
+        "key id is missing": (SET, name, field),
+        "a device is missing: its index or name": (SET, one, field),
+        "direction must be 1 (accept), 2 (send) or 3 (both)": (
+            SET,
+            name,
+            one,
+            (DIRECTION, nl.u8(9)),
+            field,
+        ),
+        "only a request to set a key has this attribute": (DEL, name, one, field),
+    }
     try:
-        with refused(errno.EINVAL, "a secret for cookie8 has 8 bytes"):
-            keys.set("gue0", 1, secret)
+        for reason, request in requests.items():
+            with pytest.raises(NetlinkError) as caught:
+                keys.do(*request)
+            assert caught.value.reason == reason
     finally:
-        keys.socket = keys_socket
-    assert answers and all(secret[:8] not in answer for answer in answers)
+        keys.socket = wire
+    assert len(answers) == len(requests)
+    assert all(secret[:8] not in answer for answer in answers)
+
+
+def test_keys_belong_to_the_namespace_that_the_device_sends_to(hosts, pair):
+    """Root of another user namespace has the device, and cannot set its keys."""
+    pair.add(auth=COOKIE8)
+    pair.keys[0].set("gue0", 1, b"12345678")
+    # A network namespace of a user namespace of its own: its owner has all rights there.
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.unshare(os.CLONE_NEWUSER | os.CLONE_NEWNET)
+            os.write(ready[1], b".")
+            os.read(done[0], 1)
+            keys = GueKeys()
+            failures = []
+            for work in (
+                lambda: keys.set("gue0", 1, b"87654321"),
+                lambda: keys.delete("gue0", 1),
+            ):
+                try:
+                    work()
+                    failures.append(0)
+                except NetlinkError as error:
+                    failures.append(error.errno)
+            shown = [key["key_id"] for key in keys.dump()]
+            os._exit(0 if failures == [errno.EPERM] * 2 and shown == [1] else 1)
+        finally:
+            os._exit(2)
+    os.read(ready[0], 1)
+    hosts[0].ip("link", "set", "gue0", "netns", child)
+    os.write(done[1], b".")
+    _, status = os.waitpid(child, 0)
+    for number in (*ready, *done):
+        os.close(number)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_auth_is_fixed(pair):
