@@ -49,6 +49,8 @@ DELIVERED_PER_THOUSAND = {
     "grp4": 2,
     "grp6": 2,
     "var4": 4,
+    "key4": 1,
+    "key6": 1,
     "reassembly": 12,
 }
 # Fewer packets vary more: a tunnel must receive a fourth as many, and all packets of one tunnel

@@ -10,6 +10,9 @@ import select
 import struct
 
 from testing.lib import progress
+from testing.lib.gue_keys import GueKeys
+from testing.lib.gue_peer import build
+from testing.lib.gue_values import Header, Hmac, Outer
 from testing.lib.hosts import Host, add_nopartial, call, run, wait_until
 
 SIOCOUTQ = 0x5411
@@ -59,7 +62,12 @@ DEVICES = {
     "gue6": f"type gue remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT} linux-remcsum",
     "grp6": f"type gue id 0xfedcba98 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
     " udp6zerocsumrx udp6zerocsumtx remcsum",
+    "key4": f"type gue id 9 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT} auth cookie8",
+    "key6": f"type gue id 9 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT} auth hmac"
+    " remcsum udp6zerocsumrx",
 }
+# The keys of the devices with auth; their id is 1.
+KEYS = {"key4": b"cannon!!", "key6": b"the key of the cannon"}
 
 
 def outstanding(sender):
@@ -182,6 +190,23 @@ def devices():
     yield "route add fd00:5::/32 dev grp6"
 
 
+def header_with_key(device):
+    """Returns the header of a packet to a device with auth, before IPv4."""
+    if device == "key4":
+        header = Header(group=9, cookie=KEYS[device])
+    else:
+        header = Header(group=9, hmac=Hmac(1))
+    return build(header, b"", Outer("2001:db8::2", "2001:db8::1"), KEYS[device])
+
+
+def set_keys(host):
+    """Sets the keys of the devices with auth, in a host that has them."""
+    keys = GueKeys(host)
+    for name, secret in KEYS.items():
+        keys.set(name, 1, secret)
+    keys.close()
+
+
 @contextlib.contextmanager
 def target(flavour, flush_ms=2, rgue=False):
     """Makes the host under fire; yields the host and the tap device's file.
@@ -223,6 +248,8 @@ def target(flavour, flush_ms=2, rgue=False):
         host.sysctl("net.ipv6.icmp.ratelimit", 0)
         add_nopartial(host, NOPARTIAL_PORT)
         add_nopartial(host, NOPARTIAL_PORT, 6)
+        if rgue:
+            set_keys(host)
         # The tunnels log each packet whose ECN bits do not fit together.
         for knob in pathlib.Path("/sys/module").glob("*/parameters/log_ecn_error"):
             knob.write_text("N\n", encoding="ascii")

@@ -4,16 +4,25 @@
 
 use super::{
     checksum::{fold, put16, sum},
-    host::{Net, FOU_UDP, GUE_PORTS},
+    host::{Net, COOKIE, FOU_UDP, GROUP_WITH_KEY, GUE_PORTS, KEY, KEY_ID},
     protocol::{TCP, UDP, UDPLITE},
     Packet, LONGEST,
 };
+use hmac::{Hmac, Mac};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use sha2::Sha256;
 
 /// The flags of fields (gue-extensions-06 §5), and Linux's private one.
 const GROUP: u16 = 0x8000;
+const COOKIE_8: u16 = 0x1000;
+const KEYED_HASH: u16 = 0x4000;
+const FRAGMENT: u16 = 0x0800;
+const TRANSFORM: u16 = 0x0400;
 const REMOTE_CHECKSUM: u16 = 0x0200;
+const CHECKSUM: u16 = 0x0100;
+const NAT_CHECKSUM: u16 = 0x0080;
+const CRC: u16 = 0x0040;
 const PRIVATE: u16 = 0x0001;
 
 /// The owner of a UDP port that receives GUE. Each understands fields of its own.
@@ -30,6 +39,8 @@ pub(super) enum Receiver {
 struct Fields {
     flags: u16,
     bytes: Vec<u8>,
+    /// The place of a digest that is still to be computed.
+    digest: Option<usize>,
 }
 
 impl Fields {
@@ -66,6 +77,7 @@ impl Packet {
         let Fields {
             mut flags,
             bytes: mut fields,
+            digest,
         } = self.fields(net, &mut payload, to);
         if self.one_in(6) {
             let surplus = 4 * self.rng.random_range(0..=28);
@@ -88,6 +100,15 @@ impl Packet {
         let mut bytes = vec![first, protocol];
         bytes.extend(flags.to_be_bytes());
         bytes.extend(fields);
+        if let Some(at) = digest {
+            // Of the addresses and the header, with zeros in place of the digest.
+            let text = [&net.source, &net.target, &bytes]
+                .map(Vec::as_slice)
+                .concat();
+            let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("a key has any length");
+            mac.update(&text);
+            bytes[4 + at..4 + at + 32].copy_from_slice(&mac.finalize().into_bytes());
+        }
         bytes.extend(payload);
         bytes
     }
@@ -98,8 +119,16 @@ impl Packet {
         let remote = self.one_in(3).then(|| self.remote_checksum(payload));
         let mut draft = false;
         if to == Receiver::Device {
-            if let Some(group) = self.group(net) {
+            let group = self.group(net);
+            if let Some(group) = group {
                 fields.push(GROUP, &group.to_be_bytes());
+            }
+            self.security(net, group, &mut fields);
+            for (flag, len) in [(FRAGMENT, 8), (TRANSFORM, 4)] {
+                if self.one_in(48) {
+                    let noise = self.noise(len);
+                    fields.push(flag, &noise);
+                }
             }
             draft = self.one_in(2);
         }
@@ -108,16 +137,51 @@ impl Packet {
             if draft {
                 fields.push(REMOTE_CHECKSUM, place.as_flattened());
             }
+            self.sums(to, &mut fields);
             // Both forms exclude each other.
             if !draft || self.wrong() {
                 fields.push(PRIVATE, &[0x80, 0, 0, 0]);
                 fields.push(PRIVATE, place.as_flattened());
             }
-        } else if self.one_in(16) {
+            return fields;
+        }
+        self.sums(to, &mut fields);
+        if self.one_in(16) {
             let word: u32 = if self.wrong() { 1 } else { 0 };
             fields.push(PRIVATE, &word.to_be_bytes());
         }
         fields
+    }
+
+    /// Adds a cookie or a keyed hash: the right one for a device with a key, most often.
+    fn security(&mut self, net: &Net, group: Option<u32>, fields: &mut Fields) {
+        if group == Some(GROUP_WITH_KEY) && !self.wrong() {
+            if !net.is_v6() {
+                fields.push(COOKIE_8, &COOKIE);
+                return;
+            }
+            fields.push(KEYED_HASH, &KEY_ID.to_be_bytes());
+            fields.push(KEYED_HASH, &[0; 4]);
+            fields.digest = Some(fields.bytes.len());
+            fields.push(KEYED_HASH, &[0; 32]);
+        } else if self.one_in(16) {
+            let (method, len) = self.pick(&[(1, 8), (2, 16), (3, 32), (4, 40), (5, 4)]);
+            let noise = self.noise(len);
+            fields.push(method << 12, &noise);
+        }
+    }
+
+    /// Adds checksums, which are wrong.
+    fn sums(&mut self, to: Receiver, fields: &mut Fields) {
+        if to == Receiver::Port {
+            return;
+        }
+        for (flag, len) in [(CHECKSUM, 4), (NAT_CHECKSUM, 4), (CRC, 8)] {
+            if self.one_in(48) {
+                let noise = self.noise(len);
+                fields.push(flag, &noise);
+            }
+        }
     }
 
     /// Returns the start and the offset of a remote checksum. Writes the pseudo header's sum to the

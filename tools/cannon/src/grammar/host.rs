@@ -34,6 +34,11 @@ pub(super) const DEVICE_PORTS: [u16; 2] = [6090, 6091];
 const GROUP_V4: u32 = 7;
 const GROUP_V6: u32 = 0xfedc_ba98;
 const GROUP_OF_NONE: u32 = 8;
+/// The group of two devices with a key: over IPv4 a cookie, over IPv6 a keyed hash of no payload.
+pub(super) const GROUP_WITH_KEY: u32 = 9;
+pub(super) const COOKIE: [u8; 8] = *b"cannon!!";
+pub(super) const KEY_ID: u32 = 1;
+pub(super) const KEY: &[u8] = b"the key of the cannon";
 
 /// Source and destination address, over which a transport checksum is computed.
 pub(super) struct Net {
@@ -85,8 +90,9 @@ impl Packet {
             (GROUP_V4, GROUP_V6)
         };
         match self.rng.random_range(0..12) {
-            0..=4 => None,
-            5..=9 => Some(own),
+            0..=3 => None,
+            4..=7 => Some(own),
+            8 | 9 => Some(GROUP_WITH_KEY),
             10 => Some(other),
             _ => Some(GROUP_OF_NONE),
         }

@@ -83,6 +83,19 @@ fn devices_get_groups_and_both_forms_of_remote_checksums() {
             assert!(seen.get(&(udp, flags)) > Some(&20), "{flags:#x}: {seen:?}");
         }
     }
+    // The cookie and the keyed hash of the devices with a key.
+    for (udp, flags) in [(34, 0x9000), (34, 0x9200), (54, 0xc000), (54, 0xc200)] {
+        assert!(seen.get(&(udp, flags)) > Some(&10), "{flags:#x}: {seen:?}");
+    }
+    // All other fields, whoever they are for.
+    for flag in [0x0800, 0x0400, 0x0100, 0x0080, 0x0040] {
+        let with: u32 = seen
+            .iter()
+            .filter(|((_, flags), _)| flags & flag != 0)
+            .map(|(_, n)| n)
+            .sum();
+        assert!(with > 20, "{flag:#x}: {seen:?}");
+    }
 }
 
 #[test]

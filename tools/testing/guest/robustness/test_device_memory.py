@@ -12,9 +12,17 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from testing.hostile.target import DEVICE_PORT, HOST_MAC, PEER_MAC, outstanding, target
+from testing.hostile.target import (
+    DEVICE_PORT,
+    HOST_MAC,
+    PEER_MAC,
+    header_with_key,
+    outstanding,
+    target,
+)
 from testing.lib.faults import each_allocation, failing_atomic_allocations, prepare
-from testing.lib.gue_link import GueLinks
+from testing.lib.gue_keys import ACCEPT, BOTH, GueKeys
+from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
 from testing.lib.hosts import Capture, wait_until
 from testing.lib.netlink import NetlinkError
 from testing.lib.rgue_module import reload_rgue
@@ -186,6 +194,39 @@ def test_change_is_whole_or_none(hosts, links):
     assert refused > 1, f"{refused} refusals: the allocations were not reached"
 
 
+@pytest.mark.parametrize("auth", [COOKIE8, HMAC])
+def test_keys_are_set_and_deleted_whole_or_not(hosts, links, auth):
+    h1 = hosts[0]
+    links.add("gue0", up=True, remote="192.0.2.2", auth=auth)
+    keys = GueKeys(h1)
+    keys.set("gue0", 1, b"11111111")
+    refused = 0
+    # A key more, a key in the place of another, a key less.
+    for key_id in (2, 1):
+        for failing in each_allocation():
+            with failing:
+                done = attempt(keys.set, "gue0", key_id, b"22222222")
+            shown = {key["key_id"]: key["direction"] for key in keys.dump()}
+            changed = shown.get(key_id) == BOTH and len(shown) == key_id
+            assert changed or shown == {1: BOTH}, f"allocation {failing.number}: {shown}"
+            assert done is None or key_id == 1 or done == changed
+            refused += done is False
+            if key_id == 2 and changed:
+                keys.delete("gue0", 2)
+                keys.set("gue0", 1, b"11111111")
+    keys.set("gue0", 2, b"22222222", direction=ACCEPT)
+    for failing in each_allocation():
+        with failing:
+            done = attempt(keys.delete, "gue0", 2)
+        there = len(keys.dump()) == 2
+        assert done is None or done != there
+        refused += done is False
+        if not there:
+            keys.set("gue0", 2, b"22222222", direction=ACCEPT)
+    assert refused > 5, f"{refused} refusals: the allocations were not reached"
+    keys.close()
+
+
 def inner_packet(version, to=1):
     """Returns a UDP packet whose checksum is left to compute, after its virtio header."""
     if version == 4:
@@ -199,7 +240,7 @@ def inner_packet(version, to=1):
 
 @pytest.mark.parametrize(
     ("device", "version"),
-    [("gue4", 4), ("grp6", 6), pytest.param("var4", 6, marks=pytest.mark.soak_on_debug)],
+    [("gue4", 4), ("grp6", 6), ("key6", 4), pytest.param("var4", 6, marks=pytest.mark.soak_on_debug)],
 )
 def test_sending(device, version):
     # A capture shares each packet, so that it is copied before headers are pushed.
@@ -235,6 +276,7 @@ HEADERS = {
     "grp4": "03048001 00000007 80000000 0014001a",
     "gue6": "02040001 80000000 0014001a",
     "grp6": "02048200 fedcba98 0014001a",
+    "key6": header_with_key("key6").hex(),
 }
 
 
@@ -250,7 +292,7 @@ def frame_to(device, payload, source=40000):
 
 
 @pytest.mark.parametrize("flavour", ["plain", "fragments"])
-@pytest.mark.parametrize("device", ["grp4", "grp6"])
+@pytest.mark.parametrize("device", ["grp4", "grp6", "key6"])
 def test_receiving(flavour, device):
     # Not "gro", because only allocations in the writer's own context can be made to fail.
     # Congestion was met on the way, so the inner header is written to.

@@ -17,12 +17,15 @@ from testing.hostile.target import (
     DEVICE_PORT,
     DEVICES,
     HOST_MAC,
+    KEYS,
     PEER_MAC,
+    header_with_key,
     leave_witness,
     target,
     wait_for_witnesses,
     write_frame,
 )
+from testing.lib.gue_keys import ACCEPT, BOTH, GueKeys
 from testing.lib.gue_link import GueLinks
 from testing.lib.hosts import CommandError, run, wait_until
 from testing.lib.roles import all_at_once, insmod, is_loaded, rmmod
@@ -48,6 +51,8 @@ HEADERS = {
     "grp4": ("0104800000000007", "0204820000000007 00140024"),
     "gue6": ("00040000", "0204000180000000 00140024"),
     "grp6": ("01048000fedcba98", "03048001fedcba98 80000000 00140024"),
+    "key4": (header_with_key("key4").hex(),),
+    "key6": (header_with_key("key6").hex(),),
 }
 
 
@@ -155,6 +160,21 @@ def works(host, tap):
             yield changed > 0
         links.close()
 
+    def change_keys():
+        host.enter()
+        keys = GueKeys()
+        for number in itertools.count():
+            changed = 0
+            for name, secret in KEYS.items():
+                with contextlib.suppress(OSError):
+                    keys.set(name, 2 + number % 3, secret, direction=ACCEPT if number % 2 else BOTH)
+                    keys.set(name, 1, secret)
+                    keys.delete(name, 2 + (number + 1) % 3)
+                    changed += 1
+            keys.dump()
+            yield changed > 0
+        keys.close()
+
     def flap_devices():
         host.enter()
         links = GueLinks()
@@ -197,6 +217,7 @@ def works(host, tap):
         send_through,
         move_devices,
         change_devices,
+        change_keys,
         flap_devices,
         move_routes,
         make_namespaces,

@@ -10,7 +10,10 @@ import traceback
 import pytest
 
 from testing.lib import netlink as nl
+from testing.lib import gue_keys as keys
 from testing.lib import ports, progress
+from testing.lib.gue_keys import GueKeys
+from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
 from testing.lib.hosts import libc
 from testing.lib.netlink import Fou, NetlinkError
 from testing.lib.ports import Rfou
@@ -77,6 +80,53 @@ class RfouFamily:
     beginnings = ((), ports.gue(5555), ports.fou(5556, 41, 6), ports.key(5555), ports.key(5556, 6))
 
 
+class GueFamily:
+    """What the fuzzer knows of the family `gue`, in a namespace with `DEVICES`."""
+
+    client = GueKeys
+    known = (
+        {0, errno.EINVAL, errno.ERANGE, errno.EPERM, errno.EOPNOTSUPP, errno.EMSGSIZE}
+        | {errno.ENODEV, errno.ENOENT, errno.ENOSPC}
+    )
+    values = {
+        keys.IFINDEX: [keys.u32(index) for index in (0, 1, 2, 3, 4, 1 << 31, 2**32 - 1)],
+        keys.IFNAME: [f"{name}\0".encode() for name in ("lo", "none", "k0", "k1", "k" * 15)],
+        keys.KEY_ID: [keys.u32(number) for number in (0, 1, 2, 3, 2**32 - 1)],
+        keys.SECRET: [bytes(length) for length in (1, 7, 8, 16, 32, 64, 128)],
+        keys.DIRECTION: [nl.u8(direction) for direction in (0, 1, 2, 3, 4, 255)],
+        keys.NAT: [b""],
+    }
+    change = (keys.SET, keys.SET, keys.SET, keys.DEL)
+    get = keys.GET
+    beginnings = (
+        (),
+        *(
+            (keys.ifname(name), (keys.KEY_ID, keys.u32(number)), *secret)
+            for name, secret in (
+                ("k0", [(keys.SECRET, bytes(8))]),
+                ("k1", [(keys.SECRET, bytes(20))]),
+                ("k0", []),
+                ("k1", []),
+            )
+            for number in (1, 2)
+        ),
+    )
+
+
+DEVICES = {"k0": COOKIE8, "k1": HMAC}
+
+
+def make_devices(host=None):
+    """Makes devices for keys, in a host or in the caller's namespace."""
+    links = GueLinks(host)
+    for number, (name, auth) in enumerate(DEVICES.items()):
+        links.add(name, remote="192.0.2.2", id=number, auth=auth)
+    links.close()
+
+
+needs_rgue = pytest.mark.skipif(
+    "rgue" not in os.environ["RFOU_MODULE"].split(","), reason="needs --module rgue"
+)
 FAMILIES = [FouFamily, pytest.param(RfouFamily, marks=pytest.mark.rfou_only)]
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
@@ -214,6 +264,58 @@ def test_root_of_a_user_namespace_with_rights(hosts):
         assert libc.prctl(4, 1, 0, 0, 0) == 0
         os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
         seen = fuzz(RfouFamily, SEED + 3, MESSAGES)
+        assert seen[0] > MESSAGES // 100, f"too few messages were accepted: {seen}"
+
+    in_child(work)
+
+
+@needs_rgue
+@pytest.mark.rfou_only
+def test_administrator_of_keys(hosts):
+    h1 = hosts[0]
+    make_devices(h1)
+    with h1.inside():
+        seen = fuzz(GueFamily, SEED + 4, MESSAGES)
+    print(seen)
+    assert seen[0] > MESSAGES // 100, f"too few messages were accepted: {seen}"
+    client = GueKeys(h1)
+    for key in client.dump():
+        client.delete(key["device"], key["key_id"])
+    assert client.dump() == []
+    client.close()
+
+
+@needs_rgue
+@pytest.mark.rfou_only
+def test_user_without_rights_to_keys(hosts):
+    h1 = hosts[0]
+    make_devices(h1)
+    client = GueKeys(h1)
+    client.set("k0", 1, b"12345678")
+    before = client.dump()
+
+    def work():
+        h1.enter()
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        seen = fuzz(GueFamily, SEED + 5, MESSAGES)
+        assert seen.get(errno.EPERM, 0) > MESSAGES // 3, f"SET and DEL are not refused: {seen}"
+
+    in_child(work)
+    assert client.dump() == before, "a key was changed"
+    client.close()
+
+
+@needs_rgue
+@pytest.mark.rfou_only
+def test_root_of_a_user_namespace_sets_keys_of_its_devices():
+    def work():
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        assert libc.prctl(4, 1, 0, 0, 0) == 0
+        os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
+        make_devices()
+        seen = fuzz(GueFamily, SEED + 6, MESSAGES)
         assert seen[0] > MESSAGES // 100, f"too few messages were accepted: {seen}"
 
     in_child(work)
