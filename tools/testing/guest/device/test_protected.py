@@ -359,3 +359,31 @@ def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor):
     ends.send(data, between)
     assert drop_monitor.reason_for(lambda packet: mark in packet) == "RGUE_NO_KEY"
     ends.close()
+
+
+@pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
+def test_digest_of_one_header_is_not_anothers(ends):
+    """The device keeps the digests of headers, and of these addresses alone."""
+    ends.add(KEY, **HMAC_LINK)
+    ends.links.add("anyone", remote="0.0.0.0" if ends.outer == 4 else "::", up=True, **HMAC_LINK)
+    ends.keys.set("anyone", 1, KEY)
+    between = Outer(ends.there, ends.here)
+    stranger = dataclasses.replace(
+        between, source="192.0.2.9" if ends.outer == 4 else "2001:db8::9"
+    )
+    right = gue_peer.build(dataclasses.replace(GOOD, surplus=b"1234"), INNER, between, KEY)
+    for _ in range(2):
+        assert ends.come_out(right, between) == [INNER]
+    # Protocol, digest, surplus.
+    for at in (1, 20, *range(44, 48)):
+        ends.send(right[:at] + bytes([right[at] ^ 37]) + right[at + 1 :], between)
+    # With the digest of the other addresses; then with its own.
+    ends.send(right, stranger)
+    own = gue_peer.build(dataclasses.replace(GOOD, surplus=b"1234"), INNER, stranger, KEY)
+    with Capture(ends.h2, "anyone") as capture:
+        ends.send(own, stranger)
+        assert capture.frames(lambda _: True) == [INNER]
+    assert ends.come_out(right, between) == [INNER]
+    counts = {name: ends.h2.traffic(name)["rx"] for name in ("gue0", "anyone")}
+    assert (counts["gue0"]["packets"], counts["gue0"]["errors"]) == (3, 6)
+    assert (counts["anyone"]["packets"], counts["anyone"]["errors"]) == (1, 1)
