@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import threading
+import time
 
 import pytest
 
@@ -31,6 +32,7 @@ from testing.lib.gue_keys import (
 from testing.lib.gue_link import ALL, COOKIE8, COOKIE32, HMAC, GueLinks
 from testing.lib.hosts import Capture, is_udp_to, wait_until
 from testing.lib.netlink import NetlinkError
+from testing.lib.secret_memory import found_in_memory, set_unseen
 from testing.lib.traffic import tcp_arrives
 from testing.lib.tunnels import no_checksum_errors, segment_in_software
 
@@ -381,6 +383,23 @@ def test_refused_request_does_not_echo_the_secret(pair):
         keys.socket = wire
     assert len(answers) == len(requests)
     assert all(secret[:8] not in answer for answer in answers)
+
+
+@pytest.mark.stock_only
+def test_memory_has_no_key_that_is_gone(pair):
+    """A cookie in use is in memory once; a deleted one is not, nor is the secret of a hash."""
+    pair.add(auth=COOKIE32)
+    pair.links[0].add("gue1", remote="192.0.2.9", auth=HMAC)
+    keys = pair.keys[0]
+    used = set_unseen(keys, "gue0", 1, 32)
+    deleted = set_unseen(keys, "gue0", 2, 32)
+    hashed = set_unseen(keys, "gue1", 1, 32)
+    gone = set_unseen(keys, "gue1", 2, 32)
+    keys.delete("gue0", 2)
+    keys.delete("gue1", 2)
+    # Overwritten when the readers of the old keys have ended.
+    time.sleep(0.5)
+    assert found_in_memory([used, deleted, hashed, gone]) == {used: 1, deleted: 0, hashed: 0, gone: 0}
 
 
 def test_keys_belong_to_the_namespace_that_the_device_sends_to(hosts, pair):
