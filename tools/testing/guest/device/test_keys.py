@@ -117,9 +117,11 @@ def test_tcp_passes_both_ways(hosts, pair, outer, mode):
     assert [errors(host) for host in hosts] == [0, 0]
 
 
-@pytest.mark.parametrize("mode", ["hmac", "hmac and remcsum", "hmac of the beginning", "all of all"])
+@pytest.mark.parametrize(
+    "mode", ["hmac", "hmac and remcsum", "hmac of the beginning", "all of all"]
+)
 def test_tcp_passes_over_devices_without_offloads(hosts, pair, mode):
-    """The stack completes checksums before the wire, so a field that covers an open one is wrong."""
+    """The stack completes checksums after the device: a field must not cover an open one."""
     pair.add(**MODES[mode])
     pair.set(1, SECRETS[HMAC])
     for host in hosts:
@@ -159,9 +161,7 @@ def test_keys_are_changed_without_losing_a_packet(hosts, pair, auth):
     results = []
     # Four transfers one after another, and the key changes meanwhile.
     sender = threading.Thread(
-        target=lambda: results.extend(
-            tcp_arrives(*hosts, "10.1.1.2", DATA) for _ in range(4)
-        )
+        target=lambda: results.extend(tcp_arrives(*hosts, "10.1.1.2", DATA) for _ in range(4))
     )
     sender.start()
     pair.set(2, new, direction=ACCEPT)
@@ -305,7 +305,7 @@ def test_dump_goes_over_many_buffers(hosts, pair):
 
 
 def test_nobody_sees_a_secret(hosts, pair):
-    """Neither root in answers of any kind, nor another user; that there is a key, everybody sees."""
+    """Neither root in any answer, nor another user. Everybody sees that there is a key."""
     secret = os.urandom(24)
     pair.add(auth=HMAC)
     pair.keys[0].set("gue0", 7, secret)
@@ -399,7 +399,12 @@ def test_memory_has_no_key_that_is_gone(pair):
     keys.delete("gue1", 2)
     # Overwritten when the readers of the old keys have ended.
     time.sleep(0.5)
-    assert found_in_memory([used, deleted, hashed, gone]) == {used: 1, deleted: 0, hashed: 0, gone: 0}
+    assert found_in_memory([used, deleted, hashed, gone]) == {
+        used: 1,
+        deleted: 0,
+        hashed: 0,
+        gone: 0,
+    }
 
 
 def test_keys_belong_to_the_namespace_that_the_device_sends_to(hosts, pair):

@@ -177,7 +177,7 @@ def combinations():
 
 
 def draw(rng, length, *, group, security, checksum, crc):
-    """Returns random options of a link, its key and its key's id; the peer's header and agreement."""
+    """Returns random options of a link, its key and the key's id; the peer's header and terms."""
     options, key, key_id, header = {}, b"", rng.getrandbits(32), {}
     cover = lambda: rng.choice([0, 0, rng.randrange(1, length), ALL])  # noqa: E731
     agreed = {"checksum": checksum, "crc": crc}
@@ -206,7 +206,7 @@ def draw(rng, length, *, group, security, checksum, crc):
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 @pytest.mark.parametrize("within", [4, 6])
 def test_independent_peer_agrees_on_every_combination(ends, within):
-    """A second implementation of the drafts takes what the device sends, and the other way round."""
+    """A second implementation of the drafts takes what the device sends, and vice versa."""
     for number, combination in enumerate(combinations()):
         seed = f"{SEED} {ends.outer} {within} {number}"
         rng = random.Random(seed)
@@ -228,7 +228,7 @@ def test_independent_peer_agrees_on_every_combination(ends, within):
 
 HMAC_LINK = {"auth": HMAC, "cover": 0}
 GOOD = Header(hmac=Hmac(1))
-# By name: the options of a link, and the peer's header, its key, the change of its bytes, the reason.
+# By name: a link's options, the peer's header, its key, the change of its bytes, the reason.
 DROPPED = {
     "no field": (HMAC_LINK, Header(), KEY, None, "RGUE_AUTH_MISSING"),
     "cookie": (HMAC_LINK, Header(cookie=bytes(8)), b"", None, "RGUE_AUTH_METHOD"),

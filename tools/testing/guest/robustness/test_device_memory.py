@@ -240,7 +240,12 @@ def inner_packet(version, to=1):
 
 @pytest.mark.parametrize(
     ("device", "version"),
-    [("gue4", 4), ("grp6", 6), ("key6", 4), pytest.param("var4", 6, marks=pytest.mark.soak_on_debug)],
+    [
+        ("gue4", 4),
+        ("grp6", 6),
+        ("key6", 4),
+        pytest.param("var4", 6, marks=pytest.mark.soak_on_debug),
+    ],
 )
 def test_sending(device, version):
     # A capture shares each packet, so that it is copied before headers are pushed.

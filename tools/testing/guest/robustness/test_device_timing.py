@@ -100,18 +100,23 @@ def make_namespace(number):
             sender.sendto(bytes(100), (f"10.7.{group}.2", 9))
 
 
-def works(host, tap):
-    """Returns the work of the roles at a host under fire."""
-    pieces = [[bytes(10), frame] for frame in frames()]
+class Roles:
+    """What happens at a host under fire, all at once."""
 
-    def shoot():
+    def __init__(self, host, tap):
+        self.host, self.tap = host, tap
+        self.pieces = [[bytes(10), frame] for frame in frames()]
+
+    def shoot(self):
+        """Fires packets for the devices."""
         while True:
-            for piece in pieces:
-                write_frame(tap, piece)
+            for piece in self.pieces:
+                write_frame(self.tap, piece)
             yield
 
-    def send_through():
-        with host.inside():
+    def send_through(self):
+        """Sends packets through the devices."""
+        with self.host.inside():
             v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         while True:
@@ -123,12 +128,13 @@ def works(host, tap):
                     sent |= v6.sendto(bytes(1200), (f"fd00:{number}::1", 9)) > 0
             yield sent
 
-    def move_devices():
+    def move_devices(self):
+        """Deletes devices and makes them again."""
         for name in itertools.cycle(ROUTES):
             # Without the module, the device is not made, and later not there to delete.
-            host.ip("link", "del", name, check=False)
+            self.host.ip("link", "del", name, check=False)
             try:
-                host.batch(
+                self.host.batch(
                     f"link add {name} {DEVICES[name]}",
                     f"link set {name} up",
                     f"route add {ROUTES[name]} dev {name}",
@@ -138,8 +144,9 @@ def works(host, tap):
             else:
                 yield
 
-    def change_devices():
-        host.enter()
+    def change_devices(self):
+        """Changes devices in place."""
+        self.host.enter()
         links = GueLinks()
         for number in itertools.count():
             options = {
@@ -160,8 +167,9 @@ def works(host, tap):
             yield changed > 0
         links.close()
 
-    def change_keys():
-        host.enter()
+    def change_keys(self):
+        """Sets and deletes keys."""
+        self.host.enter()
         keys = GueKeys()
         for number in itertools.count():
             changed = 0
@@ -175,8 +183,9 @@ def works(host, tap):
             yield changed > 0
         keys.close()
 
-    def flap_devices():
-        host.enter()
+    def flap_devices(self):
+        """Makes devices and sets them up and down."""
+        self.host.enter()
         links = GueLinks()
         # Devices with the socket of others, and one that is alone.
         mine = {"flap1": {"id": 11}, "flap2": {"id": 12}, "flap3": {"port": 6099}}
@@ -192,15 +201,17 @@ def works(host, tap):
             yield flapped > 0
         links.close()
 
-    def move_routes():
+    def move_routes(self):
+        """Changes the way to the peers."""
         peers = ("192.0.2.2/32", "2001:db8::2/128")
         while True:
             for peer in peers:
-                host.batch(f"route add {peer} dev tap0 mtu 1400", f"route del {peer} dev tap0")
-            host.batch("link set tap0 mtu 1450", "link set tap0 mtu 1500")
+                self.host.batch(f"route add {peer} dev tap0 mtu 1400", f"route del {peer} dev tap0")
+            self.host.batch("link set tap0 mtu 1450", "link set tap0 mtu 1500")
             yield
 
-    def make_namespaces():
+    def make_namespaces(self):
+        """Makes namespaces that end under traffic."""
         for number in itertools.count():
             child = os.fork()
             if child == 0:
@@ -212,16 +223,18 @@ def works(host, tap):
                     os._exit(status)
             yield os.waitpid(child, 0)[1] == 0
 
-    return [
-        shoot,
-        send_through,
-        move_devices,
-        change_devices,
-        change_keys,
-        flap_devices,
-        move_routes,
-        make_namespaces,
-    ]
+    def all(self):
+        """Returns the work of each role."""
+        return [
+            self.shoot,
+            self.send_through,
+            self.move_devices,
+            self.change_devices,
+            self.change_keys,
+            self.flap_devices,
+            self.move_routes,
+            self.make_namespaces,
+        ]
 
 
 def away():
@@ -243,7 +256,7 @@ def no_sockets_left(host):
 
 def test_devices_namespaces_and_routes_come_and_go_under_traffic():
     with target("gro", rgue=True) as (host, tap):
-        counts = all_at_once(works(host, tap))
+        counts = all_at_once(Roles(host, tap).all())
         assert all(counts.values()), f"a role had no effect: {counts}"
         # Inner packets were delivered, and a device that stays has sent.
         assert host.snmp("TcpInSegs") > 0
@@ -283,7 +296,7 @@ def test_module_comes_and_goes_under_traffic():
 
     try:
         with target("gro", rgue=True) as (host, tap):
-            counts = all_at_once([*works(host, tap), reload])
+            counts = all_at_once([*Roles(host, tap).all(), reload])
             assert all(counts.values()), f"a role had no effect: {counts}"
             rmmod("rgue")
             no_sockets_left(host)

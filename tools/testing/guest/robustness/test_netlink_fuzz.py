@@ -9,8 +9,8 @@ import traceback
 
 import pytest
 
-from testing.lib import netlink as nl
 from testing.lib import gue_keys as keys
+from testing.lib import netlink as nl
 from testing.lib import ports, progress
 from testing.lib.gue_keys import GueKeys
 from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
@@ -84,10 +84,11 @@ class GueFamily:
     """What the fuzzer knows of the family `gue`, in a namespace with `DEVICES`."""
 
     client = GueKeys
-    known = (
-        {0, errno.EINVAL, errno.ERANGE, errno.EPERM, errno.EOPNOTSUPP, errno.EMSGSIZE}
-        | {errno.ENODEV, errno.ENOENT, errno.ENOSPC}
-    )
+    known = {0, errno.EINVAL, errno.ERANGE, errno.EPERM, errno.EOPNOTSUPP, errno.EMSGSIZE} | {
+        errno.ENODEV,
+        errno.ENOENT,
+        errno.ENOSPC,
+    }
     values = {
         keys.IFINDEX: [keys.u32(index) for index in (0, 1, 2, 3, 4, 1 << 31, 2**32 - 1)],
         keys.IFNAME: [f"{name}\0".encode() for name in ("lo", "none", "k0", "k1", "k" * 15)],
