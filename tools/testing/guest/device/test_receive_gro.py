@@ -12,7 +12,10 @@ from scapy.layers.l2 import Ether
 
 from testing.hostile.target import HOST_MAC, PEER_MAC, tap_host
 from testing.lib.checksum import add_up, checksum
-from testing.lib.gue_link import GueLinks
+from testing.lib.gue_keys import GueKeys
+from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
+from testing.lib.gue_peer import build
+from testing.lib.gue_values import Header, Hmac, Outer
 from testing.lib.hosts import Capture
 
 PORT = 6080
@@ -140,3 +143,39 @@ def test_packets_of_different_headers_are_not_merged(outer):
         assert set(payload(second, 4)) == set(b"b")
         assert len(payload(first, 4)) == 2 * SEGMENTS * PAYLOAD
         assert len(payload(second, 4)) == SEGMENTS * PAYLOAD
+
+
+# By name: the options of a link, and the peer's header, for a number of covered bytes.
+PROTECTED = {
+    "cookie": lambda cover: ({"auth": COOKIE8}, Header(cookie=b"12345678")),
+    "hmac": lambda cover: ({"auth": HMAC, "cover": cover}, Header(hmac=Hmac(1, 0, cover))),
+    "checksum": lambda cover: (
+        {"headercsum": 1, "headercsum_cover": cover},
+        Header(checksum=cover),
+    ),
+    "crc": lambda cover: ({"crc": 1, "crc_cover": cover}, Header(crc=cover)),
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "cover"),
+    [(form, cover) for form in PROTECTED for cover in (0, 4) if (form, cover) != ("cookie", 4)],
+)
+def test_protected_train_is_merged_unless_its_bytes_are_covered(form, cover):
+    """The headers of the train are equal, also if they cover the length in the inner IP header."""
+    options, header = PROTECTED[form](cover)
+    segments = [tcp(number, 4, bytes([65 + number])) for number in range(SEGMENTS)]
+    between = Outer("192.0.2.2", "192.0.2.1")
+    with receiver(gue0={"remote": "192.0.2.2"} | options) as (host, tap):
+        if "auth" in options:
+            keys = GueKeys(host)
+            keys.set("gue0", 1, b"12345678")
+            keys.close()
+        sent = [build(header, segment, between, b"12345678") for segment in segments]
+        headers = {data[: -len(segments[0])] for data in sent}
+        assert len(headers) == 1
+        frames = [frame(4, headers.copy().pop(), segment) for segment in segments]
+        came, [packets] = pass_through(host, tap, frames, "gue0")
+        assert (len(came) == SEGMENTS) == (cover > 0)
+        assert payload(packets, 4) == payload(segments, 4)
+        assert host.traffic("gue0")["rx"]["errors"] == 0
