@@ -16,7 +16,7 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// A pointer is null, or came from [`RcuBox::new_atomic`] and is owned.
+/// A pointer is null, or came from `RcuBox::new_atomic` and is owned.
 pub struct RcuSlots<T: Send + Sync + 'static, const N: usize>([AtomicPtr<RcuBox<T>>; N]);
 
 impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {

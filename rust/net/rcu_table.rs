@@ -39,8 +39,8 @@ pub trait Key: Eq + Clone + Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// `buckets` is null or points to an array from [`RcuBox::new`]. The nodes of its lists come from
-/// [`RcuBox::new`] too, and are in no other list. An array or a node that was taken out of the table is
+/// `buckets` is null or points to an array from `RcuBox::new`. The nodes of its lists come from
+/// `RcuBox::new` too, and are in no other list. An array or a node that was taken out of the table is
 /// dropped after a grace period. Only the holder of `count`'s lock changes the lists and `buckets`.
 #[pin_data(PinnedDrop)]
 pub struct RcuTable<K: Key, V: Clone + Send + Sync + 'static> {

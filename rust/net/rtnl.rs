@@ -73,14 +73,14 @@ impl Rtnl {
 ///
 /// # Invariants
 ///
-/// The pointer is valid, and came from [`RcuBox::new`].
+/// The pointer is valid, and came from `RcuBox::new`.
 pub struct RtnlCell<T: Send + Sync + 'static>(AtomicPtr<RcuBox<T>>);
 
 /// A value that takes the place of another in an [`RtnlCell`], with the memory for it.
 ///
 /// # Invariants
 ///
-/// The pointer is valid, came from [`RcuBox::new`], and is owned.
+/// The pointer is valid, came from `RcuBox::new`, and is owned.
 pub struct RtnlValue<T: Send + Sync + 'static>(NonNull<RcuBox<T>>);
 
 impl<T: Send + Sync + 'static> RtnlValue<T> {

@@ -173,8 +173,8 @@ const MAX_HEADROOM: u16 = 512;
 ///
 /// # Invariants
 ///
-/// The device's private data is a [`Private<T>`] whose `data` is initialized, and stays so as long as the
-/// reference lives. So long the device is in the [`Links`](super::Links) of its `link_net`.
+/// The device's private data is a `Private<T>` whose `data` is initialized, and stays so as long as the
+/// reference lives. So long the device is in the `Links` of its `link_net`.
 #[repr(transparent)]
 pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
 
