@@ -183,7 +183,7 @@ def tap_host(name, flavour, flush_ms, *lines):
 def devices():
     """Yields commands for `ip`: the gue devices, and routes through some of them."""
     yield from (f"link add {name} {how}" for name, how in DEVICES.items())
-    yield from (f"link set {name} up" for name in DEVICES)
+    yield from (f"link set {name} up" for name in DEVICES if name not in KEYS)
     yield "route add 10.0.4.0/24 dev gue4"
     yield "route add 10.0.5.0/24 dev grp4"
     yield "route add fd00:4::/32 dev gue6"
@@ -200,11 +200,15 @@ def header_with_key(device):
 
 
 def set_keys(host):
-    """Sets the keys of the devices with auth, in a host that has them."""
+    """Sets the keys of the devices with auth, and sets the devices up.
+
+    A device that is up sends packets of its own, which it would drop without a key.
+    """
     keys = GueKeys(host)
     for name, secret in KEYS.items():
         keys.set(name, 1, secret)
     keys.close()
+    host.batch(*(f"link set {name} up" for name in KEYS))
 
 
 @contextlib.contextmanager
