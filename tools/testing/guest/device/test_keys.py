@@ -291,7 +291,8 @@ def test_refusals_name_what_is_wrong(pair):
 def test_dump_goes_over_many_buffers(hosts, pair):
     """Each key once, in the order of devices and ids, and no key of another namespace."""
     expected = []
-    for number in range(40):
+    # More than two buffers of 32 KiB.
+    for number in range(120):
         pair.links[0].add(f"g{number}", remote="192.0.2.2", id=number, auth=HMAC)
         for key_id in range(8):
             pair.keys[0].set(f"g{number}", key_id, b"a secret of bytes", direction=ACCEPT)
