@@ -102,6 +102,7 @@ MODES = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tcp_passes_both_ways(hosts, pair, outer, mode):
@@ -117,6 +118,7 @@ def test_tcp_passes_both_ways(hosts, pair, outer, mode):
     assert [errors(host) for host in hosts] == [0, 0]
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize(
     "mode", ["hmac", "hmac and remcsum", "hmac of the beginning", "all of all"]
 )
@@ -175,6 +177,7 @@ def test_keys_are_changed_without_losing_a_packet(hosts, pair, auth):
     assert [errors(host) for host in hosts] == [0, 0]
 
 
+@pytest.mark.soak_on_debug
 def test_old_key_opens_nothing_when_it_is_gone(hosts, pair):
     pair.add(auth=HMAC)
     pair.set(1, b"the old secret")
@@ -238,6 +241,7 @@ def refused(number, reason):
     assert (caught.value.errno, caught.value.reason) == (number, reason)
 
 
+@pytest.mark.soak_on_debug
 def test_refusals_name_what_is_wrong(pair):
     keys = pair.keys[0]
     pair.add(auth=HMAC)
@@ -288,6 +292,7 @@ def test_refusals_name_what_is_wrong(pair):
     assert [key["key_id"] for key in keys.dump()] == list(range(1, 9))
 
 
+@pytest.mark.soak_on_debug
 def test_dump_goes_over_many_buffers(hosts, pair):
     """Each key once, in the order of devices and ids, and no key of another namespace."""
     expected = []
@@ -457,6 +462,7 @@ def test_auth_is_fixed(pair):
     assert links.mtu("gue0") == before
 
 
+@pytest.mark.soak_on_debug
 def test_change_of_coverage_takes_effect_at_once(hosts, pair):
     pair.add(auth=HMAC)
     pair.set(1, b"a secret of bytes")
@@ -469,6 +475,7 @@ def test_change_of_coverage_takes_effect_at_once(hosts, pair):
     hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")
 
 
+@pytest.mark.soak_on_debug
 def test_change_of_sums_takes_effect_at_once(hosts, pair):
     pair.add()
     hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")

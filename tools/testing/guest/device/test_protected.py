@@ -142,6 +142,7 @@ def test_vector_is_taken(ends, vector):
     assert ends.h2.traffic("gue0")["rx"]["packets"] == 2
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
 def test_vector_is_sent(hosts, vector):
     """From 192.0.2.1, so that the first host has the device."""
@@ -361,6 +362,7 @@ def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor):
     ends.close()
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 def test_digest_of_one_header_is_not_anothers(ends):
     """The device keeps the digests of headers, and of these addresses alone."""

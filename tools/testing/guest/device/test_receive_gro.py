@@ -157,6 +157,7 @@ PROTECTED = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize(
     ("form", "cover"),
     [(form, cover) for form in PROTECTED for cover in (0, 4) if (form, cover) != ("cookie", 4)],
