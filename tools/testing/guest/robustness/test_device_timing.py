@@ -266,7 +266,7 @@ def test_devices_namespaces_and_routes_come_and_go_under_traffic():
             links.delete("gue4")
         links.add("gue4", remote="192.0.2.2", port=DEVICE_PORT, up=True)
         wait_until(lambda: shot_arrives(host, tap), "a device receives afterwards")
-        for name in (*ROUTES, "var4", "flap1", "flap2", "flap3"):
+        for name in (*DEVICES, "flap1", "flap2", "flap3"):
             with contextlib.suppress(OSError):
                 links.delete(name)
         links.close()
