@@ -204,7 +204,7 @@ pub enum KeyCommand {
 }
 
 const KEY_SET_NOTES: &str = "\
-The secret is 8, 16 or 32 bytes for a device with auth cookie8, cookie16 or cookie32, and 16 to 128
+The secret is 8, 16 or 32 bytes for a device with auth cookie8, cookie16 or cookie32, and 8 to 128
 bytes for auth hmac. A file that other users may use is refused. Without --file, the secret comes
 from standard input.
 
