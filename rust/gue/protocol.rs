@@ -16,5 +16,7 @@ pub const GRE: u8 = 47;
 pub const ESP: u8 = 50;
 /// No next header: receivers must not parse the payload by this number (gue-09 §3.3).
 pub const NONE: u8 = 59;
+/// Ethernet in IP (RFC 3378).
+pub const ETHER_IP: u8 = 97;
 /// UDP-Lite.
 pub const UDP_LITE: u8 = 136;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/netdevice.h>
 #include <linux/string.h>
@@ -161,4 +162,26 @@ __rust_helper struct net_device *rust_helper_netdev_from_index(struct net *net,
 __rust_helper void rust_helper_netdev_name_to(const struct net_device *dev, char *to)
 {
 	strscpy(to, dev->name, IFNAMSIZ);
+}
+
+/*
+ * Makes a device that is being made an Ethernet device. Keeps an address that its user has asked
+ * for.
+ */
+__rust_helper int rust_helper_netdev_make_ethernet(struct net_device *dev,
+						   const struct net_device_ops *ops)
+{
+	ether_setup(dev);
+	dev->netdev_ops = ops;
+	/* The device changes what it sends, and its address may change while it is up. */
+	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
+	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	if (dev->addr_assign_type != NET_ADDR_SET)
+		eth_hw_addr_random(dev);
+	return is_valid_ether_addr(dev->dev_addr) ? 0 : -EADDRNOTAVAIL;
+}
+
+__rust_helper unsigned short rust_helper_netdev_type(const struct net_device *dev)
+{
+	return dev->type;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/etherdevice.h>
 #include <linux/skbuff.h>
 
 __rust_helper bool rust_helper_pskb_may_pull(struct sk_buff *skb, unsigned int len)
@@ -300,4 +301,21 @@ __rust_helper void rust_helper_skb_enter_device(struct sk_buff *skb, struct net_
 	skb_reset_network_header(skb);
 	skb_scrub_packet(skb, !net_eq(dev_net(skb->dev), dev_net(dev)));
 	skb->dev = dev;
+}
+
+/*
+ * Does what skb_enter_device() does for a packet that begins with an Ethernet header, which is
+ * linear. Returns false for a frame that @dev itself has sent.
+ */
+__rust_helper bool rust_helper_skb_enter_ethernet_device(struct sk_buff *skb,
+							 struct net_device *dev)
+{
+	skb_clear_hash_if_not_l4(skb);
+	__vlan_hwaccel_clear_tag(skb);
+	skb_set_queue_mapping(skb, 0);
+	skb_scrub_packet(skb, !net_eq(dev_net(skb->dev), dev_net(dev)));
+	skb->protocol = eth_type_trans(skb, dev);
+	skb_postpull_rcsum(skb, eth_hdr(skb), ETH_HLEN);
+	skb_reset_network_header(skb);
+	return !ether_addr_equal(eth_hdr(skb)->h_source, dev->dev_addr);
 }

@@ -16,7 +16,7 @@ mod xmit;
 pub(crate) use device::Private;
 pub use device::{Device, Dimensions, NetDevice, NewDevice, NAME_LEN_BYTES};
 pub(crate) use links::Links;
-pub use ops::Operations;
 pub(crate) use ops::{register_device, setup, PRIVATE_ALIGN};
+pub use ops::{LinkType, Operations};
 pub use segments::Segments;
 pub use xmit::{DeviceSkb, Sent, Spent, TxError, Xmit};

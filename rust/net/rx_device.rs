@@ -73,6 +73,31 @@ impl RxDevice {
         if let Err(refused) = unsafe { skb.enter_device::<IPV6>(self.device) } {
             return Err((skb.into_owned(), refused));
         }
+        self.receive_entered(skb);
+        Ok(())
+    }
+
+    /// Does what [`Self::receive`] does, for a device that carries Ethernet and a packet that begins with an
+    /// Ethernet header. Fails with [`Refused::NoIp`] if the device carries IP.
+    pub fn receive_frame<const IPV6: bool>(
+        &self,
+        mut skb: InnerSkb,
+    ) -> Result<(), (OwnedSkb, Refused)> {
+        // SAFETY: By the type invariant the device is valid.
+        if unsafe { bindings::netdev_type(self.device.as_ptr()) } != bindings::ARPHRD_ETHER as u16 {
+            return Err((skb.into_owned(), Refused::NoIp));
+        }
+        // SAFETY: As in `receive`. The device carries Ethernet.
+        if let Err(refused) = unsafe { skb.enter_ethernet_device::<IPV6>(self.device) } {
+            return Err((skb.into_owned(), refused));
+        }
+        self.receive_entered(skb);
+        Ok(())
+    }
+
+    /// Gives a packet that has entered the device to its GRO.
+    #[inline(always)]
+    fn receive_entered(&self, skb: InnerSkb) {
         let len = skb.len() as u32;
         let skb = skb.into_raw();
         // SAFETY: By the type invariant the device and its cells are valid. We have given up the packet, which is
@@ -82,7 +107,6 @@ impl RxDevice {
                 bindings::dev_dstats_rx_add(self.device.as_ptr(), len);
             }
         }
-        Ok(())
     }
 
     /// Counts a packet that the tunnel drops. Any context.

@@ -53,6 +53,8 @@ pub struct OuterUdp {
     pub header_len: usize,
     /// The receiver computes the packet's partial checksum: the tunnel's header says where.
     pub leaves_checksum: bool,
+    /// The packet begins with an Ethernet header, and not with an IP header.
+    pub is_frame: bool,
 }
 
 /// A packet is longer than this MTU, in bytes.
@@ -124,6 +126,52 @@ impl DeviceSkb {
         Ok(inner)
     }
 
+    /// Reads the IP header after the Ethernet header that the packet begins with. All fields are 0 if no IP header
+    /// follows at once. Fails with `EINVAL` if the packet is shorter than an Ethernet header, or with `ENOMEM`.
+    pub fn inner_frame(&mut self) -> Result<InnerIp> {
+        const LINK: usize = bindings::ETH_HLEN as usize;
+        self.as_skb().header(LINK)?;
+        let protocol = self.0.protocol();
+        let len = match protocol {
+            ETH_P_IP => 20,
+            ETH_P_IPV6 => 40,
+            _ => 0,
+        };
+        let header = match self.as_skb().header(LINK.saturating_add(len)) {
+            Ok(bytes) => bytes.get(LINK..).unwrap_or_default(),
+            Err(ENOMEM) => return Err(ENOMEM),
+            Err(_) => &[],
+        };
+        Ok(match *header {
+            [first, tos, _, _, _, _, fragment, _, ttl, ..]
+                if protocol == ETH_P_IP && first >> 4 == 4 =>
+            {
+                InnerIp {
+                    is_ipv6: false,
+                    tos,
+                    hop_limit: ttl,
+                    dont_fragment: fragment & 0x40 != 0,
+                }
+            }
+            [first, second, _, _, _, _, _, hop_limit, ..]
+                if protocol == ETH_P_IPV6 && first >> 4 == 6 =>
+            {
+                InnerIp {
+                    is_ipv6: true,
+                    tos: first << 4 | second >> 4,
+                    hop_limit,
+                    dont_fragment: true,
+                }
+            }
+            _ => InnerIp {
+                is_ipv6: false,
+                tos: 0,
+                hop_limit: 0,
+                dont_fragment: false,
+            },
+        })
+    }
+
     /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen by
     /// the hash of the inner headers from a range, or from the namespace's local ports.
     ///
@@ -165,6 +213,26 @@ impl DeviceSkb {
         if self.0.len() > mtu as usize && self.is_longer(mtu) {
             let overhead = i32::try_from(overhead).unwrap_or(i32::MAX);
             // SAFETY: The packet and the route are valid. C may change the packet's own route.
+            unsafe {
+                bindings::skb_tunnel_check_pmtu(self.0.as_raw(), route.as_raw(), overhead, false)
+            };
+            return Err(TooLong { mtu });
+        }
+        Ok(())
+    }
+
+    /// Does what [`Self::check_path_mtu`] does, for a packet that begins with an Ethernet header, which `overhead`
+    /// counts.
+    pub fn check_path_mtu_of_frame<V: IpVersion>(
+        &mut self,
+        route: &Route<V>,
+        overhead: u32,
+    ) -> Result<(), TooLong> {
+        let link = bindings::ETH_HLEN;
+        let mtu = route.path_mtu().saturating_sub(overhead);
+        if self.0.len() > mtu.saturating_add(link) as usize && self.is_longer(mtu) {
+            let overhead = i32::try_from(overhead).unwrap_or(i32::MAX);
+            // SAFETY: As in `check_path_mtu`.
             unsafe {
                 bindings::skb_tunnel_check_pmtu(self.0.as_raw(), route.as_raw(), overhead, false)
             };
@@ -315,11 +383,19 @@ fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
             // The packet comes from another tunnel, whose inner headers nothing needs any more.
             bindings::skb_clear_encapsulation(raw);
         }
-        // Segmentation copies all from the UDP header to the inner MAC header, which is no bytes long.
+        // Segmentation copies all from the UDP header to the inner MAC header, which is no bytes long without
+        // Ethernet. The network header of a frame is where the stack has noted it.
         bindings::skb_reset_mac_header(raw);
-        bindings::skb_reset_network_header(raw);
+        if !udp.is_frame {
+            bindings::skb_reset_network_header(raw);
+        }
         to_result(bindings::iptunnel_handle_offloads(raw, gso_type.as_raw()))?;
-        bindings::skb_set_inner_protocol(raw, bindings::skb_protocol(raw));
+        let inner_protocol = if udp.is_frame {
+            (bindings::ETH_P_TEB as u16).to_be()
+        } else {
+            bindings::skb_protocol(raw)
+        };
+        bindings::skb_set_inner_protocol(raw, inner_protocol);
     }
     if udp.leaves_checksum {
         skb.as_tx().leave_checksum_to_receiver();

@@ -10,7 +10,7 @@ mod sizes;
 
 use gue::{security::Method, Demands};
 use net::{
-    netdev::NetDevice,
+    netdev::{LinkType, NetDevice},
     udp::{Checksum, PortNumber},
     udp_tunnel::{Addresses, Binding},
     Netns,
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) destination_port: PortNumber,
     pub(crate) source_port: SourcePort,
     pub(crate) variant: Variant,
+    /// What the device carries. Fixed when the device is made.
+    pub(crate) mode: LinkType,
     pub(crate) ttl: Inherit,
     /// DSCP; the two bits of ECN are 0.
     pub(crate) tos: Inherit,

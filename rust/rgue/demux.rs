@@ -80,6 +80,8 @@ pub(crate) struct Entry {
     pub(crate) rx: RxDevice,
     /// Packets over IPv6 may have a UDP checksum of zero.
     pub(crate) accepts_zero_checksum6: bool,
+    /// The device carries Ethernet, and not IP.
+    pub(crate) carries_frames: bool,
     /// The protecting fields that packets must have.
     pub(crate) guard: Option<Guard>,
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
-    netdev::{Device, DeviceSkb, NewDevice, Operations, Sent, Xmit},
+    netdev::{Device, DeviceSkb, LinkType, NewDevice, Operations, Sent, Xmit},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
     Netns,
 };
@@ -68,6 +68,7 @@ fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
     Entry {
         rx: dev.rx(),
         accepts_zero_checksum6: config.accepts_zero_checksum6,
+        carries_frames: config.mode == LinkType::Ethernet,
         guard: (config.protection != Protection::NONE).then(|| Guard {
             demands: config.protection.demands(),
             keys: dev.data().keys.clone(),
@@ -78,6 +79,10 @@ fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
 impl Operations for Gue {
     const DRIVER: &'static CStr = c"gue";
     type Config = NewGue;
+
+    fn link_type(new: &NewGue) -> LinkType {
+        new.config.mode
+    }
 
     fn new(
         NewGue { config, listener }: NewGue,

@@ -39,6 +39,12 @@ macro_rules! reasons {
 reasons! {
     /// The device carries IPv4 and IPv6, and the packet is neither.
     NotIp = c"RGUE_NOT_IP", else UNHANDLED_PROTO;
+    /// The device carries Ethernet, and the packet is no frame.
+    NotEthernet = c"RGUE_NOT_ETHERNET", else UNHANDLED_PROTO;
+    /// The EtherIP header is not of version 3, or has other bits.
+    BadEtherIp = c"RGUE_BAD_ETHERIP", else INVALID_PROTO;
+    /// A frame that the device itself has sent has come back.
+    OwnFrame = c"RGUE_OWN_FRAME", else RECURSION_LIMIT;
     /// The packet is shorter than its headers.
     Truncated = c"RGUE_TRUNCATED", else PKT_TOO_SMALL;
     /// GUE of variant 2 or 3.

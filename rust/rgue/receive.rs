@@ -7,7 +7,7 @@ use crate::{
     guard,
     reason::Reason,
 };
-use gue::{walk, Device, DeviceNotes, Header, Prefix};
+use gue::{protocol, walk, Device, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
@@ -21,6 +21,9 @@ use net::{
 
 /// The flags that devices know. [`guard`] refuses those that they do not act on.
 pub(crate) const DIALECT: Device = Device::ALL;
+
+/// The EtherIP header: version 3, and bits that are 0 (RFC 3378).
+pub(crate) const ETHER_IP: [u8; 2] = [0x30, 0];
 
 /// The payload of a packet that begins with its UDP header.
 struct Payload<'a>(&'a mut RxSkb);
@@ -127,6 +130,9 @@ impl Entry {
         if header.is_control() {
             return Err(Dropped::Outer(skb, Reason::Control));
         }
+        if self.carries_frames {
+            return self.receive_frame::<IPV6>(skb, header);
+        }
         let protocol = InnerProtocol::new(header.proto_ctype()).filter(|protocol| protocol.is_ip());
         let Some(protocol) = protocol else {
             return Err(Dropped::Outer(skb, Reason::NotIp));
@@ -138,6 +144,47 @@ impl Entry {
         };
         self.rx
             .receive::<IPV6>(inner)
+            .map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
+    }
+
+    /// Receives a packet whose checks have passed, and that has an EtherIP header (RFC 3378) before its frame.
+    // Not inlined: other packets should not save registers for it.
+    #[inline(never)]
+    fn receive_frame<const IPV6: bool>(
+        &self,
+        mut skb: RxSkb,
+        header: Header<DeviceNotes>,
+    ) -> Result<(), Dropped> {
+        let protocol = InnerProtocol::new(header.proto_ctype())
+            .filter(|protocol| protocol.number() == protocol::ETHER_IP);
+        let Some(protocol) = protocol else {
+            return Err(Dropped::Outer(skb, Reason::NotEthernet));
+        };
+        let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
+        let len_bytes = at.saturating_add(ETHER_IP.len());
+        match skb
+            .header(len_bytes)
+            .map(|bytes| bytes.ends_with(&ETHER_IP))
+        {
+            Ok(true) => {}
+            Ok(false) => return Err(Dropped::Outer(skb, Reason::BadEtherIp)),
+            Err(error) => return Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
+        }
+        let inner = match checksum_place(&header.fields()) {
+            None => decapsulate(skb, len_bytes, protocol)?,
+            // Both numbers count the EtherIP header.
+            Some(ChecksumPlace { start, field }) => {
+                match (start.checked_sub(2), field.checked_sub(2)) {
+                    (Some(start), Some(field)) => {
+                        let place = ChecksumPlace { start, field };
+                        decapsulate_remcsum(skb, len_bytes, protocol, place)?
+                    }
+                    _ => return Err(Dropped::Outer(skb, Reason::BadRemcsum)),
+                }
+            }
+        };
+        self.rx
+            .receive_frame::<IPV6>(inner)
             .map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
     }
 
@@ -194,6 +241,7 @@ impl From<Refused> for Reason {
             Refused::NoIp => Self::NotIp,
             Refused::TooShort => Self::Truncated,
             Refused::Ecn => Self::Ecn,
+            Refused::OwnFrame => Self::OwnFrame,
             Refused::NoMemory => Self::NoMemory,
         }
     }

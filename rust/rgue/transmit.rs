@@ -6,10 +6,11 @@ mod headers;
 mod protect;
 
 use crate::{
-    config::{Config, Df, Inherit, Remcsum, SourcePort},
+    config::{Config, Df, Inherit, Protection, Remcsum, SourcePort},
     device::Gue,
     keys::KeyRing,
     reason::Reason,
+    receive::ETHER_IP,
 };
 use gue::Addresses as GueAddresses;
 use headers::Headers;
@@ -18,7 +19,7 @@ use net::{
     ecn,
     errno::ELOOP,
     ip_proto::ChecksumPlace,
-    netdev::{DeviceSkb, Sent, Spent, TxError, Xmit},
+    netdev::{DeviceSkb, LinkType, Sent, Spent, TxError, Xmit},
     route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},
     skb::GsoType,
     udp::{Checksum, Ports},
@@ -35,6 +36,8 @@ pub(crate) struct Sender {
     headers: Headers,
     /// Makes the headers of a device with protecting fields.
     protector: Option<KBox<Protector>>,
+    /// The device has protecting fields, or carries Ethernet.
+    is_special: bool,
     /// The length of all headers, in bytes.
     overhead: u32,
     source_port: SourcePort,
@@ -90,6 +93,7 @@ impl Sender {
                 Some(protector) => Some(KBox::new(protector, GFP_KERNEL)?),
                 None => None,
             },
+            is_special: config.protection != Protection::NONE || config.mode == LinkType::Ethernet,
             overhead: u32::try_from(config.overhead_bytes())?,
             source_port: match config.source_port {
                 SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
@@ -104,16 +108,27 @@ impl Sender {
 #[inline]
 pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
     let sender = xmit.device().data().sender(xmit.reader());
+    if sender.is_special {
+        return transmit_special(xmit, sender, skb);
+    }
+    transmit_one(xmit, sender, Plain, skb)
+}
+
+/// Sends a frame, or a packet with protecting fields.
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn transmit_special(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     match &sender.protector {
-        None => transmit_one(xmit, sender, Plain, skb),
+        protector if sender.config.mode == LinkType::Ethernet => {
+            transmit_one(xmit, sender, Frame(protector.as_deref()), skb)
+        }
         Some(protector) => transmit_protected(xmit, sender, protector, skb),
+        None => transmit_one(xmit, sender, Plain, skb),
     }
 }
 
 /// Sends a packet with protecting fields. If they cover the packet's bytes, it is sent as it goes over the
 /// wire: nothing after the device may segment the packet or write checksums.
-// Not inlined: other packets should not save registers for it.
-#[inline(never)]
 fn transmit_protected(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
@@ -145,56 +160,81 @@ fn drop_unready(xmit: &Xmit<'_, Gue>, skb: impl Into<Spent>, error: Error) -> Se
     }
 }
 
-/// The maker of headers.
-trait MakeHeader: Copy {
-    /// The protector, if headers have protecting fields.
+/// The form of the packets that a device sends.
+trait Form: Copy {
+    /// An inner packet begins with an Ethernet header.
+    const IS_FRAME: bool;
+
+    /// Returns the protector, if headers have protecting fields.
     fn protector(&self) -> Option<&Protector>;
 }
 
-/// Headers without protecting fields, which are copied.
+/// IP packets whose headers have no protecting fields, and are copied.
 #[derive(Clone, Copy)]
 struct Plain;
 
-impl MakeHeader for Plain {
+impl Form for Plain {
+    const IS_FRAME: bool = false;
+
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
         None
     }
 }
 
-impl MakeHeader for &Protector {
+impl Form for &Protector {
+    const IS_FRAME: bool = false;
+
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
         Some(self)
     }
 }
 
+/// Ethernet frames.
+#[derive(Clone, Copy)]
+struct Frame<'a>(Option<&'a Protector>);
+
+impl Form for Frame<'_> {
+    const IS_FRAME: bool = true;
+
+    #[inline(always)]
+    fn protector(&self) -> Option<&Protector> {
+        self.0
+    }
+}
+
 /// Sends a packet over IPv4 or IPv6.
 #[inline(always)]
-fn transmit_one(
+fn transmit_one<F: Form>(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
-    maker: impl MakeHeader,
+    form: F,
     mut skb: DeviceSkb,
 ) -> Sent {
-    let inner = match skb.inner_ip() {
+    let inner = if F::IS_FRAME {
+        skb.inner_frame()
+    } else {
+        skb.inner_ip()
+    };
+    let inner = match inner {
         Ok(inner) => inner,
         Err(ENOMEM) => return xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
         Err(_) => return xmit.drop(skb, Reason::NotIp.number(), TxError::Error),
     };
     match &sender.outer {
-        Outer::V4(path) => send(xmit, sender, maker, path, skb, inner),
-        Outer::V6(path) => send(xmit, sender, maker, path, skb, inner),
+        Outer::V4(path) => send(xmit, sender, form, path, skb, inner),
+        Outer::V6(path) => send(xmit, sender, form, path, skb, inner),
         Outer::None => xmit.drop(skb, Reason::NoRemote.number(), TxError::Carrier),
     }
 }
 
 /// Sends a packet over an IP version.
 #[inline(always)]
-fn send<V: IpVersion>(
+fn send<V: IpVersion, F: Form>(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
-    maker: impl MakeHeader,
+    form: F,
     path: &Path<V>,
     mut skb: DeviceSkb,
     inner: InnerIp,
@@ -233,7 +273,11 @@ fn send<V: IpVersion>(
         Df::Set => true,
         Df::Inherit => inner.dont_fragment,
     };
-    if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
+    if F::IS_FRAME {
+        // The sender on this host learns the path MTU. A bridge has no address to answer others from, so the outer
+        // packet is fragmented.
+        let _ = skb.check_path_mtu_of_frame(&route, sender.overhead);
+    } else if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
         // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
         let reaches_nobody = (dont_fragment || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
         if reaches_nobody && skb.answer_too_long(too_long) {
@@ -241,6 +285,11 @@ fn send<V: IpVersion>(
         }
     }
     let remote = match checksum_to_leave(xmit, config, path.checksum, &skb, &route, inner) {
+        Ok(Some(ChecksumPlace { start, field })) if F::IS_FRAME => Some(ChecksumPlace {
+            // Both numbers count the EtherIP header. They do not wrap: the field is linear.
+            start: start.saturating_add(2),
+            field: field.saturating_add(2),
+        }),
         Ok(remote) => remote,
         Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
     };
@@ -260,9 +309,10 @@ fn send<V: IpVersion>(
         checksum: path.checksum,
         header_len,
         leaves_checksum: remote.is_some(),
+        is_frame: F::IS_FRAME,
     };
     let to = &path.destination;
-    let sent = match maker.protector() {
+    let sent = match form.protector() {
         None => {
             let header = sender.headers.of(inner.is_ipv6, remote.is_some());
             let udp = udp(header.len());
@@ -289,9 +339,14 @@ fn send<V: IpVersion>(
                 Ok(header) => header,
                 Err(reason) => return xmit.drop(skb, reason.number(), TxError::Error),
             };
-            let udp = udp(header.as_bytes().len());
+            let ether_ip: &[u8] = if F::IS_FRAME { &ETHER_IP } else { &[] };
+            let len = header.as_bytes().len();
+            let udp = udp(len.saturating_add(ether_ip.len()));
             udp_send::send(xmit, skb, route, to, &ip, &udp, |to| {
-                to.copy_from_slice(header.as_bytes())
+                if let Some((gue, rest)) = to.split_at_mut_checked(len) {
+                    gue.copy_from_slice(header.as_bytes());
+                    rest.copy_from_slice(ether_ip);
+                }
             })
         }
     };

@@ -11,15 +11,28 @@ use core::{mem::MaybeUninit, ptr};
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 
-/// The operations of a tunnel device that carries IP, and the state of one device.
+/// The packets that a tunnel device carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    /// IP, without a header of the link (`ARPHRD_NONE`).
+    Ip,
+    /// Ethernet frames (`ARPHRD_ETHER`).
+    Ethernet,
+}
+
+/// The operations of a tunnel device, and the state of one device.
 ///
-/// Such a device has no header of its own (`ARPHRD_NONE`), no queue, and statistics by CPU. It hands what it
-/// sends to another device.
+/// Such a device has no queue, and statistics by CPU. It hands what it sends to another device.
 pub trait Operations: Send + Sync + Sized + 'static {
     /// The name of the driver, which `ethtool -i` shows, and of the type of device, for udev.
     const DRIVER: &'static CStr;
     /// The configuration and resources that a device is made of.
     type Config;
+
+    /// Returns what the device of a configuration carries.
+    fn link_type(_config: &Self::Config) -> LinkType {
+        LinkType::Ip
+    }
 
     /// Makes the state of a device. `link_net` is the namespace that it sends to. Process context under
     /// RTNL, may sleep.
@@ -76,6 +89,12 @@ impl<T: Operations> Tables<T> {
         ..pin_init::zeroed()
     };
 
+    const ETHERNET: &'static bindings::net_device_ops = &bindings::net_device_ops {
+        ndo_set_mac_address: Some(bindings::eth_mac_addr),
+        ndo_validate_addr: Some(bindings::eth_validate_addr),
+        ..*Self::NETDEV
+    };
+
     const ETHTOOL: &'static bindings::ethtool_ops = &bindings::ethtool_ops {
         get_drvinfo: Some(get_drvinfo::<T>),
         get_link: Some(bindings::ethtool_op_get_link),
@@ -120,7 +139,8 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_dev
 
 /// Registers a device of which a kind has read the configuration. May sleep.
 ///
-/// Fails with the errors of [`Operations::new`] and of C.
+/// Fails with the errors of [`Operations::new`] and of C, and with `EADDRNOTAVAIL` if the user has asked for an
+/// Ethernet address that no device can have.
 ///
 /// # Safety
 ///
@@ -134,6 +154,10 @@ pub(crate) unsafe fn register_device<T: Operations>(
     mtu: Option<u32>,
     _rtnl: &mut Rtnl,
 ) -> Result {
+    if T::link_type(&config) == LinkType::Ethernet {
+        // SAFETY: The caller promises a valid device, which no other code has yet. The operations are static.
+        to_result(unsafe { bindings::netdev_make_ethernet(dev, Tables::<T>::ETHERNET) })?;
+    }
     let mut config = Some(config);
     // SAFETY: The caller promises a valid device, which no other code has yet. Its private data has room for
     // a `Private<T>`, and is zero but for what an earlier call wrote. `ndo_init` reads the pointer to the

@@ -12,6 +12,9 @@ use net_bindings as bindings;
 const IPV4_HEADER_LEN_BYTES: usize = 20;
 const IPV6_HEADER_LEN_BYTES: usize = 40;
 
+/// Length of the Ethernet header, in bytes.
+const ETHERNET_HEADER_LEN_BYTES: usize = 14;
+
 /// The EtherTypes of IP packets.
 const IPV4_ETHER_TYPE: u16 = 0x0800;
 const IPV6_ETHER_TYPE: u16 = 0x86dd;
@@ -26,6 +29,8 @@ pub enum Refused {
     /// A router has marked the outer header as "congestion experienced", and the inner packet's sender
     /// does not understand the mark (RFC 6040).
     Ecn,
+    /// An Ethernet frame that the device itself has sent: it has come back in a loop.
+    OwnFrame,
     /// No memory.
     NoMemory,
 }
@@ -105,6 +110,48 @@ impl InnerSkb {
         }
         if outer & ecn::MASK != 0 {
             skb.as_mut().decapsulate_ecn(outer)?;
+        }
+        skb.prepare_for_pull();
+        Ok(())
+    }
+
+    /// Does what [`Self::enter_device`] does for a packet that begins with an Ethernet header. ECN fields are
+    /// combined if an IP header follows at once.
+    ///
+    /// # Safety
+    ///
+    /// `device` must be a valid Ethernet device for as long as the packet refers to it.
+    pub(crate) unsafe fn enter_ethernet_device<const IPV6: bool>(
+        &mut self,
+        device: NonNull<bindings::net_device>,
+    ) -> Result<(), Refused> {
+        let mut skb = self.skb.as_pin_mut();
+        let short = |error| {
+            if error == ENOMEM {
+                Refused::NoMemory
+            } else {
+                Refused::TooShort
+            }
+        };
+        skb.as_mut()
+            .header(ETHERNET_HEADER_LEN_BYTES)
+            .map_err(short)?;
+        let outer = skb.outer_dsfield::<IPV6>().ok_or(Refused::TooShort)?;
+        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. It was received, so
+        // it has a device. Its Ethernet header is linear, as was just checked. The caller promises a valid device.
+        if !unsafe { bindings::skb_enter_ethernet_device(skb.as_raw(), device.as_ptr()) } {
+            return Err(Refused::OwnFrame);
+        }
+        if outer & ecn::MASK != 0 {
+            let header_len = match u16::from_be(skb.protocol()) {
+                IPV4_ETHER_TYPE => IPV4_HEADER_LEN_BYTES,
+                IPV6_ETHER_TYPE => IPV6_HEADER_LEN_BYTES,
+                _ => 0,
+            };
+            // The receiver drops a packet that is too short.
+            if header_len != 0 && skb.as_mut().header(header_len).is_ok() {
+                skb.as_mut().decapsulate_ecn(outer)?;
+            }
         }
         skb.prepare_for_pull();
         Ok(())

@@ -5,7 +5,7 @@
 use super::{attr, read::boolean, Config, Protection, Remcsum, Variant};
 use gue::security::Method;
 use kernel::prelude::*;
-use net::{errno::EOPNOTSUPP, netlink::NlAttr, rtnl_link::LinkRequest};
+use net::{errno::EOPNOTSUPP, netdev::LinkType, netlink::NlAttr, rtnl_link::LinkRequest};
 
 /// Returns the number that stands for a method in [`attr::AUTH`].
 pub(super) fn number_of(auth: Option<Method>) -> u8 {
@@ -67,6 +67,18 @@ impl Config {
                 EINVAL,
                 c"variant 1 has no header for auth, headercsum and crc",
                 at.or(request.attr(attr::VARIANT)),
+            ));
+        }
+        if self.mode == LinkType::Ethernet && self.protection.covers_payload() {
+            return Err(request.refuse(
+                EOPNOTSUPP,
+                c"a coverage above 0 needs mode ip",
+                first(&[
+                    attr::COVER,
+                    attr::HEADERCSUM_COVER,
+                    attr::CRC_COVER,
+                    attr::MODE,
+                ]),
             ));
         }
         if self.remcsum != Remcsum::Off && self.protection.covers_payload() {

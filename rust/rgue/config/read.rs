@@ -7,7 +7,7 @@ use kernel::prelude::*;
 use net::{
     ecn,
     errno::{EOPNOTSUPP, EPFNOSUPPORT},
-    netdev::NetDevice,
+    netdev::{LinkType, NetDevice},
     netlink::NlAttr,
     route,
     rtnl_link::{LinkRequest, NewLink},
@@ -27,6 +27,7 @@ impl Config {
             destination_port: PortNumber::from_be_bytes(gue::UDP_PORT.to_be_bytes()),
             source_port: SourcePort::Flow(None),
             variant: Variant::Zero,
+            mode: LinkType::Ip,
             ttl: Inherit::Value(0),
             tos: Inherit::Value(0),
             df: Df::Unset,
@@ -84,6 +85,7 @@ impl Config {
                 },
                 c"local cannot be changed",
             ),
+            (new.mode != self.mode, attr::MODE, c"mode cannot be changed"),
             (new.link != self.link, attr::LINK, c"dev cannot be changed"),
             (new.port != self.port, attr::PORT, c"port cannot be changed"),
         ] {
@@ -100,6 +102,19 @@ impl Config {
             self.group = Some(at.get()?);
         }
         self.apply_local(request)?;
+        if let Some(at) = request.attr(attr::MODE) {
+            self.mode = match at.get::<u8>()? {
+                0 => LinkType::Ip,
+                1 => LinkType::Ethernet,
+                _ => {
+                    return Err(request.refuse(
+                        EINVAL,
+                        c"mode must be 0 (ip) or 1 (ethernet)",
+                        Some(at),
+                    ))
+                }
+            };
+        }
         if let Some(at) = request.attr(attr::LINK) {
             self.link = at.get()?;
         }
@@ -282,6 +297,8 @@ impl Config {
                 (attr::ID, c"variant 1 has no header for an id")
             } else if self.remcsum != Remcsum::Off {
                 (attr::REMCSUM, c"variant 1 has no header for remcsum")
+            } else if self.mode == LinkType::Ethernet {
+                (attr::MODE, c"variant 1 carries IP alone")
             } else {
                 return Ok(());
             };
@@ -300,21 +317,6 @@ fn refuse_unsupported(request: &LinkRequest<'_>) -> Result {
     let external = request.attr(attr::EXTERNAL);
     if external.is_some() {
         return Err(request.refuse(EOPNOTSUPP, c"external is not supported", external));
-    }
-    if let Some(at) = request.attr(attr::MODE) {
-        match at.get::<u8>()? {
-            0 => {}
-            1 => {
-                return Err(request.refuse(EOPNOTSUPP, c"mode ethernet is not supported", Some(at)))
-            }
-            _ => {
-                return Err(request.refuse(
-                    EINVAL,
-                    c"mode must be 0 (ip) or 1 (ethernet)",
-                    Some(at),
-                ))
-            }
-        }
     }
     Ok(())
 }

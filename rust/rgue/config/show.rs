@@ -6,6 +6,7 @@ use super::{attr, protection, Config, Inherit, Protection, SourcePort, Variant};
 use gue::security::Method;
 use kernel::prelude::*;
 use net::{
+    netdev::LinkType,
     rtnl_link::LinkInfo,
     udp::{Checksum, PortNumber},
     udp_tunnel::Addresses,
@@ -45,7 +46,7 @@ impl Config {
             let ([l0, l1], [h0, h1]) = (low.to_be_bytes(), high.to_be_bytes());
             info.put_bytes(attr::SPORT_RANGE, &[l0, l1, h0, h1])?;
         }
-        info.put_u8(attr::MODE, 0)?;
+        info.put_u8(attr::MODE, (self.mode == LinkType::Ethernet).into())?;
         info.put_u8(attr::VARIANT, (self.variant == Variant::One).into())?;
         for (field, value, inherit) in [
             (self.ttl, attr::TTL, attr::TTL_INHERIT),

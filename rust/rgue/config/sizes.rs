@@ -5,7 +5,7 @@
 use super::{Config, Remcsum, Variant};
 use gue::{checksum, crc, header, security::Method};
 use net::{
-    netdev::{Dimensions, NetDevice},
+    netdev::{Dimensions, LinkType, NetDevice},
     rcu::RcuReader,
     route::{Flow, IpVersion, Ipv4, Ipv6, Route},
     udp::{self, PortNumber, Ports},
@@ -15,6 +15,12 @@ use net::{
 
 /// The MTU of links whose MTU is unknown, in bytes.
 const DEFAULT_MTU: u32 = 1500;
+
+/// The length of an EtherIP header (RFC 3378), in bytes.
+const ETHER_IP_LEN_BYTES: usize = 2;
+
+/// The length of an inner Ethernet header, in bytes.
+const ETHERNET_LEN_BYTES: usize = 14;
 
 /// The least MTU of a device that carries IP (RFC 791), in bytes.
 const MIN_MTU: u32 = 68;
@@ -41,7 +47,11 @@ impl Config {
     /// Returns the length of all headers that the device pushes, in bytes.
     pub(crate) fn overhead_bytes(&self) -> usize {
         let ip = if self.addresses.is_ipv6() { 40 } else { 20 };
-        ip + udp::HEADER_LEN_BYTES + self.gue_len_bytes()
+        let link = match self.mode {
+            LinkType::Ip => 0,
+            LinkType::Ethernet => ETHER_IP_LEN_BYTES + ETHERNET_LEN_BYTES,
+        };
+        ip + udp::HEADER_LEN_BYTES + self.gue_len_bytes() + link
     }
 
     /// Returns the sizes of a device. May sleep.

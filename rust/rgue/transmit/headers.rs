@@ -2,13 +2,16 @@
 
 //! The headers that a device sends, built when it is configured.
 
-use crate::config::{Config, Remcsum, Variant};
+use crate::{
+    config::{Config, Remcsum, Variant},
+    receive::ETHER_IP,
+};
 use gue::{protocol, DeviceFields, Private, RemoteChecksum, Repr};
 use kernel::prelude::*;
-use net::ip_proto::ChecksumPlace;
+use net::{ip_proto::ChecksumPlace, netdev::LinkType};
 
-/// The length of the longest header: group, Linux's private word and a remote checksum, in bytes.
-const MAX_LEN_BYTES: usize = 16;
+/// The length of the longest header: group, Linux's private word and a remote checksum, and EtherIP, in bytes.
+const MAX_LEN_BYTES: usize = 18;
 
 /// A header before a packet, without the place of a remote checksum.
 #[derive(Clone, Copy)]
@@ -63,15 +66,16 @@ impl Header {
         }
         let repr = Repr {
             control: false,
-            proto_ctype: if is_ipv6 {
-                protocol::IPV6
-            } else {
-                protocol::IPV4
-            },
+            proto_ctype: proto_ctype(config, is_ipv6),
             fields,
         };
         repr.emit(&mut header.bytes).map_err(|_| EINVAL)?;
         header.len = repr.len_bytes();
+        if config.mode == LinkType::Ethernet {
+            let to = header.bytes.get_mut(header.len..).ok_or(EINVAL)?;
+            *to.first_chunk_mut().ok_or(EINVAL)? = ETHER_IP;
+            header.len += ETHER_IP.len();
+        }
         Ok(header)
     }
 
@@ -86,6 +90,9 @@ impl Header {
     pub(super) fn write(&self, to: &mut [u8], remote: Option<ChecksumPlace>) {
         self.write_bytes(to);
         if let Some(ChecksumPlace { start, field }) = remote {
+            // Only EtherIP makes the length no multiple of 4.
+            let len = to.len() & !3;
+            let to = to.get_mut(..len).unwrap_or_default();
             if let Some(place) = to.last_chunk_mut::<4>() {
                 place[..2].copy_from_slice(&start.to_be_bytes());
                 place[2..].copy_from_slice(&field.to_be_bytes());
@@ -102,10 +109,19 @@ impl Header {
             to.copy_from_slice(&self.bytes[..8]);
         } else if let Ok(to) = <&mut [u8; 12]>::try_from(&mut *to) {
             to.copy_from_slice(&self.bytes[..12]);
-        } else if let Ok(to) = <&mut [u8; MAX_LEN_BYTES]>::try_from(&mut *to) {
-            *to = self.bytes;
+        } else if let Ok(to) = <&mut [u8; 16]>::try_from(&mut *to) {
+            to.copy_from_slice(&self.bytes[..16]);
         } else if let Some(bytes) = self.bytes.get(..to.len()) {
             to.copy_from_slice(bytes);
         }
+    }
+}
+
+/// Returns the protocol of what a device carries, or of an inner packet.
+pub(super) fn proto_ctype(config: &Config, is_ipv6: bool) -> u8 {
+    match (config.mode, is_ipv6) {
+        (LinkType::Ethernet, _) => protocol::ETHER_IP,
+        (LinkType::Ip, true) => protocol::IPV6,
+        (LinkType::Ip, false) => protocol::IPV4,
     }
 }

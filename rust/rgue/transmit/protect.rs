@@ -2,6 +2,7 @@
 
 //! Headers with protecting fields: a cookie or a keyed hash, checksum and CRC.
 
+use super::headers::proto_ctype;
 use crate::{
     config::{Config, Protection, Remcsum},
     digest::CoveredHeader,
@@ -11,7 +12,6 @@ use crate::{
 use gue::{
     checksum::{self, Sum},
     header::MAX_LEN_BYTES,
-    protocol,
     security::{Coverage, Method},
     template::{Absent, Started},
     Checksum, Computation, Covered, Crc, DeviceFields, Hmac, Outer, Private, RemoteChecksum, Repr,
@@ -61,11 +61,7 @@ impl Protector {
         let of = |is_ipv6, remcsum| {
             let repr = Repr {
                 control: false,
-                proto_ctype: if is_ipv6 {
-                    protocol::IPV6
-                } else {
-                    protocol::IPV4
-                },
+                proto_ctype: proto_ctype(config, is_ipv6),
                 fields: fields(config, remcsum)?,
             };
             Template::new(&repr, &[]).map_err(|_| EINVAL)

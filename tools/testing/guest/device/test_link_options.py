@@ -226,7 +226,7 @@ def test_link_is_made_and_shown(host, options, expected):
         (f"remote {REMOTE6}", "remote cannot be changed"),
         ("local 192.0.2.3", "local cannot be changed"),
         ("dev eth0", "dev cannot be changed"),
-        ("mode ethernet", "mode ethernet is not supported"),
+        ("mode ethernet", "mode cannot be changed"),
         ("external", "external is not supported"),
         ("local 2001:db8::1", "local and remote must be of the same IP version"),
         ("variant 1", "variant 1 has no header for an id"),

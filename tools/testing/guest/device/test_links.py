@@ -172,10 +172,20 @@ REFUSED = {
         errno.EINVAL,
         "sport and srcport exclude each other",
     ),
-    "ethernet": (
-        {"remote": "192.0.2.2", "mode": 1},
+    "mode 2": (
+        {"remote": "192.0.2.2", "mode": 2},
+        errno.EINVAL,
+        "mode must be 0 (ip) or 1 (ethernet)",
+    ),
+    "variant 1 with ethernet": (
+        {"remote": "192.0.2.2", "variant": 1, "mode": 1},
+        errno.EINVAL,
+        "variant 1 carries IP alone",
+    ),
+    "frames under a hash": (
+        {"remote": "192.0.2.2", "mode": 1, "auth": 4, "cover": 65535},
         errno.EOPNOTSUPP,
-        "mode ethernet is not supported",
+        "a coverage above 0 needs mode ip",
     ),
     "external": ({"external": True}, errno.EOPNOTSUPP, "external is not supported"),
     "variant 2": ({"remote": "192.0.2.2", "variant": 2}, errno.EINVAL, "variant must be 0 or 1"),
@@ -324,7 +334,7 @@ def test_changes_are_shown_and_touch_nothing_else(gue):
     ("change", "text"),
     [
         ({"port": 1}, "port cannot be changed"),
-        ({"mode": 1}, "mode ethernet is not supported"),
+        ({"mode": 1}, "mode cannot be changed"),
     ],
 )
 def test_refused_change_leaves_the_link_as_it_was(gue, change, text):

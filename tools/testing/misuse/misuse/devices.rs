@@ -156,6 +156,7 @@ fn send<V: IpVersion>(
         },
         header_len: order.header_len(),
         leaves_checksum: how & 4 != 0,
+        is_frame: false,
     };
     // The tunnel's order: any device, any version, any protocol.
     let fill = |to: &mut [u8]| {
