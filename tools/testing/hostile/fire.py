@@ -51,6 +51,8 @@ DELIVERED_PER_THOUSAND = {
     "var4": 4,
     "key4": 0.8,
     "key6": 0.5,
+    "frm4": 0.8,
+    "frm6": 0.5,
     "reassembly": 12,
 }
 # Fewer packets vary more: a tunnel must receive a fourth as many, and all packets of one tunnel

@@ -65,7 +65,13 @@ DEVICES = {
     "key4": f"type gue id 9 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT} auth cookie8",
     "key6": f"type gue id 9 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT} auth hmac"
     " remcsum udp6zerocsumrx",
+    "frm4": f"type gue id 10 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT} udpcsum"
+    " remcsum mode ethernet",
+    "frm6": f"type gue id 10 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
+    " mode ethernet udp6zerocsumrx",
 }
+# A header for the devices that carry Ethernet: EtherIP, and the frame's header before IPv4.
+HEADER_OF_FRAME = "01618000 0000000a 3000" + (HOST_MAC + PEER_MAC).replace(":", "") + "0800"
 # The keys of the devices with auth; their id is 1.
 KEYS = {"key4": b"cannon!!", "key6": b"the key of the cannon"}
 
@@ -183,6 +189,9 @@ def tap_host(name, flavour, flush_ms, *lines):
 def devices():
     """Yields commands for `ip`: the gue devices, and routes through some of them."""
     yield from (f"link add {name} {how}" for name, how in DEVICES.items())
+    # The addresses that the frames are for.
+    yield f"link set frm4 address {HOST_MAC}"
+    yield f"link set frm6 address {HOST_MAC}"
     yield from (f"link set {name} up" for name in DEVICES if name not in KEYS)
     yield "route add 10.0.4.0/24 dev gue4"
     yield "route add 10.0.5.0/24 dev grp4"

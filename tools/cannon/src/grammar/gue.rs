@@ -4,7 +4,7 @@
 
 use super::{
     checksum::{fold, put16, sum},
-    host::{Net, COOKIE, FOU_UDP, GROUP_WITH_KEY, GUE_PORTS, KEY, KEY_ID},
+    host::{Net, COOKIE, FOU_UDP, GROUP_OF_FRAMES, GROUP_WITH_KEY, GUE_PORTS, KEY, KEY_ID},
     protocol::{TCP, UDP, UDPLITE},
     Packet, LONGEST,
 };
@@ -12,6 +12,9 @@ use hmac::{Hmac, Mac};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use sha2::Sha256;
+
+/// EtherIP (RFC 3378).
+const ETHER_IP: u8 = 97;
 
 /// The flags of fields (gue-extensions-06 §5), and Linux's private one.
 const GROUP: u16 = 0x8000;
@@ -66,6 +69,9 @@ impl Packet {
             _ => 4,
         };
         let depth = depth.max(1);
+        if to == Receiver::Device && self.one_in(10) {
+            return self.gue_with_frame(net, depth, big);
+        }
         let mut payload = self.payload(net, protocol, depth, big);
         if self.one_in(6) && matches!(protocol, 4 | 41) {
             // Variant 1: the payload is the packet.
@@ -74,11 +80,49 @@ impl Packet {
             }
             return payload;
         }
+        let group = match to {
+            Receiver::Device => self.group(net),
+            Receiver::Port => None,
+        };
+        let fields = self.fields(net, &mut payload, to, group);
+        self.header(net, protocol, fields, payload)
+    }
+
+    /// Returns a GUE header and an Ethernet frame in EtherIP, for a device that carries Ethernet.
+    fn gue_with_frame(&mut self, net: &Net, depth: u32, big: bool) -> Vec<u8> {
+        let mut payload = vec![0x30, 0];
+        if self.wrong() {
+            payload[usize::from(self.one_in(2))] = self.rng.random();
+        }
+        payload.extend([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]);
+        if self.wrong() {
+            let at = self.rng.random_range(2..16);
+            payload[at] = self.rng.random();
+        }
+        payload.extend(self.payload(&Net::NONE, 4, depth, big));
+        if self.wrong() {
+            let len = self.rng.random_range(0..=payload.len().min(60));
+            payload.truncate(len);
+        }
+        // Only headers without a remote checksum know where an inner packet begins.
+        let mut fields = Fields::default();
+        fields.push(GROUP, &GROUP_OF_FRAMES.to_be_bytes());
+        if self.one_in(4) && payload.len() > 40 {
+            let start = self.rng.random_range(0..40u16);
+            let place = [start, start.saturating_add(self.rng.random_range(0..20))];
+            fields.push(REMOTE_CHECKSUM, place.map(u16::to_be_bytes).as_flattened());
+        }
+        let protocol = if self.wrong() { 4 } else { ETHER_IP };
+        self.header(net, protocol, fields, payload)
+    }
+
+    /// Returns a header with these fields, and its payload.
+    fn header(&mut self, net: &Net, protocol: u8, fields: Fields, payload: Vec<u8>) -> Vec<u8> {
         let Fields {
             mut flags,
             bytes: mut fields,
             digest,
-        } = self.fields(net, &mut payload, to);
+        } = fields;
         if self.one_in(6) {
             let surplus = 4 * self.rng.random_range(0..=28);
             fields.extend(self.noise(surplus));
@@ -114,12 +158,17 @@ impl Packet {
     }
 
     /// Returns the fields before a payload, in whose checksum a remote checksum leaves its mark.
-    fn fields(&mut self, net: &Net, payload: &mut [u8], to: Receiver) -> Fields {
+    fn fields(
+        &mut self,
+        net: &Net,
+        payload: &mut [u8],
+        to: Receiver,
+        group: Option<u32>,
+    ) -> Fields {
         let mut fields = Fields::default();
         let remote = self.one_in(3).then(|| self.remote_checksum(payload));
         let mut draft = false;
         if to == Receiver::Device {
-            let group = self.group(net);
             if let Some(group) = group {
                 fields.push(GROUP, &group.to_be_bytes());
             }

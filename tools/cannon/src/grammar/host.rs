@@ -36,6 +36,8 @@ const GROUP_V6: u32 = 0xfedc_ba98;
 const GROUP_OF_NONE: u32 = 8;
 /// The group of two devices with a key: over IPv4 a cookie, over IPv6 a keyed hash of no payload.
 pub(super) const GROUP_WITH_KEY: u32 = 9;
+/// The group of the devices that carry Ethernet.
+pub(super) const GROUP_OF_FRAMES: u32 = 10;
 pub(super) const COOKIE: [u8; 8] = *b"cannon!!";
 pub(super) const KEY_ID: u32 = 1;
 pub(super) const KEY: &[u8] = b"the key of the cannon";

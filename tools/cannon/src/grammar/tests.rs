@@ -60,7 +60,7 @@ fn what_is_not_hostile_has_good_headers() {
 #[test]
 fn devices_get_groups_and_both_forms_of_remote_checksums() {
     let mut seen = std::collections::BTreeMap::<(u8, u16), u32>::new();
-    for number in 0..6000 {
+    for number in 0..9000 {
         for shot in volley(Flavour::Plain, 4, number) {
             // UDP over IPv4 and IPv6, without a VLAN tag, options or extensions.
             let udp = match shot.bytes.get(12..15) {
@@ -86,6 +86,10 @@ fn devices_get_groups_and_both_forms_of_remote_checksums() {
     // The cookie and the keyed hash of the devices with a key.
     for (udp, flags) in [(34, 0x9000), (34, 0x9200), (54, 0xc000), (54, 0xc200)] {
         assert!(seen.get(&(udp, flags)) > Some(&10), "{flags:#x}: {seen:?}");
+    }
+    // Frames.
+    for udp in [34, 54] {
+        assert!(seen.get(&(udp, 0x8000)) > Some(&60), "{seen:?}");
     }
     // All other fields, whoever they are for.
     for flag in [0x0800, 0x0400, 0x0100, 0x0080, 0x0040] {

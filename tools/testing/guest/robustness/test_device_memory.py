@@ -14,6 +14,7 @@ from scapy.layers.l2 import Ether
 
 from testing.hostile.target import (
     DEVICE_PORT,
+    HEADER_OF_FRAME,
     HOST_MAC,
     PEER_MAC,
     header_with_key,
@@ -282,6 +283,7 @@ HEADERS = {
     "gue6": "02040001 80000000 0014001a",
     "grp6": "02048200 fedcba98 0014001a",
     "key6": header_with_key("key6").hex(),
+    "frm4": HEADER_OF_FRAME,
 }
 
 
@@ -297,7 +299,7 @@ def frame_to(device, payload, source=40000):
 
 
 @pytest.mark.parametrize("flavour", ["plain", "fragments"])
-@pytest.mark.parametrize("device", ["grp4", "grp6", "key6"])
+@pytest.mark.parametrize("device", ["grp4", "grp6", "key6", "frm4"])
 def test_receiving(flavour, device):
     # Not "gro", because only allocations in the writer's own context can be made to fail.
     # Congestion was met on the way, so the inner header is written to.

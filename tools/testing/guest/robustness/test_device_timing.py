@@ -16,6 +16,7 @@ from scapy.layers.l2 import Ether
 from testing.hostile.target import (
     DEVICE_PORT,
     DEVICES,
+    HEADER_OF_FRAME,
     HOST_MAC,
     KEYS,
     PEER_MAC,
@@ -53,6 +54,8 @@ HEADERS = {
     "grp6": ("01048000fedcba98", "03048001fedcba98 80000000 00140024"),
     "key4": (header_with_key("key4").hex(),),
     "key6": (header_with_key("key6").hex(),),
+    "frm4": (HEADER_OF_FRAME,),
+    "frm6": (HEADER_OF_FRAME,),
 }
 
 
