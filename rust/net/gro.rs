@@ -48,17 +48,20 @@ pub enum Handlers {
     /// By IP protocol, for packets that go on to the protocol's receive function after decapsulation. IP's
     /// handlers note in the merged packet that it is an IP packet in IP.
     OfOuterIp,
-    /// By EtherType, for packets that a device receives after decapsulation. Only IPv4 and IPv6 are merged.
+    /// By EtherType, for packets that a device receives after decapsulation: IPv4, IPv6, and frames, for which the
+    /// protocol is EtherIP (97) and the tunnel has pulled the EtherIP header.
     OfDevice,
 }
 
 impl Handlers {
-    /// Returns the EtherType of an IP protocol that a device receives, in host order.
+    /// Returns the EtherType of what a device receives by an IP protocol, in host order.
     #[inline]
     pub(crate) const fn ether_type(protocol: InnerProtocol) -> Option<u16> {
         match protocol.number() {
             4 => Some(0x0800),
             41 => Some(0x86dd),
+            // Ethernet, which is "transparent Ethernet bridging" after a tunnel's header.
+            97 => Some(0x6558),
             _ => None,
         }
     }

@@ -5,9 +5,9 @@
 use crate::{
     demux::Receiver,
     guard,
-    receive::{checksum_place, DIALECT},
+    receive::{after_ether_ip, checksum_place, DIALECT, ETHER_IP},
 };
-use gue::{walk, Prefix};
+use gue::{protocol, walk, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Handlers, Merged, NoMerge, Packet},
@@ -35,6 +35,8 @@ impl GroTunnel for Receiver {
         if header.is_direct() {
             // The first byte tells a header from an IP packet.
             packet.compare_held(1)?;
+        } else if header.proto_ctype() == protocol::ETHER_IP {
+            return frame(packet, &header);
         } else {
             packet.pull_header(header.len_bytes())?;
         }
@@ -47,8 +49,28 @@ impl GroTunnel for Receiver {
     #[inline(always)]
     fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
         let header = walk(&mut MergedPayload(merged), DIALECT).ok()?;
-        checksum_place(&header.fields())
+        let place = checksum_place(&header.fields())?;
+        if header.proto_ctype() == protocol::ETHER_IP {
+            return after_ether_ip(place);
+        }
+        Some(place)
     }
+}
+
+/// Does for a frame what [`GroTunnel::gro_receive`] does for IP.
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn frame(packet: &mut Packet<'_>, header: &Header<DeviceNotes>) -> Result<InnerProtocol, NoMerge> {
+    let len_bytes = header.len_bytes().saturating_add(ETHER_IP.len());
+    if !packet.header(len_bytes)?.ends_with(&ETHER_IP) {
+        return Err(NoMerge);
+    }
+    packet.pull_header(len_bytes)?;
+    if let Some(place) = checksum_place(&header.fields()) {
+        let place = after_ether_ip(place).ok_or(NoMerge)?;
+        packet.process_remote_checksum(place, RemcsumMode::Partial)?;
+    }
+    InnerProtocol::new(protocol::ETHER_IP).ok_or(NoMerge)
 }
 
 /// The payload of a packet in GRO after a pull of the UDP header.

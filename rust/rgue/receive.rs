@@ -62,6 +62,15 @@ pub(crate) fn checksum_place(fields: &DeviceNotes) -> Option<ChecksumPlace> {
     })
 }
 
+/// Returns a place that counts the EtherIP header as one that does not; `None` if it lies in that header.
+#[inline]
+pub(crate) fn after_ether_ip(place: ChecksumPlace) -> Option<ChecksumPlace> {
+    Some(ChecksumPlace {
+        start: place.start.checked_sub(ETHER_IP.len() as u16)?,
+        field: place.field.checked_sub(ETHER_IP.len() as u16)?,
+    })
+}
+
 impl EncapReceive for Receiver {
     #[inline]
     fn receive<const IPV6: bool>(&self, mut skb: RxSkb, rcu: RcuReader<'_>) -> Verdict {
@@ -172,16 +181,10 @@ impl Entry {
         }
         let inner = match checksum_place(&header.fields()) {
             None => decapsulate(skb, len_bytes, protocol)?,
-            // Both numbers count the EtherIP header.
-            Some(ChecksumPlace { start, field }) => {
-                match (start.checked_sub(2), field.checked_sub(2)) {
-                    (Some(start), Some(field)) => {
-                        let place = ChecksumPlace { start, field };
-                        decapsulate_remcsum(skb, len_bytes, protocol, place)?
-                    }
-                    _ => return Err(Dropped::Outer(skb, Reason::BadRemcsum)),
-                }
-            }
+            Some(place) => match after_ether_ip(place) {
+                Some(place) => decapsulate_remcsum(skb, len_bytes, protocol, place)?,
+                None => return Err(Dropped::Outer(skb, Reason::BadRemcsum)),
+            },
         };
         self.rx
             .receive_frame::<IPV6>(inner)

@@ -180,3 +180,30 @@ def test_protected_train_is_merged_unless_its_bytes_are_covered(form, cover):
         assert (len(came) == SEGMENTS) == (cover > 0)
         assert payload(packets, 4) == payload(segments, 4)
         assert host.traffic("gue0")["rx"]["errors"] == 0
+
+
+@pytest.mark.parametrize("form", ["plain", "R"])
+@pytest.mark.parametrize(("outer", "within"), [(4, 4), (6, 6)])
+def test_train_of_frames_is_merged_before_it_is_decapsulated(outer, within, form):
+    """The frame's header is part of the flow: segments to another address are not merged."""
+    remote = "192.0.2.2" if outer == 4 else "2001:db8::2"
+    segments = [tcp(number, within, bytes([65 + number])) for number in range(SEGMENTS)]
+    expected = payload(segments, within)
+    header = struct.pack("!BBH", 0, 97, 0)
+    if form == "R":
+        segments = [left_to_receiver(segment, within) for segment in segments]
+        start = 2 + 14 + LENGTH[within]
+        header = struct.pack("!BBHHH", 1, 97, 0x0200, start, start + 16)
+    kind = 0x0800 if within == 4 else 0x86DD
+    with receiver(gue0={"remote": remote, "mode": 1}) as (host, tap):
+        mine = host.mac("gue0")
+        for target, merged in ((mine, True), (None, False)):
+            frames = []
+            for number, segment in enumerate(segments):
+                to = target or f"02:00:00:00:01:{number:02x}"
+                link = bytes(Ether(src=PEER_MAC, dst=to, type=kind))
+                frames.append(frame(outer, header, b"\x30\0" + link + segment))
+            came, [packets] = pass_through(host, tap, frames, "gue0")
+            assert (len(came) < SEGMENTS) == merged
+            assert payload([packet[14:] for packet in packets], within) == expected
+        assert host.traffic("gue0")["rx"]["errors"] == 0
