@@ -116,6 +116,7 @@ def frame(source="02:00:00:00:00:01", target="ff:ff:ff:ff:ff:ff", mark=b""):
     return bytes(Ether(src=source, dst=target) / ARP(psrc="10.1.1.1", pdst="10.1.1.2") / mark)
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize("group", [None, 7])
 def test_bytes_on_the_wire(hosts, pair, outer, group):
@@ -145,6 +146,7 @@ MODES = {
 }
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tcp_passes_both_ways(hosts, pair, outer, mode):
@@ -245,6 +247,7 @@ def test_each_drop_has_its_reason(hosts, drop_monitor):
     links.close()
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_congestion_marks_pass_both_ways(hosts, pair, outer):
     """The outer header has the inner ECN field; a mark of the way reaches the inner packet."""

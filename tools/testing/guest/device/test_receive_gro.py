@@ -182,6 +182,7 @@ def test_protected_train_is_merged_unless_its_bytes_are_covered(form, cover):
         assert host.traffic("gue0")["rx"]["errors"] == 0
 
 
+@pytest.mark.soak_on_debug
 @pytest.mark.parametrize("form", ["plain", "R"])
 @pytest.mark.parametrize(("outer", "within"), [(4, 4), (6, 6)])
 def test_train_of_frames_is_merged_before_it_is_decapsulated(outer, within, form):
