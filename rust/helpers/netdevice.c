@@ -165,13 +165,16 @@ __rust_helper void rust_helper_netdev_name_to(const struct net_device *dev, char
 }
 
 /*
- * Makes a device that is being made an Ethernet device. Keeps an address that its user has asked
- * for.
+ * Turns a new device into an Ethernet device. Keeps the address and the length of the queue that
+ * the user has given.
  */
 __rust_helper int rust_helper_netdev_make_ethernet(struct net_device *dev,
 						   const struct net_device_ops *ops)
 {
+	unsigned int tx_queue_len = dev->tx_queue_len;
+
 	ether_setup(dev);
+	dev->tx_queue_len = tx_queue_len;
 	dev->netdev_ops = ops;
 	/* The device changes what it sends, and its address may change while it is up. */
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;

@@ -19,13 +19,14 @@ __rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
 }
 
 /*
- * True if pulling headers of up to @len bytes moves the head. The headers of a packet
- * that GRO has merged, or that this machine has sent, are linear.
+ * True if pulling headers of up to @len bytes moves the head, although fewer than @linear
+ * bytes are linear. The headers of a packet that GRO has merged, or that this machine has
+ * sent, are linear.
  */
-__rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int len)
+__rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int linear,
+						   unsigned int len)
 {
-	/* IPv6 and UDP. A packet of this machine's TCP has as many, or no options. */
-	if (!skb_is_nonlinear(skb) || skb_headlen(skb) >= 48)
+	if (!skb_is_nonlinear(skb) || skb_headlen(skb) >= linear)
 		return false;
 	if (skb_is_gso(skb) && !(skb_shinfo(skb)->gso_type & SKB_GSO_DODGY))
 		return false;

@@ -18,7 +18,7 @@ pub use complete::Merged;
 pub(crate) use receive::receive;
 pub use receive::Packet;
 
-use crate::ip_proto::{ChecksumPlace, InnerProtocol};
+use crate::ip_proto::{ChecksumPlace, InnerProtocol, ETHER_IP};
 
 /// A tunnel whose packets GRO merges.
 pub trait GroTunnel: Send + Sync + 'static {
@@ -61,7 +61,7 @@ impl Handlers {
             4 => Some(0x0800),
             41 => Some(0x86dd),
             // Ethernet, which is "transparent Ethernet bridging" after a tunnel's header.
-            97 => Some(0x6558),
+            ETHER_IP => Some(0x6558),
             _ => None,
         }
     }

@@ -10,6 +10,8 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 pub(crate) const IPV6: u8 = 41;
 pub(crate) const GRE: u8 = 47;
+/// Ethernet in IP (RFC 3378).
+pub(crate) const ETHER_IP: u8 = 97;
 const UDP_LITE: u8 = 136;
 
 /// The IP protocol of an inner packet. Never 0: UDP reads "deliver to protocol 0" as "consumed",

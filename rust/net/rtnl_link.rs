@@ -6,7 +6,7 @@
 
 use crate::{
     module::{Phase, Scope, Undo},
-    netdev::{self, Device, Dimensions, Links, Operations, Private},
+    netdev::{self, Device, Dimensions, LinkType, Links, Operations, Private},
     netlink::{self, NlAttr, NlaPolicy},
     netns::{self, Life},
     rtnl::Rtnl,
@@ -409,8 +409,10 @@ unsafe extern "C" fn newlink<K: LinkKind>(
         };
         let asked = NonNull::new(*(*params).tb.add(bindings::IFLA_MTU as usize));
         let asked = asked.map(|attr| NlAttr::from_raw(attr));
+        let address = NonNull::new(*(*params).tb.add(bindings::IFLA_ADDRESS as usize));
+        let address = address.map(|attr| NlAttr::from_raw(attr));
         let mut rtnl = Rtnl::assume_held();
-        create::<K>(dev, &request, asked, &mut rtnl)
+        create::<K>(dev, &request, asked, address, &mut rtnl)
     };
     match result {
         Ok(()) => 0,
@@ -425,12 +427,24 @@ unsafe fn create<K: LinkKind>(
     dev: *mut bindings::net_device,
     request: &NewLink<'_>,
     mtu: Option<NlAttr<'_>>,
+    address: Option<NlAttr<'_>>,
     rtnl: &mut Rtnl,
 ) -> Result {
     // SAFETY: The caller promises a device of the kind.
     let kind = unsafe { kind::<K>(dev) };
     let (config, dimensions) = kind.newlink(request, rtnl)?;
     let dimensions = dimensions.within_limits();
+    if let (LinkType::Ethernet, Some(at)) = (K::Device::link_type(&config), address) {
+        // C has compared the length with that of the device's address, which has none before.
+        let is_unicast = at.payload_len() == 6
+            && at
+                .get::<[u8; 6]>()
+                .is_ok_and(|bytes| bytes[0] & 1 == 0 && bytes != [0; 6]);
+        if !is_unicast {
+            let text = c"address must be a unicast Ethernet address";
+            return Err(request.refuse(EINVAL, text, address));
+        }
+    }
     let asked = match mtu {
         Some(attr) => Some(attr.get::<u32>()?),
         None => None,

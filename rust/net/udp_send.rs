@@ -367,6 +367,15 @@ fn push<V: IpVersion, T: Operations>(
 #[inline(always)]
 fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
     let raw = skb.0.as_raw();
+    if udp.is_frame {
+        // Segmentation takes the bytes up to the network header for the link's.
+        // SAFETY: The packet is valid.
+        let offset = unsafe { bindings::skb_network_offset(raw) };
+        let within = bindings::ETH_HLEN as usize..=skb.0.headlen();
+        if !usize::try_from(offset).is_ok_and(|offset| within.contains(&offset)) {
+            return Err(EINVAL);
+        }
+    }
     let mut gso_type = match udp.checksum {
         Checksum::Full => GsoType::UDP_TUNNEL_CSUM,
         Checksum::Zero => GsoType::UDP_TUNNEL,
@@ -384,7 +393,7 @@ fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
             bindings::skb_clear_encapsulation(raw);
         }
         // Segmentation copies all from the UDP header to the inner MAC header, which is no bytes long without
-        // Ethernet. The network header of a frame is where the stack has noted it.
+        // Ethernet. The network header of a frame lies in the packet, as was checked above.
         bindings::skb_reset_mac_header(raw);
         if !udp.is_frame {
             bindings::skb_reset_network_header(raw);

@@ -119,11 +119,10 @@ pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
 #[inline(never)]
 fn transmit_special(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     match &sender.protector {
-        protector if sender.config.mode == LinkType::Ethernet => {
-            transmit_one(xmit, sender, Frame(protector.as_deref()), skb)
+        Some(protector) if sender.config.mode == LinkType::Ip => {
+            transmit_protected(xmit, sender, protector, skb)
         }
-        Some(protector) => transmit_protected(xmit, sender, protector, skb),
-        None => transmit_one(xmit, sender, Plain, skb),
+        protector => transmit_one(xmit, sender, Frame(protector.as_deref()), skb),
     }
 }
 
@@ -220,6 +219,7 @@ fn transmit_one<F: Form>(
     let inner = match inner {
         Ok(inner) => inner,
         Err(ENOMEM) => return xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
+        Err(_) if F::IS_FRAME => return xmit.drop(skb, Reason::Truncated.number(), TxError::Error),
         Err(_) => return xmit.drop(skb, Reason::NotIp.number(), TxError::Error),
     };
     match &sender.outer {
@@ -274,8 +274,8 @@ fn send<V: IpVersion, F: Form>(
         Df::Inherit => inner.dont_fragment,
     };
     if F::IS_FRAME {
-        // The sender on this host learns the path MTU. A bridge has no address to answer others from, so the outer
-        // packet is fragmented.
+        // A sender on this host learns the path MTU. Nothing answers a bridged one: over IPv4 without DF the outer
+        // packet is fragmented, otherwise IP drops it.
         let _ = skb.check_path_mtu_of_frame(&route, sender.overhead);
     } else if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
         // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
@@ -286,7 +286,7 @@ fn send<V: IpVersion, F: Form>(
     }
     let remote = match checksum_to_leave(xmit, config, path.checksum, &skb, &route, inner) {
         Ok(Some(ChecksumPlace { start, field })) if F::IS_FRAME => Some(ChecksumPlace {
-            // Both numbers count the EtherIP header. They do not wrap: the field is linear.
+            // Both numbers count the EtherIP header.
             start: start.saturating_add(2),
             field: field.saturating_add(2),
         }),

@@ -265,7 +265,7 @@ impl InnerSkb {
     /// Readies the packet for its receiver, and returns it and its protocol.
     #[inline]
     pub(crate) fn into_parts(mut self) -> (OwnedSkb, InnerProtocol) {
-        self.skb.as_pin_mut().prepare_for_pull();
+        self.skb.as_pin_mut().prepare_for_pull(IP_HEADERS_LEN_BYTES);
         (self.skb, self.protocol)
     }
 }
@@ -382,12 +382,12 @@ impl SkBuff {
     ///
     /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
     /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
-    /// shares it, such as a packet socket's clone. Skips packets with 48 or more linear bytes: IPv6 and UDP
-    /// need no more, and only a hostile sender makes so few bytes of a longer TCP header linear.
+    /// shares it, such as a packet socket's clone. Skips packets with `linear` or more linear bytes: only a hostile sender makes so few bytes of a longer TCP header linear.
     #[inline]
-    pub(super) fn prepare_for_pull(self: Pin<&mut Self>) {
+    pub(super) fn prepare_for_pull(self: Pin<&mut Self>, linear: u32) {
         // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
-        if unsafe { bindings::skb_pull_moves_head(self.as_raw(), INNER_HEADERS_LEN_BYTES) } {
+        if unsafe { bindings::skb_pull_moves_head(self.as_raw(), linear, INNER_HEADERS_LEN_BYTES) }
+        {
             self.make_tailroom(INNER_HEADERS_LEN_BYTES);
         }
     }
@@ -401,6 +401,12 @@ impl SkBuff {
         unsafe { bindings::pskb_expand_head(self.as_raw(), 0, len as i32, bindings::GFP_ATOMIC) };
     }
 }
+
+/// Length of IPv6 and UDP together, in bytes. A packet of this machine's TCP has as many, or no options.
+pub(super) const IP_HEADERS_LEN_BYTES: u32 = 48;
+
+/// The same after two VLAN tags.
+pub(super) const FRAME_HEADERS_LEN_BYTES: u32 = 56;
 
 /// Length of the longest IP and TCP headers together, in bytes.
 const INNER_HEADERS_LEN_BYTES: u32 = 128;

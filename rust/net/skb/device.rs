@@ -2,8 +2,12 @@
 
 //! Received packets on their way to a tunnel's device.
 
+use super::decap::{FRAME_HEADERS_LEN_BYTES, IP_HEADERS_LEN_BYTES};
 use super::{InnerSkb, OwnedSkb, RxSkb, SkBuff};
-use crate::{ecn, ip_proto::InnerProtocol};
+use crate::{
+    ecn,
+    ip_proto::{InnerProtocol, ETHER_IP},
+};
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
@@ -22,7 +26,7 @@ const IPV6_ETHER_TYPE: u16 = 0x86dd;
 /// The reason why a device does not receive a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The inner packet is neither IPv4 nor IPv6.
+    /// The inner packet is neither IPv4 nor IPv6, or not what the device carries.
     NoIp,
     /// The inner packet is shorter than its IP header.
     TooShort,
@@ -111,7 +115,7 @@ impl InnerSkb {
         if outer & ecn::MASK != 0 {
             skb.as_mut().decapsulate_ecn(outer)?;
         }
-        skb.prepare_for_pull();
+        skb.prepare_for_pull(IP_HEADERS_LEN_BYTES);
         Ok(())
     }
 
@@ -125,6 +129,10 @@ impl InnerSkb {
         &mut self,
         device: NonNull<bindings::net_device>,
     ) -> Result<(), Refused> {
+        // A checksum that was left in a packet of this protocol would not be a partial one.
+        if self.protocol.number() != ETHER_IP {
+            return Err(Refused::NoIp);
+        }
         let mut skb = self.skb.as_pin_mut();
         let short = |error| {
             if error == ENOMEM {
@@ -148,12 +156,14 @@ impl InnerSkb {
                 IPV6_ETHER_TYPE => IPV6_HEADER_LEN_BYTES,
                 _ => 0,
             };
-            // The receiver drops a packet that is too short.
-            if header_len != 0 && skb.as_mut().header(header_len).is_ok() {
-                skb.as_mut().decapsulate_ecn(outer)?;
+            // A packet that is too short for the field has none.
+            match skb.as_mut().header(header_len) {
+                Ok(bytes) if !bytes.is_empty() => skb.as_mut().decapsulate_ecn(outer)?,
+                Err(ENOMEM) => return Err(Refused::NoMemory),
+                _ => {}
             }
         }
-        skb.prepare_for_pull();
+        skb.prepare_for_pull(FRAME_HEADERS_LEN_BYTES);
         Ok(())
     }
 

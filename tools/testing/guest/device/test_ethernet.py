@@ -107,7 +107,7 @@ def test_device_is_an_ethernet_device(hosts, pair):
         "ethernet",
         check=False,
     )
-    assert wrong.returncode != 0 and "Cannot assign requested address" in wrong.stderr
+    assert wrong.returncode != 0 and "address must be a unicast Ethernet address" in wrong.stderr
     assert "gue2" not in h1.ip("link").stdout
 
 

@@ -141,6 +141,8 @@ fn send<V: IpVersion>(
         skb.answer_too_long(too_long);
     }
     let _ = skb.inner_ip();
+    let _ = skb.inner_frame();
+    let _ = skb.check_path_mtu_of_frame(&route, order.word() >> (how & 31));
     let ip = OuterIp {
         tos: what,
         hop_limit: last,
@@ -156,7 +158,7 @@ fn send<V: IpVersion>(
         },
         header_len: order.header_len(),
         leaves_checksum: how & 4 != 0,
-        is_frame: false,
+        is_frame: how & 8 != 0,
     };
     // The tunnel's order: any device, any version, any protocol.
     let fill = |to: &mut [u8]| {
