@@ -313,7 +313,7 @@ FAULTS = [
     ({"dport": 0}, "dport"),
     ({"sport": 5, "sport-range": {"low": 1, "high": 2}}, "sport"),
     ({"sport-range": {"low": 2, "high": 1}}, "sport-range"),
-    ({"mode": "ethernet"}, "mode"),
+    ({"variant": 1, "mode": "ethernet"}, "mode"),
     ({"variant": 2}, "variant"),
     ({"variant": 1, "id": 5}, "id"),
     ({"variant": 1, "remcsum": "linux"}, "remcsum"),
