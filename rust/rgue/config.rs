@@ -31,7 +31,7 @@ pub(crate) struct Config {
     pub(crate) destination_port: PortNumber,
     pub(crate) source_port: SourcePort,
     pub(crate) variant: Variant,
-    /// What the device carries. Fixed when the device is made.
+    /// IP or Ethernet. Fixed when the device is made.
     pub(crate) mode: LinkType,
     pub(crate) ttl: Inherit,
     /// DSCP; the two bits of ECN are 0.

@@ -54,7 +54,7 @@ pub(crate) fn may_be_merged(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool 
         && view.crc().is_none_or(|field| field.coverage == 0)
 }
 
-/// What a device demands of received packets.
+/// The demands of a device on received packets.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) demands: Demands,

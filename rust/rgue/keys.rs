@@ -41,7 +41,7 @@ pub(crate) struct Key {
     accepted: Digests,
 }
 
-/// What a key consists of.
+/// The secret of a key, in the form in which it is used.
 enum Material {
     Cookie(KBox<Secret<COOKIE_LEN_BYTES>>),
     Hmac(KBox<HmacSha256Key>),

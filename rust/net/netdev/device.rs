@@ -241,7 +241,7 @@ impl<T: Operations> Device<T> {
     }
 
     /// Returns `true` if this task, which has sent a request, may administer the namespace that the device sends
-    /// to. Who may administer the device's own namespace need not. Process context.
+    /// to. Administrators of the device's own namespace need not have that right. Process context.
     pub fn is_link_net_capable(&self) -> bool {
         // SAFETY: By the type invariant the device is valid, and so is its namespace.
         unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), self.link_net().as_raw()) }

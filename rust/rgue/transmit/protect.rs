@@ -42,7 +42,7 @@ impl Header {
     }
 }
 
-/// What a header is made for.
+/// The packet that a header is made for.
 pub(super) struct Payload<'a> {
     pub(super) skb: &'a DeviceSkb,
     pub(super) is_ipv6: bool,

@@ -49,7 +49,7 @@ def section(results):
 
 
 def protection(rows):
-    """What a cookie and a keyed hash cost."""
+    """The cost of a cookie and of a keyed hash."""
     return [
         "A device with `auth cookie8`, and one with `auth hmac` that covers no payload, against the"
         " same device without. Each header is 8 or 40 bytes longer.",

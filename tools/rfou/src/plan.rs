@@ -26,7 +26,7 @@ pub struct System {
     pub keys: Vec<Key>,
 }
 
-/// What to do beyond the difference.
+/// Work beyond the difference.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
     /// Remove what is not in the file.

@@ -15,7 +15,7 @@ use crate::{
 pub struct SetKey {
     device: String,
     key: Wanted,
-    /// What differs, if the device has a key with this number.
+    /// The properties that differ, if the device has a key with this number.
     differs: Option<String>,
 }
 

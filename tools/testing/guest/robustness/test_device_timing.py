@@ -104,7 +104,7 @@ def make_namespace(number):
 
 
 class Roles:
-    """What happens at a host under fire, all at once."""
+    """The roles at a host under fire, all at once."""
 
     def __init__(self, host, tap):
         self.host, self.tap = host, tap

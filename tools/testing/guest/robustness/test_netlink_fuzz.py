@@ -81,7 +81,7 @@ class RfouFamily:
 
 
 class GueFamily:
-    """What the fuzzer knows of the family `gue`, in a namespace with `DEVICES`."""
+    """The fuzzer's knowledge of the family `gue`, in a namespace with `DEVICES`."""
 
     client = GueKeys
     known = {0, errno.EINVAL, errno.ERANGE, errno.EPERM, errno.EOPNOTSUPP, errno.EMSGSIZE} | {
