@@ -16,14 +16,17 @@
 #include <linux/rcupdate.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <linux/sysctl.h>
 #include <linux/udp.h>
 #include <net/dropreason.h>
 #include <net/dst_cache.h>
+#include <net/dst_metadata.h>
 #include <net/flow.h>
 #include <net/genetlink.h>
 #include <net/gro.h>
 #include <net/gso.h>
 #include <net/gro_cells.h>
+#include <net/inet_frag.h>
 #include <net/ip6_checksum.h>
 #include <net/ip6_route.h>
 #include <net/ip6_tunnel.h>

@@ -4,19 +4,60 @@
 #include <linux/unaligned.h>
 #include <net/checksum.h>
 
+/* Adds a word of 64 bits and the carry. */
+static __always_inline u64 sum_with(u64 sum, const u8 *start)
+{
+	u64 word = get_unaligned((const u64 *)start);
+
+	sum += word;
+	return sum + (sum < word);
+}
+
+/* Adds four words of 64 bits and the carries. */
+static __always_inline u64 sum_with_four(u64 sum, const u8 *start)
+{
+#if __has_builtin(__builtin_addcll)
+	unsigned long long carry;
+
+	sum = __builtin_addcll(sum, get_unaligned((const u64 *)start), 0, &carry);
+	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 8)), carry, &carry);
+	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 16)), carry, &carry);
+	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 24)), carry, &carry);
+	return sum + carry;
+#else
+	sum = sum_with(sum, start);
+	sum = sum_with(sum, start + 8);
+	sum = sum_with(sum, start + 16);
+	return sum_with(sum, start + 24);
+#endif
+}
+
 /* Subtracts the sum of a header from a sum. Fast for a header of a few words. */
 static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigned int len)
 {
 	u64 sum = (__force u32)wsum_negate(csum);
 
-	if (len % sizeof(u32))
-		return wsum_negate(csum_partial(start, len, wsum_negate(csum)));
+	if (len % sizeof(u32)) {
+		if (len % sizeof(u16))
+			return wsum_negate(csum_partial(start, len, wsum_negate(csum)));
+		/* As after EtherIP. */
+		len -= sizeof(u16);
+		sum += get_unaligned((const u16 *)(start + len));
+	}
+	if (len % sizeof(u64)) {
+		sum += get_unaligned((const u32 *)start);
+		start += sizeof(u32);
+		len -= sizeof(u32);
+	}
+	/* A digest, or a long cookie. */
+	for (; unlikely(len >= 32); len -= 32, start += 32)
+		sum = sum_with_four(sum, start);
 #ifdef __clang__
-	/* Two to five words in most packets. */
+	/* One or two rounds in most packets. */
 #pragma nounroll
 #endif
-	for (; len; len -= sizeof(u32), start += sizeof(u32))
-		sum += get_unaligned((const u32 *)start);
+	for (; len; len -= sizeof(u64), start += sizeof(u64))
+		sum = sum_with(sum, start);
 	sum = (u32)sum + (sum >> 32);
 	return wsum_negate((__force __wsum)((u32)sum + (u32)(sum >> 32)));
 }

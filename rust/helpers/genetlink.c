@@ -30,6 +30,11 @@ __rust_helper int rust_helper_genlmsg_multicast_netns(const struct genl_family *
 	return genlmsg_multicast_netns(family, net, skb, portid, group, flags);
 }
 
+__rust_helper int rust_helper_genlmsg_unicast(struct net *net, struct sk_buff *skb, u32 portid)
+{
+	return genlmsg_unicast(net, skb, portid);
+}
+
 __rust_helper int rust_helper_genl_set_err(const struct genl_family *family, struct net *net,
 					   u32 portid, u32 group, int code)
 {

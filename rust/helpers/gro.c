@@ -38,15 +38,36 @@ __rust_helper void rust_helper_skb_gro_postpull_rcsum(struct sk_buff *skb, const
 		NAPI_GRO_CB(skb)->csum = csum_without(NAPI_GRO_CB(skb)->csum, start, len);
 }
 
+static __always_inline u64 gro_word_differs(const u8 *a, const u8 *b)
+{
+	return get_unaligned((const u64 *)a) ^ get_unaligned((const u64 *)b);
+}
+
 /* True if two headers of a word or a few differ. */
 static __always_inline bool gro_differ(const u8 *a, const u8 *b, unsigned int len)
 {
+	/* A digest, or a long cookie. */
+	for (; unlikely(len >= 32); len -= 32, a += 32, b += 32)
+		if (gro_word_differs(a, b) | gro_word_differs(a + 8, b + 8) |
+		    gro_word_differs(a + 16, b + 16) | gro_word_differs(a + 24, b + 24))
+			return true;
 	for (; len >= sizeof(u32); len -= sizeof(u32), a += sizeof(u32), b += sizeof(u32))
 		if (get_unaligned((const u32 *)a) != get_unaligned((const u32 *)b))
 			return true;
-	for (; len; len--)
-		if (*a++ != *b++)
-			return true;
+	while (len) {
+		/* As after EtherIP. */
+		if (len >= sizeof(u16)) {
+			if (get_unaligned((const u16 *)a) != get_unaligned((const u16 *)b))
+				return true;
+			len -= sizeof(u16);
+			a += sizeof(u16);
+			b += sizeof(u16);
+		} else {
+			if (*a++ != *b++)
+				return true;
+			len--;
+		}
+	}
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/netdevice.h>
 #include <linux/string.h>
+#include <linux/version.h>
 #include <net/ip_tunnels.h>
 
 __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
@@ -14,6 +15,11 @@ __rust_helper struct net *rust_helper_dev_net(const struct net_device *dev)
 __rust_helper void *rust_helper_netdev_priv(const struct net_device *dev)
 {
 	return netdev_priv(dev);
+}
+
+__rust_helper bool rust_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
 }
 
 __rust_helper void rust_helper_dev_hold(struct net_device *dev)
@@ -101,6 +107,17 @@ __rust_helper void rust_helper_netdev_set_software_features(struct net_device *d
 	dev->hw_features |= features;
 }
 
+/*
+ * Allows GSO packets of 64 KiB or more (BIG TCP), if the user raises the device's limits. Before
+ * 7.3 UDP receives no such packet.
+ */
+__rust_helper void rust_helper_netdev_allow_big_tcp(struct net_device *dev)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+	netif_set_tso_max_size(dev, GSO_MAX_SIZE);
+#endif
+}
+
 /* The core frees the device when it is unregistered and no reference is left. */
 __rust_helper void rust_helper_netdev_set_freed_by_core(struct net_device *dev)
 {
@@ -182,6 +199,18 @@ __rust_helper int rust_helper_netdev_make_ethernet(struct net_device *dev,
 	if (dev->addr_assign_type != NET_ADDR_SET)
 		eth_hw_addr_random(dev);
 	return is_valid_ether_addr(dev->dev_addr) ? 0 : -EADDRNOTAVAIL;
+}
+
+__rust_helper bool rust_helper_netif_is_any_bridge_port(const struct net_device *dev)
+{
+	return netif_is_any_bridge_port(dev);
+}
+
+/* Gives @dev a packet that begins with an Ethernet header. Softirqs are off. */
+__rust_helper void rust_helper_skb_receive_frame(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->protocol = eth_type_trans(skb, dev);
+	__netif_rx(skb);
 }
 
 __rust_helper unsigned short rust_helper_netdev_type(const struct net_device *dev)

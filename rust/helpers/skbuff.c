@@ -264,6 +264,17 @@ __rust_helper int rust_helper_skb_iif(const struct sk_buff *skb)
 	return skb->skb_iif;
 }
 
+/* Returns the device that a packet has come by. */
+__rust_helper struct net_device *rust_helper_skb_dev(const struct sk_buff *skb)
+{
+	return skb->dev;
+}
+
+__rust_helper void rust_helper_skb_set_protocol(struct sk_buff *skb, __be16 protocol)
+{
+	skb->protocol = protocol;
+}
+
 __rust_helper __be16 rust_helper_skb_protocol(const struct sk_buff *skb)
 {
 	return skb->protocol;
@@ -276,6 +287,8 @@ __rust_helper void rust_helper_skb_set_complete_checksum(struct sk_buff *skb, __
 	skb->csum = csum;
 }
 
+#endif
+
 __rust_helper struct sk_buff *rust_helper_alloc_skb(unsigned int size, gfp_t priority)
 {
 	return alloc_skb(size, priority);
@@ -285,7 +298,6 @@ __rust_helper void rust_helper_skb_reserve(struct sk_buff *skb, int len)
 {
 	skb_reserve(skb, len);
 }
-#endif
 
 /*
  * Makes a decapsulated packet one that @dev received: what __iptunnel_pull_header() does
@@ -304,6 +316,16 @@ __rust_helper void rust_helper_skb_enter_device(struct sk_buff *skb, struct net_
 	skb->dev = dev;
 }
 
+/* Does what skb_postpull_rcsum() does. Fast for a header of a few words. */
+static __always_inline void skb_postpull_header_rcsum(struct sk_buff *skb, const void *start,
+						      unsigned int len)
+{
+	if (skb->ip_summed == CHECKSUM_COMPLETE)
+		skb->csum = csum_without(skb->csum, start, len);
+	else
+		skb_postpull_rcsum(skb, start, len);
+}
+
 /*
  * Does what skb_enter_device() does for a packet that begins with an Ethernet header, which is
  * linear. Returns false for a frame that @dev itself has sent.
@@ -316,7 +338,7 @@ __rust_helper bool rust_helper_skb_enter_ethernet_device(struct sk_buff *skb,
 	skb_set_queue_mapping(skb, 0);
 	skb_scrub_packet(skb, !net_eq(dev_net(skb->dev), dev_net(dev)));
 	skb->protocol = eth_type_trans(skb, dev);
-	skb_postpull_rcsum(skb, eth_hdr(skb), ETH_HLEN);
+	skb_postpull_header_rcsum(skb, eth_hdr(skb), ETH_HLEN);
 	skb_reset_network_header(skb);
 	return !ether_addr_equal(eth_hdr(skb)->h_source, dev->dev_addr);
 }

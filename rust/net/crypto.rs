@@ -9,6 +9,14 @@ use core::ffi::c_void;
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
+/// Returns a random number. Any context.
+pub fn random_u64() -> u64 {
+    let mut number = 0_u64;
+    // SAFETY: C writes as many bytes as the number has; any bytes are a number.
+    unsafe { bindings::get_random_bytes((&raw mut number).cast(), size_of::<u64>()) };
+    number
+}
+
 /// Up to `N` bytes that only the kernel may see. Zeros overwrite them when the value is dropped.
 ///
 /// Moving the value would leave a copy behind, so it is made in its place: in a `KBox` or in an `Arc`.
@@ -24,23 +32,40 @@ use net_bindings as bindings;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Invariants
+///
+/// `len` is at most `N`.
 pub struct Secret<const N: usize> {
     bytes: [u8; N],
-    /// At most `N`.
     len: usize,
 }
 
 impl<const N: usize> Secret<N> {
     /// Returns an initializer of an empty secret.
     pub fn zeroed() -> impl Init<Self> {
+        // INVARIANT: No length is less.
         init!(Self {
             bytes: [0; N],
             len: 0,
         })
     }
 
+    /// Returns an initializer of a secret that is the first `N` bytes of `bytes`.
+    pub fn copied(bytes: &[u8]) -> impl Init<Self> + use<'_, N> {
+        Self::zeroed().chain(move |secret| {
+            for (to, from) in secret.bytes.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            // INVARIANT: The least of both.
+            secret.len = bytes.len().min(N);
+            Ok(())
+        })
+    }
+
     /// Writes the secret in its place. `write` gets all `N` bytes, and returns how many it has written.
     pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result {
+        // INVARIANT: The least of both.
         self.len = write(&mut self.bytes)?.min(N);
         Ok(())
     }
@@ -48,7 +73,41 @@ impl<const N: usize> Secret<N> {
     /// Returns the bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        // SAFETY: By the type invariant there are as many bytes.
+        unsafe { self.bytes.get_unchecked(..self.len) }
+    }
+
+    /// Returns the number of bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns `true` if there is no byte.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Returns the bytes as an array; `None` if they are more or fewer.
+    #[inline(always)]
+    pub fn as_array<const M: usize>(&self) -> Option<&[u8; M]> {
+        const { assert!(M <= N, "a secret has no more bytes") }
+        if self.len != M {
+            return None;
+        }
+        self.bytes.first_chunk()
+    }
+}
+
+impl<const N: usize> Secret<N> {
+    /// Returns the first `M` bytes of the room for a secret: after the end of a shorter one, bytes that are no part of
+    /// the secret.
+    #[inline(always)]
+    pub fn first_bytes<const M: usize>(&self) -> &[u8; M] {
+        const { assert!(M <= N, "there is room for `N` bytes") }
+        // SAFETY: There are `N` bytes.
+        unsafe { &*self.bytes.as_ptr().cast() }
     }
 }
 

@@ -44,6 +44,14 @@ impl DropReason {
     /// A packet passes through too many tunnels of this host.
     pub const RECURSION_LIMIT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
+    /// Nothing says where a packet of a device in external mode is to go.
+    pub const TUNNEL_TXINFO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_TUNNEL_TXINFO);
+
+    /// The pieces of a packet were not all there in time.
+    pub const FRAG_REASM_TIMEOUT: Self =
+        Self(bindings::skb_drop_reason_SKB_DROP_REASON_FRAG_REASM_TIMEOUT);
+    /// A piece of a packet is there already.
+    pub const DUP_FRAG: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DUP_FRAG);
 
     /// A rule of security forbids the packet.
     pub const SECURITY_HOOK: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SECURITY_HOOK);

@@ -28,12 +28,15 @@ errors! {
     EAFNOSUPPORT: "Address family not supported by protocol.",
     EADDRINUSE: "Address already in use.",
     EADDRNOTAVAIL: "Cannot assign requested address.",
+    EDESTADDRREQ: "Destination address required.",
+    ENETDOWN: "Network is down.",
     ENETUNREACH: "Network is unreachable.",
     ENOBUFS: "No buffer space available.",
     EHOSTUNREACH: "No route to host.",
     EALREADY: "Operation already in progress.",
     EINPROGRESS: "Operation now in progress.",
     ESTALE: "Stale file handle.",
+    ENOKEY: "Required key not available.",
 }
 
 const fn error(number: c_uint) -> Error {

@@ -38,8 +38,8 @@ pub(crate) fn choose_secret() {
     SECRET.populate(secret);
 }
 
-/// Stores the hash of its flow in a packet that a device sends. Does nothing if the packet has a hash, or
-/// is not one that this module can read. Any context, RCU read side.
+/// Stores the hash of its flow in a packet that a device sends, or that it would send and that has a device. Does
+/// nothing if the packet has a hash, or is not one that this module can read. Any context, RCU read side.
 #[inline]
 pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     // SAFETY: By the invariant of `SkBuff` the packet is valid.
@@ -55,9 +55,9 @@ fn compute(skb: Pin<&mut SkBuff>) {
     let Some(secret) = SECRET.as_ref() else {
         return;
     };
-    // SAFETY: By the invariant of `SkBuff` the packet is valid. A device sends it, by the contract of
-    // `provide`, so the packet keeps its device alive, and the device its namespace. The caller is an RCU
-    // reader, as the look-up of the dissector's program asks.
+    // SAFETY: By the invariant of `SkBuff` the packet is valid. It has a device, by the contract of `provide`. The
+    // caller is an RCU reader, for which C waits before it frees the device or its namespace, and as the look-up of
+    // the dissector's program asks.
     if unsafe { bindings::skb_vlan_tag_present(raw) || bindings::skb_has_bpf_flow_dissector(raw) } {
         return;
     }

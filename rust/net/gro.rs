@@ -25,8 +25,8 @@ pub trait GroTunnel: Send + Sync + 'static {
     /// Compares the tunnel's header in a packet with the held packets, and pulls the header: see
     /// [`Packet`]. The UDP header was pulled before.
     ///
-    /// Returns the protocol of the rest, whose GRO handler is called next. GRO merges IPv4, IPv6 and GRE
-    /// alone. Softirq context, RCU read side.
+    /// Returns the protocol of the rest, whose GRO handler is called next: see [`Handlers`] for those that GRO
+    /// merges. Softirq context, RCU read side.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
 
     /// The table in which GRO finds the handler of the rest.
@@ -45,11 +45,11 @@ pub trait GroTunnel: Send + Sync + 'static {
 /// A table of GRO handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handlers {
-    /// By IP protocol, for packets that go on to the protocol's receive function after decapsulation. IP's
-    /// handlers note in the merged packet that it is an IP packet in IP.
+    /// By IP protocol, for packets that go on to the protocol's receive function after decapsulation: IPv4, IPv6
+    /// and GRE. IP's handlers note in the merged packet that it is an IP packet in IP.
     OfOuterIp,
-    /// By EtherType, for packets that a device receives after decapsulation: IPv4, IPv6, and frames, for which the
-    /// protocol is EtherIP (97) and the tunnel has pulled the EtherIP header.
+    /// By EtherType, for packets that a device receives after decapsulation: IPv4, IPv6 and frames
+    /// ([`InnerProtocol::ETHERNET`]).
     OfDevice,
 }
 

@@ -27,6 +27,13 @@ const UDP_LITE: u8 = 136;
 pub struct InnerProtocol(NonZeroU8);
 
 impl InnerProtocol {
+    /// An Ethernet frame that a device receives, whatever the tunnel's header calls it. Has EtherIP's number;
+    /// a tunnel with an EtherIP header has pulled that header.
+    pub const ETHERNET: Self = match Self::new(ETHER_IP) {
+        Some(protocol) => protocol,
+        None => unreachable!(),
+    };
+
     /// Returns the protocol with an IANA number, `None` for 0.
     #[inline]
     pub const fn new(number: u8) -> Option<Self> {

@@ -10,7 +10,9 @@
 mod device;
 mod links;
 mod ops;
+mod pieces;
 mod segments;
+mod work;
 mod xmit;
 
 pub(crate) use device::Private;

@@ -18,6 +18,7 @@ mod info;
 mod msg;
 mod notify;
 
+pub(crate) use attr::refuse;
 pub use attr::{NlAttr, NlaPolicy};
 pub use family::{register, register_with_notifier, Doit, Dumpit, Op, Operations};
 pub use info::{Flags, GenlInfo};

@@ -5,9 +5,11 @@
 //! C headers: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h),
 //! [`include/net/netns/generic.h`](srctree/include/net/netns/generic.h)
 
+mod bare;
 mod life;
 mod sockets;
 
+pub use bare::BareNetns;
 pub(crate) use life::{Life, Tenant};
 pub(crate) use sockets::{Socket, Sockets};
 
@@ -66,11 +68,25 @@ impl Netns {
         // SAFETY: By the type invariant the namespace is valid. C does not change the number of one that is.
         unsafe { bindings::net_inum(self.as_raw()) }
     }
+
+    /// Returns the namespace's cookie: no other namespace has it until the next boot.
+    #[inline]
+    pub fn cookie(&self) -> u64 {
+        // SAFETY: As in `inum`.
+        unsafe { bindings::net_cookie(self.as_raw()) }
+    }
 }
 
 /// A namespace to open sockets in, which may not have all of its states yet.
 #[derive(Clone, Copy)]
 pub struct Place<'a>(&'a Netns);
+
+impl Place<'_> {
+    /// Returns C's pointer.
+    pub(crate) fn as_raw(&self) -> *mut bindings::net {
+        self.0.as_raw()
+    }
+}
 
 impl<'a> From<&'a Netns> for Place<'a> {
     #[inline]
@@ -94,6 +110,13 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     /// namespace ends after all processes have left it.
     // Not `&Netns`: the namespace may not have the states of other types yet, or no longer.
     fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
+
+    /// [`Self::pre_exit`] is called.
+    const HAS_PRE_EXIT: bool = false;
+
+    /// The namespace is about to end, or the module is. Hooks still run. A grace period passes between this
+    /// and the drop of the state. Process context, may sleep.
+    fn pre_exit(&self) {}
 }
 
 /// A function that unregisters devices when a namespace ends.
@@ -237,6 +260,11 @@ impl<T: PerNetns> Registration<T> {
             unsafe {
                 ops.write(bindings::pernet_operations {
                     init: Some(init::<T>),
+                    pre_exit: if T::HAS_PRE_EXIT {
+                        Some(pre_exit::<T>)
+                    } else {
+                        None
+                    },
                     exit: Some(exit::<T>),
                     exit_rtnl: T::EXIT_RTNL.0,
                     id: slot.id.get(),
@@ -258,9 +286,10 @@ impl<T: PerNetns> Registration<T> {
     /// Returns the state of a namespace. Any context.
     #[inline]
     pub fn get<'a>(&'a self, netns: &'a Netns) -> &'a T {
-        // SAFETY: By the type invariant `T` is registered, and stays so while a hook of the module runs.
-        // `init` made the namespace's state before a hook could get a `Netns` for it, and the state lives
-        // until the namespace's end, which comes after the last reference.
+        // SAFETY: By the type invariant `T` is registered, and stays so while a hook of the module runs that has a
+        // `Netns`. `init` made the namespace's state before a hook could get a `Netns` for it, and the state lives
+        // until the namespace's end, which comes after the last reference: a hook that may run later gets a
+        // `BareNetns`.
         unsafe { &*state::<T>(netns.as_raw()) }
     }
 }
@@ -312,9 +341,17 @@ unsafe extern "C" fn init<T: PerNetns>(net: *mut bindings::net) -> c_int {
 
 /// # Safety
 ///
+/// Only C may call this, for a namespace that `init` succeeded for, before `exit`.
+unsafe extern "C" fn pre_exit<T: PerNetns>(net: *mut bindings::net) {
+    // SAFETY: `init` made the state, and `exit`, which drops it, comes later. References to it are shared.
+    unsafe { &*state::<T>(net) }.pre_exit();
+}
+
+/// # Safety
+///
 /// Only C may call this, once for each namespace that `init` succeeded for.
 unsafe extern "C" fn exit<T: PerNetns>(net: *mut bindings::net) {
     // SAFETY: `init` made the state, and no code can reach it any more: the namespace is at its end, or
-    // the module is, and only hooks of the module get a `Netns`.
+    // the module is, and only hooks of the module that have ended by then get a `Netns`.
     unsafe { ptr::drop_in_place(state::<T>(net)) };
 }

@@ -64,11 +64,13 @@ impl<T> RcuBox<T> {
         Ok(NonNull::from(KBox::leak(value)))
     }
 
-    /// Does what [`Self::new`] does, in any context.
-    pub(crate) fn new_atomic(value: T) -> Result<NonNull<Self>> {
-        let head = Opaque::new(Default::default());
-        let value = KBox::new(Self { head, value }, GFP_ATOMIC | __GFP_NOWARN)?;
-        Ok(NonNull::from(KBox::leak(value)))
+    /// Does what [`Self::new`] does, in any context, with a value that is initialized in its place.
+    pub(crate) fn init_atomic(init: impl Init<T>) -> Result<NonNull<Self>> {
+        let boxed = try_pin_init!(Self {
+            head: Opaque::new(Default::default()),
+            value <- init,
+        }? Error);
+        Self::leak(KBox::pin_init(boxed, GFP_ATOMIC | __GFP_NOWARN))
     }
 
     /// Does what [`Self::new`] does with a value that is initialized in its place, and pinned there. May
@@ -78,11 +80,14 @@ impl<T> RcuBox<T> {
             head: Opaque::new(Default::default()),
             value <- init,
         }? Error);
-        let value = KBox::pin_init(boxed, GFP_KERNEL)?;
+        Self::leak(KBox::pin_init(boxed, GFP_KERNEL))
+    }
+
+    fn leak(value: Result<Pin<KBox<Self>>>) -> Result<NonNull<Self>> {
         // SAFETY: Nothing moves the value from here on: `drop_now` and `drop_after_readers` drop it in its
         // place, and references to it are shared.
         Ok(NonNull::from(KBox::leak(unsafe {
-            Pin::into_inner_unchecked(value)
+            Pin::into_inner_unchecked(value?)
         })))
     }
 
@@ -106,8 +111,8 @@ impl<T> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// `this` must come from a function of this type that allocates, and no new reader may find it. It must not be used
-    /// afterwards, except in RCU read sides that have begun before.
+    /// `this` must come from a function of this type that allocates, and no new reader may find it. It must
+    /// not be used afterwards, except in RCU read sides that have begun before.
     pub(crate) unsafe fn drop_after_readers(this: NonNull<Self>)
     where
         T: Send + 'static,

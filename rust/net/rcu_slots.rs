@@ -16,7 +16,7 @@ use kernel::prelude::*;
 ///
 /// # Invariants
 ///
-/// A pointer is null, or came from `RcuBox::new_atomic` and is owned.
+/// A pointer is null, or came from `RcuBox::init_atomic` and is owned.
 pub struct RcuSlots<T: Send + Sync + 'static, const N: usize>([AtomicPtr<RcuBox<T>>; N]);
 
 impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {
@@ -37,15 +37,15 @@ impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {
         Some(value.value())
     }
 
-    /// Replaces the value of a slot, if memory allows. Any context.
-    pub fn set(&self, index: usize, value: T) {
-        let (Some(slot), Ok(new)) = (self.0.get(index % N), RcuBox::new_atomic(value)) else {
+    /// Replaces the value of a slot, if memory allows. The new one is initialized in its place. Any context.
+    pub fn set(&self, index: usize, value: impl Init<T>) {
+        let (Some(slot), Ok(new)) = (self.0.get(index % N), RcuBox::init_atomic(value)) else {
             return;
         };
         // Release: a reader that sees the pointer must see the value.
         let old = slot.swap(new.as_ptr(), Ordering::AcqRel);
         if let Some(old) = NonNull::new(old) {
-            // SAFETY: By the type invariant the pointer came from `new_atomic`. No new reader finds it after
+            // SAFETY: By the type invariant the pointer came from `init_atomic`. No new reader finds it after
             // the swap, which took it out once.
             unsafe { RcuBox::drop_after_readers(old) };
         }
@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static, const N: usize> Drop for RcuSlots<T, N> {
     fn drop(&mut self) {
         for slot in &mut self.0 {
             if let Some(value) = NonNull::new(*slot.get_mut()) {
-                // SAFETY: By the type invariant the pointer came from `new_atomic`. `self` is borrowed
+                // SAFETY: By the type invariant the pointer came from `init_atomic`. `self` is borrowed
                 // exclusively, and a reader's result borrows it, so no reader has the value.
                 unsafe { RcuBox::drop_now(value) };
             }

@@ -22,6 +22,7 @@
 
 use crate::rcu::{RcuBox, RcuReader};
 use core::{
+    mem,
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, Ordering},
 };
@@ -192,20 +193,31 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
     /// Replaces the value of a key: a lookup finds the old value or the new one. The old value is dropped
     /// after a grace period. May sleep. Fails with `ENOENT` if the key has no value, with `ENOMEM`.
     pub fn replace(&self, key: &K, value: V) -> Result {
+        let new = Replacement::new(key.clone(), value)?;
+        if self.put(new) {
+            Ok(())
+        } else {
+            Err(ENOENT)
+        }
+    }
+
+    /// Does what [`Self::replace`] does, without allocating. Returns `false` if the key has no value. May sleep.
+    pub fn put(&self, new: Replacement<K, V>) -> bool {
         let _count = self.count.lock();
-        let Place { link, node: old } = self.place_of(key).ok_or(ENOENT)?;
+        // SAFETY: The replacement owns the node, which is in no list.
+        let node = unsafe { new.0.as_ref() }.value();
+        let Some(Place { link, node: old }) = self.place_of(&node.key) else {
+            return false;
+        };
         // SAFETY: The node was found in the table, under the lock.
         let next = unsafe { old.as_ref() }.value().next.load(Ordering::Relaxed);
-        let new = RcuBox::new(Node {
-            next: Link::new(next),
-            key: key.clone(),
-            value,
-        })?;
+        node.next.store(next, Ordering::Relaxed);
         // Release: a reader that finds the node sees its content.
-        link.store(new.as_ptr(), Ordering::Release);
+        link.store(new.0.as_ptr(), Ordering::Release);
+        mem::forget(new);
         // SAFETY: As in `remove`.
         unsafe { RcuBox::drop_after_readers(old) };
-        Ok(())
+        true
     }
 
     /// Returns the array, for the holder of the lock.
@@ -269,6 +281,33 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
             }
         }
         Ok(new)
+    }
+}
+
+/// A value that is to take another's place in a table: [`RcuTable::put`].
+///
+/// # Invariants
+///
+/// We own the node, which comes from `RcuBox::new` and is in no list.
+pub struct Replacement<K, V>(NonNull<RcuBox<Node<K, V>>>);
+
+impl<K, V> Replacement<K, V> {
+    /// Allocates a replacement for the value of a key. May sleep. Fails with `ENOMEM`.
+    pub fn new(key: K, value: V) -> Result<Self> {
+        let node = RcuBox::new(Node {
+            next: Link::new(ptr::null_mut()),
+            key,
+            value,
+        })?;
+        // INVARIANT: The node is new.
+        Ok(Self(node))
+    }
+}
+
+impl<K, V> Drop for Replacement<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the node is ours, and no reader has found it.
+        unsafe { RcuBox::drop_now(self.0) };
     }
 }
 

@@ -12,8 +12,9 @@ pub use version::{IpVersion, Ipv4, Ipv6};
 
 use crate::{
     errno::ELOOP,
-    netdev::{NetDevice, Operations, Xmit},
-    netns::Tenant,
+    metadata::{self, TunnelInfo},
+    netdev::{DeviceSkb, NetDevice, Operations, Xmit},
+    netns::{BareNetns, Tenant},
     rcu::RcuReader,
     skb::GsoType,
     udp::Ports,
@@ -40,12 +41,14 @@ pub struct Flow<A> {
     pub ports: Ports,
     /// The IPv4 TOS or the IPv6 traffic class.
     pub tos: u8,
-    /// The IPv6 flow label, in host order. IPv4 has none.
+    /// The IPv6 flow label, in host order: 20 bits. IPv4 has none.
     pub flow_label: u32,
     /// The packet's mark.
     pub mark: u32,
     /// The index of the device that the packets must leave by, or 0.
     pub link: u32,
+    /// The source address of IPv4 need not be one of this host's. For IPv6 it never need be.
+    pub any_source: bool,
 }
 
 /// A route, and the source address of the packets that take it.
@@ -61,8 +64,8 @@ pub struct Route<V: IpVersion> {
 impl<V: IpVersion> Route<V> {
     /// Looks a route up. Any context but hard interrupts. Fails with an error of routing, for example
     /// `ENETUNREACH`.
-    pub fn look_up(netns: &Netns, flow: &Flow<V::Address>) -> Result<Self> {
-        let (dst, source) = V::look_up(netns, flow)?;
+    pub fn look_up<'a>(netns: impl Into<BareNetns<'a>>, flow: &Flow<V::Address>) -> Result<Self> {
+        let (dst, source) = V::look_up(netns.into(), flow)?;
         // INVARIANT: `look_up` returns a reference.
         Ok(Self { dst, source })
     }
@@ -87,6 +90,34 @@ impl<V: IpVersion> Route<V> {
             return Ok(Self { dst, source });
         }
         Self::look_up_for(xmit, cache, &flow())
+    }
+
+    /// Does what [`Self::of_packet`] does, with the cache that belongs to the tunnel that `info` was read from.
+    pub fn of_metadata<T: Operations>(
+        xmit: &Xmit<'_, T>,
+        skb: &DeviceSkb,
+        info: &TunnelInfo,
+        flow: &Flow<V::Address>,
+    ) -> Result<Self> {
+        // SAFETY: The device is valid. Namespaces are compared by their addresses.
+        let crosses_netns = unsafe { bindings::dev_net(xmit.device().as_raw()) }
+            != xmit.device().link_net().as_raw();
+        // Whoever has the tunnel frees it before its own namespace ends, and perhaps not before another does. The
+        // device in `link` is not the tunnel's.
+        let is_usable = info.allows_cache() && !crosses_netns && flow.mark == 0 && flow.link == 0;
+        let cache = metadata::route_cache(skb, V::IS_IPV6).filter(|_| is_usable);
+        // SAFETY: Softirqs are off as long as `xmit` lives. The cache is of this version, and belongs to what the
+        // packet refers to, so that it lives as long as the packet.
+        if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache) }) {
+            // INVARIANT: `cached` returns a reference.
+            return Ok(Self { dst, source });
+        }
+        let route = Self::look_up_for(xmit, None, flow)?;
+        if let Some(cache) = cache {
+            // SAFETY: As above. The route is valid, and C takes a reference of its own.
+            unsafe { V::store(cache, route.dst.as_ptr(), &route.source) };
+        }
+        Ok(route)
     }
 
     /// The slow path of [`Self::of_packet`].

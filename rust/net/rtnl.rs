@@ -29,21 +29,24 @@ pub struct Rtnl(PhantomData<*mut ()>);
 impl Rtnl {
     /// Calls `work` with RTNL held. May sleep. A caller that holds RTNL already waits for ever.
     pub fn lock<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        struct Locked;
-
-        impl Drop for Locked {
-            fn drop(&mut self) {
-                // SAFETY: The value was made when this task took the lock, and is dropped once.
-                unsafe { bindings::rtnl_unlock() };
-            }
-        }
-
         // SAFETY: C asks for nothing but that the task may sleep.
         unsafe { bindings::rtnl_lock() };
         let _locked = Locked;
         // SAFETY: `_locked` gives the lock up when `work` has returned, which cannot keep the value. The lock
         // is not recursive, so no other value of this task exists.
         work(&mut unsafe { Self::assume_held() })
+    }
+
+    /// Does what [`Self::lock`] does, if no task holds RTNL; otherwise returns `None` without a call and without
+    /// waiting. For work that a holder of RTNL waits for. Process context; `work` may sleep.
+    pub fn try_lock<R>(work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        // SAFETY: C asks for process context alone, and does not wait.
+        if unsafe { bindings::rtnl_trylock() } == 0 {
+            return None;
+        }
+        let _locked = Locked;
+        // SAFETY: As in `lock`: this task has just taken the lock.
+        Some(work(&mut unsafe { Self::assume_held() }))
     }
 
     /// # Safety
@@ -53,6 +56,16 @@ impl Rtnl {
     pub(crate) unsafe fn assume_held() -> Self {
         // INVARIANT: Promised by the caller.
         Self(PhantomData)
+    }
+}
+
+/// RTNL, taken by this task. Dropping the value gives the lock up.
+struct Locked;
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // SAFETY: The value was made when this task took the lock, and is dropped once.
+        unsafe { bindings::rtnl_unlock() };
     }
 }
 

@@ -4,6 +4,10 @@
 //!
 //! C header: [`include/net/rtnetlink.h`](srctree/include/net/rtnetlink.h), "rtnl_link_ops"
 
+mod kind;
+
+pub use kind::Kind;
+
 use crate::{
     module::{Phase, Scope, Undo},
     netdev::{self, Device, Dimensions, LinkType, Links, Operations, Private},
@@ -43,10 +47,20 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
         rtnl: &mut Rtnl,
     ) -> Result;
 
+    /// The number of extended statistics of a device, at most [`MOST_XSTATS`].
+    const XSTATS: usize = 0;
+
+    /// Writes the extended statistics of a device (`IFLA_INFO_XSTATS`) to as many numbers as [`Self::XSTATS`]
+    /// says. Process context.
+    fn fill_xstats(_dev: &Device<Self::Device>, _to: &mut [u64]) {}
+
     /// Writes the attributes of a device, each at most once. Returns the error of a `put_` function. Any
     /// context.
     fn fill_info(dev: &Device<Self::Device>, info: &mut LinkInfo<'_>) -> Result;
 }
+
+/// The most extended statistics of a device.
+pub const MOST_XSTATS: usize = 16;
 
 /// A request to make or to change a link.
 pub struct LinkRequest<'a> {
@@ -93,13 +107,7 @@ impl LinkRequest<'_> {
     /// Returns `error`, for the operation to return.
     pub fn refuse(&self, error: Error, msg: &'static CStr, attr: Option<NlAttr<'_>>) -> Error {
         // SAFETY: `new` was promised that the pointer is null or valid, and used by no other code.
-        if let Some(extack) = unsafe { self.extack.as_mut() } {
-            extack._msg = msg.as_char_ptr();
-            if let Some(attr) = attr {
-                extack.bad_attr = attr.as_raw();
-            }
-        }
-        error
+        unsafe { netlink::refuse(self.extack, error, msg, attr) }
     }
 }
 
@@ -172,6 +180,7 @@ impl LinkInfo<'_> {
 pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result<&'static Kind<K>> {
     const {
         assert!(!K::POLICY.is_empty());
+        assert!(K::XSTATS <= MOST_XSTATS);
         assert!(
             !core::mem::needs_drop::<K>(),
             "a destructor could use what the scope has freed before"
@@ -231,107 +240,10 @@ impl Ops {
             get_size: Some(get_size::<K>),
             fill_info: Some(fill_info::<K>),
             get_link_net: Some(get_link_net::<K>),
+            get_xstats_size: (K::XSTATS != 0).then_some(get_xstats_size::<K>),
+            fill_xstats: (K::XSTATS != 0).then_some(fill_xstats::<K>),
             ..Default::default()
         }))
-    }
-}
-
-/// A kind, as long as the module's scope lives.
-///
-/// # Invariants
-///
-/// Only devices of the kind `K` have a pointer to `ops`. It is the first field, so that the pointer is one to
-/// the whole.
-#[repr(C)]
-#[pin_data]
-pub struct Kind<K: LinkKind> {
-    #[pin]
-    ops: Ops,
-    kind: K,
-}
-
-impl<K: LinkKind> Undo for Kind<K> {
-    const PHASE: Phase = Phase::State;
-
-    fn undo(&self) {}
-}
-
-impl<K: LinkKind> Kind<K> {
-    /// Calls `work` with the device of an index in a namespace. Returns `None` without a call if there is no
-    /// such device, or if it is of another kind. May sleep if `work` does.
-    pub fn with_device<R>(
-        &self,
-        netns: &Netns,
-        ifindex: u32,
-        rtnl: &mut Rtnl,
-        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
-    ) -> Option<R> {
-        let ifindex = i32::try_from(ifindex).ok()?;
-        // SAFETY: The namespace is valid. RTNL is held.
-        let dev = unsafe { bindings::__dev_get_by_index(netns.as_raw(), ifindex) };
-        // SAFETY: C returns null or a device that is in the namespace's list, and so registered, as long as
-        // RTNL is held.
-        unsafe { self.with(dev, rtnl, work) }
-    }
-
-    /// Does what [`Self::with_device`] does, for the device of a name.
-    pub fn with_device_named<R>(
-        &self,
-        netns: &Netns,
-        name: &CStr,
-        rtnl: &mut Rtnl,
-        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
-    ) -> Option<R> {
-        // SAFETY: The namespace is valid, and the name ends with a NUL. RTNL is held.
-        let dev = unsafe { bindings::__dev_get_by_name(netns.as_raw(), name.as_char_ptr()) };
-        // SAFETY: As in `with_device`.
-        unsafe { self.with(dev, rtnl, work) }
-    }
-
-    /// Calls `work` for each device of the kind in a namespace whose index is at least `first`, in ascending
-    /// order, until it fails.
-    pub fn for_each_device(
-        &self,
-        netns: &Netns,
-        first: u32,
-        rtnl: &mut Rtnl,
-        mut work: impl FnMut(&Device<K::Device>, &mut Rtnl) -> Result,
-    ) -> Result {
-        let mut next = first;
-        loop {
-            // SAFETY: The namespace is valid. RTNL is held.
-            let dev = unsafe { bindings::netdev_from_index(netns.as_raw(), next as usize) };
-            if dev.is_null() {
-                return Ok(());
-            }
-            // SAFETY: C has returned a device of the namespace; see `with_device`.
-            let (ifindex, result) = unsafe {
-                let ifindex = bindings::netdev_ifindex(dev);
-                (ifindex, self.with(dev, rtnl, &mut work))
-            };
-            result.unwrap_or(Ok(()))?;
-            next = u32::try_from(ifindex)?.saturating_add(1);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `dev` must be null, or be registered as long as RTNL is held.
-    unsafe fn with<R>(
-        &self,
-        dev: *mut bindings::net_device,
-        rtnl: &mut Rtnl,
-        work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
-    ) -> Option<R> {
-        // SAFETY: The caller promises a valid device. By the type invariant only a device of the kind `K` has
-        // this pointer, and a registered one has gone through `ndo_init`. `work` cannot unregister it without
-        // giving RTNL up.
-        unsafe {
-            if dev.is_null() || bindings::netdev_rtnl_link_ops(dev) != self.ops.0.get() {
-                return None;
-            }
-            Some(work(Device::from_raw(dev), rtnl))
-        }
     }
 }
 
@@ -352,18 +264,6 @@ impl<K: LinkKind> Undo for Registration<K> {
         // SAFETY: By the type invariant the kind is registered, and the scope calls `undo` once.
         unsafe { bindings::rtnl_link_unregister(self.kind.ops.0.get()) };
     }
-}
-
-/// Returns the kind of a device.
-///
-/// # Safety
-///
-/// `dev` must be a valid device of the registered kind `K`. The chosen lifetime must end with the callback
-/// that `dev` was passed to.
-unsafe fn kind<'a, K: LinkKind>(dev: *const bindings::net_device) -> &'a K {
-    // SAFETY: The caller promises a device of the kind, whose operations are the first field of a `Kind<K>`.
-    // The scope keeps that until all callbacks and devices have ended.
-    unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Kind<K>>()).kind }
 }
 
 /// # Safety
@@ -431,7 +331,7 @@ unsafe fn create<K: LinkKind>(
     rtnl: &mut Rtnl,
 ) -> Result {
     // SAFETY: The caller promises a device of the kind.
-    let kind = unsafe { kind::<K>(dev) };
+    let kind = unsafe { kind::of::<K>(dev) };
     let (config, dimensions) = kind.newlink(request, rtnl)?;
     let dimensions = dimensions.within_limits();
     if let (LinkType::Ethernet, Some(at)) = (K::Device::link_type(&config), address) {
@@ -474,7 +374,7 @@ unsafe extern "C" fn changelink<K: LinkKind>(
         let device = Device::from_raw(dev);
         let request = LinkRequest::new(data, K::POLICY.len(), extack);
         if bindings::rtnl_dev_link_net_capable(dev, device.link_net().as_raw()) {
-            kind::<K>(dev).changelink(device, &request, &mut Rtnl::assume_held())
+            kind::of::<K>(dev).changelink(device, &request, &mut Rtnl::assume_held())
         } else {
             Err(EPERM)
         }
@@ -535,4 +435,31 @@ unsafe extern "C" fn get_link_net<K: LinkKind>(
     unsafe { Device::<K::Device>::from_raw(dev) }
         .link_net()
         .as_raw()
+}
+
+/// # Safety
+///
+/// Only C may call this.
+unsafe extern "C" fn get_xstats_size<K: LinkKind>(_dev: *const bindings::net_device) -> usize {
+    const { K::XSTATS * size_of::<u64>() }
+}
+
+/// # Safety
+///
+/// As for `fill_info`.
+unsafe extern "C" fn fill_xstats<K: LinkKind>(
+    skb: *mut bindings::sk_buff,
+    dev: *const bindings::net_device,
+) -> c_int {
+    let mut numbers = [0_u64; MOST_XSTATS];
+    let numbers = numbers.get_mut(..K::XSTATS).unwrap_or_default();
+    // SAFETY: C passes a registered device of the kind and a valid buffer.
+    let result = unsafe {
+        K::fill_xstats(Device::from_raw(dev), numbers);
+        netlink::put(skb, bindings::IFLA_INFO_XSTATS as c_int, &*numbers)
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
 }

@@ -5,7 +5,11 @@
 //! C headers: [`include/net/gro_cells.h`](srctree/include/net/gro_cells.h),
 //! [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
-use crate::skb::{InnerSkb, OwnedSkb, Refused};
+use crate::{
+    device_work::{run_now, DeviceWork},
+    metadata::RxMetadata,
+    skb::{InnerSkb, OwnedSkb, Refused},
+};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use net_bindings as bindings;
@@ -18,11 +22,12 @@ use net_bindings as bindings;
 /// # Invariants
 ///
 /// We own a reference to the device, which counts its packets per CPU (`dstats`). `cells` are its GRO cells,
-/// which live as long as the device's memory. They were set up before the device could go up. They are
+/// which live as long as the device's memory, as `work` does. They were set up before the device could go up. They are
 /// destroyed after the device has gone down and a grace period has passed.
 pub struct RxDevice {
     device: NonNull<bindings::net_device>,
     cells: NonNull<bindings::gro_cells>,
+    work: NonNull<DeviceWork>,
 }
 
 // SAFETY: Any thread may use a device through a counted reference, and give the reference up. The methods call
@@ -49,15 +54,26 @@ impl RxDevice {
     ///
     /// # Safety
     ///
-    /// The device must be valid during the call, and `cells` must be as the type's invariants say.
+    /// The device must be valid during the call, and `cells` and `work` must be as the type's invariants say.
     pub(crate) unsafe fn new(
         device: NonNull<bindings::net_device>,
         cells: NonNull<bindings::gro_cells>,
+        work: NonNull<DeviceWork>,
     ) -> Self {
         // SAFETY: The caller promises a valid device.
         unsafe { bindings::dev_hold(device.as_ptr()) };
         // INVARIANT: The reference was just taken. The caller promises the rest.
-        Self { device, cells }
+        Self {
+            device,
+            cells,
+            work,
+        }
+    }
+
+    /// Lets the device's work run at once: see [`Device::run_work_now`](crate::netdev::Device::run_work_now).
+    pub fn run_work_now(&self) {
+        // SAFETY: By the type invariant the work is initialized, and the device is not freed.
+        unsafe { run_now(self.work.as_ptr()) };
     }
 
     /// Gives a packet to the device, as one that the device received. The outer header is of IPv6 or of IPv4.
@@ -67,21 +83,47 @@ impl RxDevice {
     /// The device merges packets by GRO, and counts the packet. A device that is down drops it. Softirq
     /// context.
     #[inline(always)]
-    pub fn receive<const IPV6: bool>(&self, mut skb: InnerSkb) -> Result<(), (OwnedSkb, Refused)> {
+    pub fn receive<const IPV6: bool>(&self, skb: InnerSkb) -> Result<(), (OwnedSkb, Refused)> {
+        self.receive_with::<IPV6>(skb, None)
+    }
+
+    /// Does what [`Self::receive`] does. Programs find the metadata at the packet.
+    #[inline(always)]
+    pub fn receive_with<const IPV6: bool>(
+        &self,
+        mut skb: InnerSkb,
+        metadata: Option<RxMetadata>,
+    ) -> Result<(), (OwnedSkb, Refused)> {
         // SAFETY: By the type invariant the device is valid. The packet refers to it until the end of C's call
         // below; after that, C keeps packets only while the device is up, and drops them before it is freed.
         if let Err(refused) = unsafe { skb.enter_device::<IPV6>(self.device) } {
             return Err((skb.into_owned(), refused));
+        }
+        if let Some(metadata) = metadata {
+            skb.set_metadata(metadata);
         }
         self.receive_entered(skb);
         Ok(())
     }
 
     /// Does what [`Self::receive`] does, for a device that carries Ethernet and a packet that begins with an
-    /// Ethernet header. Fails with [`Refused::NoIp`] if the device carries IP.
+    /// Ethernet header ([`InnerProtocol::ETHERNET`]). Fails with [`Refused::NoIp`] if the device carries IP.
+    ///
+    /// [`InnerProtocol::ETHERNET`]: crate::ip_proto::InnerProtocol::ETHERNET
+    #[inline(always)]
     pub fn receive_frame<const IPV6: bool>(
         &self,
+        skb: InnerSkb,
+    ) -> Result<(), (OwnedSkb, Refused)> {
+        self.receive_frame_with::<IPV6>(skb, None)
+    }
+
+    /// Does what [`Self::receive_frame`] does. Programs find the metadata at the packet.
+    #[inline(always)]
+    pub fn receive_frame_with<const IPV6: bool>(
+        &self,
         mut skb: InnerSkb,
+        metadata: Option<RxMetadata>,
     ) -> Result<(), (OwnedSkb, Refused)> {
         // SAFETY: By the type invariant the device is valid.
         if unsafe { bindings::netdev_type(self.device.as_ptr()) } != bindings::ARPHRD_ETHER as u16 {
@@ -90,6 +132,9 @@ impl RxDevice {
         // SAFETY: As in `receive`. The device carries Ethernet.
         if let Err(refused) = unsafe { skb.enter_ethernet_device::<IPV6>(self.device) } {
             return Err((skb.into_owned(), refused));
+        }
+        if let Some(metadata) = metadata {
+            skb.set_metadata(metadata);
         }
         self.receive_entered(skb);
         Ok(())
@@ -128,8 +173,8 @@ impl RxDevice {
 
 impl Clone for RxDevice {
     fn clone(&self) -> Self {
-        // SAFETY: By the type invariant the device is valid, and the cells are its.
-        unsafe { Self::new(self.device, self.cells) }
+        // SAFETY: By the type invariant the device is valid, and the cells and the work are its.
+        unsafe { Self::new(self.device, self.cells, self.work) }
     }
 }
 

@@ -20,6 +20,7 @@ mod decap;
 mod device;
 mod gso;
 mod owned;
+mod pieces;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 mod xmit;
@@ -195,6 +196,29 @@ impl SkBuff {
         Some(unsafe { self.linear_bytes(len) })
     }
 
+    /// Returns `N` bytes at an offset from the packet's data, if they are linear.
+    #[inline(always)]
+    pub fn linear_array<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        self.linear_range(at, N)?.first_chunk()
+    }
+
+    /// Returns `len` bytes at an offset from the packet's data, if they are linear. Offset and length are at most
+    /// 64 KiB.
+    #[inline(always)]
+    pub fn linear_range(&self, at: usize, len: usize) -> Option<&[u8]> {
+        // One comparison: the sum does not wrap below, because both numbers are small.
+        if (at | len) > usize::from(u16::MAX) || self.headlen() < at.wrapping_add(len) {
+            return None;
+        }
+        // SAFETY: `headlen` is at least the sum, which does not wrap, so the range is a part of these bytes. A place
+        // within an allocation is not null.
+        Some(unsafe {
+            let start = self.linear_bytes(at.wrapping_add(len)).as_ptr().add(at);
+            hint::assert_unchecked(!start.is_null());
+            slice::from_raw_parts(start, len)
+        })
+    }
+
     /// Returns the first `len` bytes.
     ///
     /// # Safety
@@ -230,6 +254,30 @@ impl SkBuff {
         Some(unsafe {
             hint::assert_unchecked(!start.is_null());
             slice::from_raw_parts(start, len)
+        })
+    }
+
+    /// Returns the first `N` linear bytes from the network header on, or `None` if there are fewer.
+    #[inline(always)]
+    pub(crate) fn network_array<const N: usize>(&self) -> Option<&[u8; N]> {
+        let skb = self.as_raw();
+        // SAFETY: As in `is_gso`.
+        let (start, tail) = unsafe {
+            (
+                bindings::skb_network_header(skb),
+                bindings::skb_tail_pointer(skb),
+            )
+        };
+        // Negative if the header lies past the linear part.
+        let len = (tail as isize).wrapping_sub(start as isize);
+        if len < N as isize {
+            return None;
+        }
+        // SAFETY: As in `network_header`: the bytes from `start` to `tail` are in the linear part, and there are at
+        // least `N` of them.
+        Some(unsafe {
+            hint::assert_unchecked(!start.is_null());
+            &*start.cast::<[u8; N]>()
         })
     }
 

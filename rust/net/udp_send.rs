@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! UDP packets that a tunnel device sends: headers before an inner IP packet, and its way out.
+//! UDP packets that a tunnel device sends: headers before an inner IP packet or frame, and its way out.
 //!
 //! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
 //! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
 
-use crate::errno::EPROTONOSUPPORT;
+mod frame;
+mod inner;
+
+pub use inner::InnerIp;
+
 use crate::{
     flow_hash,
+    ip_proto::ChecksumPlace,
+    metadata::EgressPacket,
     netdev::{DeviceSkb, Operations, Sent, Spent, Xmit},
     route::{version::private::Fields, IpVersion, Route},
     skb::{GsoType, SkBuff, TxSkb, MOST_HEADROOM_BYTES},
     udp::{Checksum, PortNumber, Ports, HEADER_LEN_BYTES},
+    Netns,
 };
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
-
-/// The fields of an inner IP header that an outer header may inherit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InnerIp {
-    /// `true` for IPv6, `false` for IPv4.
-    pub is_ipv6: bool,
-    /// The IPv4 TOS or the IPv6 traffic class.
-    pub tos: u8,
-    /// The IPv4 TTL or the IPv6 hop limit.
-    pub hop_limit: u8,
-    /// The bit of IPv4. Always set for IPv6, whose packets routers do not fragment.
-    pub dont_fragment: bool,
-}
 
 /// The fields of an outer IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +32,7 @@ pub struct OuterIp {
     pub hop_limit: u8,
     /// The bit of IPv4.
     pub dont_fragment: bool,
-    /// The IPv6 flow label, in host order.
+    /// The IPv6 flow label, in host order: 20 bits. Greater numbers spoil the other fields of the first word.
     pub flow_label: u32,
 }
 
@@ -66,7 +60,6 @@ pub struct TooLong {
 /// The EtherTypes of IP packets, in network order.
 const ETH_P_IP: u16 = (bindings::ETH_P_IP as u16).to_be();
 const ETH_P_IPV6: u16 = (bindings::ETH_P_IPV6 as u16).to_be();
-
 /// A packet that was not sent, and the reason.
 pub struct Unsent(pub Spent, pub Error);
 
@@ -83,6 +76,12 @@ impl DeviceSkb {
         unsafe { TxSkb::from_raw(self.0.as_raw()) }
     }
 
+    /// Does what [`SkBuff::partial_checksum`] does. Inlined, because each packet that a device sends needs it.
+    #[inline(always)]
+    pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
+        self.0.find_partial_checksum()
+    }
+
     /// Returns the packet's mark.
     #[inline]
     pub fn mark(&self) -> u32 {
@@ -90,114 +89,18 @@ impl DeviceSkb {
         unsafe { bindings::skb_mark(self.0.as_raw()) }
     }
 
-    /// Reads the IP header that the packet begins with. Fails with `EPROTONOSUPPORT` if the packet is
-    /// neither IPv4 nor IPv6, with `EINVAL` if it is too short, or with `ENOMEM`.
-    #[inline(always)]
-    pub fn inner_ip(&mut self) -> Result<InnerIp> {
-        let inner = match self.0.protocol() {
-            ETH_P_IP => {
-                let header = self.as_skb().header(20)?;
-                let header: &[u8; 20] = header.first_chunk().ok_or(EINVAL)?;
-                if header[0] >> 4 != 4 {
-                    return Err(EPROTONOSUPPORT);
-                }
-                InnerIp {
-                    is_ipv6: false,
-                    tos: header[1],
-                    hop_limit: header[8],
-                    dont_fragment: header[6] & 0x40 != 0,
-                }
-            }
-            ETH_P_IPV6 => {
-                let header = self.as_skb().header(40)?;
-                let header: &[u8; 40] = header.first_chunk().ok_or(EINVAL)?;
-                if header[0] >> 4 != 6 {
-                    return Err(EPROTONOSUPPORT);
-                }
-                InnerIp {
-                    is_ipv6: true,
-                    tos: header[0] << 4 | header[1] >> 4,
-                    hop_limit: header[7],
-                    dont_fragment: true,
-                }
-            }
-            _ => return Err(EPROTONOSUPPORT),
-        };
-        Ok(inner)
-    }
-
-    /// Reads the IP header after the Ethernet header that the packet begins with. All fields are 0 if no IP header
-    /// follows at once. Fails with `EINVAL` if the packet is shorter than an Ethernet header, or with `ENOMEM`.
-    pub fn inner_frame(&mut self) -> Result<InnerIp> {
-        const LINK: usize = bindings::ETH_HLEN as usize;
-        self.as_skb().header(LINK)?;
-        let protocol = self.0.protocol();
-        let len = match protocol {
-            ETH_P_IP => 20,
-            ETH_P_IPV6 => 40,
-            _ => 0,
-        };
-        let header = match self.as_skb().header(LINK.saturating_add(len)) {
-            Ok(bytes) => bytes.get(LINK..).unwrap_or_default(),
-            Err(ENOMEM) => return Err(ENOMEM),
-            Err(_) => &[],
-        };
-        Ok(match *header {
-            [first, tos, _, _, _, _, fragment, _, ttl, ..]
-                if protocol == ETH_P_IP && first >> 4 == 4 =>
-            {
-                InnerIp {
-                    is_ipv6: false,
-                    tos,
-                    hop_limit: ttl,
-                    dont_fragment: fragment & 0x40 != 0,
-                }
-            }
-            [first, second, _, _, _, _, _, hop_limit, ..]
-                if protocol == ETH_P_IPV6 && first >> 4 == 6 =>
-            {
-                InnerIp {
-                    is_ipv6: true,
-                    tos: first << 4 | second >> 4,
-                    hop_limit,
-                    dont_fragment: true,
-                }
-            }
-            _ => InnerIp {
-                is_ipv6: false,
-                tos: 0,
-                hop_limit: 0,
-                dont_fragment: false,
-            },
-        })
-    }
-
     /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen by
     /// the hash of the inner headers from a range, or from the namespace's local ports.
     ///
     /// `range` is the first and the last port; the first must be less.
-    #[inline]
+    #[inline(always)]
     pub fn flow_port<T: Operations>(
         &mut self,
         xmit: &Xmit<'_, T>,
         range: Option<(PortNumber, PortNumber)>,
     ) -> PortNumber {
-        let (low, high) = match range {
-            Some((low, high)) => (low.to_be_bytes(), high.to_be_bytes()),
-            None => ([0; 2], [0; 2]),
-        };
         flow_hash::provide(self.as_skb());
-        // SAFETY: The packet and the namespace are valid.
-        let be = unsafe {
-            bindings::udp_flow_src_port(
-                xmit.device().link_net().as_raw(),
-                self.0.as_raw(),
-                u16::from_be_bytes(low).into(),
-                u16::from_be_bytes(high).into(),
-                false,
-            )
-        };
-        PortNumber::from_be(be)
+        flow_port(self.as_skb(), xmit.device().link_net(), range)
     }
 
     /// Compares the packet's length, or that of the segments of a GSO packet, with the path MTU that is left
@@ -221,24 +124,11 @@ impl DeviceSkb {
         Ok(())
     }
 
-    /// Does what [`Self::check_path_mtu`] does, for a packet that begins with an Ethernet header, which `overhead`
-    /// counts.
-    pub fn check_path_mtu_of_frame<V: IpVersion>(
-        &mut self,
-        route: &Route<V>,
-        overhead: u32,
-    ) -> Result<(), TooLong> {
-        let link = bindings::ETH_HLEN;
-        let mtu = route.path_mtu().saturating_sub(overhead);
-        if self.0.len() > mtu.saturating_add(link) as usize && self.is_longer(mtu) {
-            let overhead = i32::try_from(overhead).unwrap_or(i32::MAX);
-            // SAFETY: As in `check_path_mtu`.
-            unsafe {
-                bindings::skb_tunnel_check_pmtu(self.0.as_raw(), route.as_raw(), overhead, false)
-            };
-            return Err(TooLong { mtu });
-        }
-        Ok(())
+    /// Returns `true` if the packet, or a segment of a GSO packet, is longer than `mtu` after `link` bytes of a link's
+    /// header.
+    #[inline]
+    pub fn is_longer_than(&self, mtu: u32, link: u32) -> bool {
+        self.0.len() > mtu.saturating_add(link) as usize && self.is_longer(mtu)
     }
 
     /// Returns `false` for a GSO packet whose segments are not longer than `mtu`.
@@ -252,14 +142,18 @@ impl DeviceSkb {
     /// Answers the packet's sender, on this host or another, with an ICMP error: "packet too big", and the MTU.
     ///
     /// Returns `false` without an answer for an IPv6 packet and an MTU below that of every IPv6 link (RFC 8200
-    /// §5), and for a packet that is not IP. The packet stays valid. The core limits the rate of answers.
+    /// §5), for a packet that is not IP, and for one that has metadata in the place of a route. The packet stays
+    /// valid. The core limits the rate of answers.
     #[cold]
     pub fn answer_too_long(&mut self, TooLong { mtu }: TooLong) -> bool {
         let raw = self.0.as_raw();
         // SAFETY: The packet is valid and owned, in a device's transmit function, for which C's functions are. They
-        // check the place of the packet's IP header, and that the packet has a route. The route is of the packet's
-        // protocol, which IP's own output and forwarding set beside the route.
+        // check the place of the packet's IP header, and that the packet has a route. The route is no metadata, as
+        // is checked here, and of the packet's protocol, which IP's own output and forwarding set beside the route.
         unsafe {
+            if bindings::skb_has_metadata(raw) {
+                return false;
+            }
             match self.0.protocol() {
                 ETH_P_IP => bindings::icmp_ndo_send_frag_needed(raw, mtu),
                 ETH_P_IPV6 if mtu >= bindings::IPV6_MIN_MTU => {
@@ -269,6 +163,59 @@ impl DeviceSkb {
             }
         }
         true
+    }
+}
+
+impl EgressPacket<'_> {
+    /// Does what [`DeviceSkb::flow_port`] does, for the namespace that the packet would be sent to.
+    pub fn flow_port(
+        &mut self,
+        netns: &Netns,
+        range: Option<(PortNumber, PortNumber)>,
+    ) -> PortNumber {
+        let raw = self.as_skb().as_raw();
+        // SAFETY: The packet is valid.
+        if !unsafe { bindings::skb_dev(raw) }.is_null() {
+            flow_hash::provide(self.as_skb());
+        }
+        flow_port(self.as_skb(), netns, range)
+    }
+}
+
+/// Returns a port for a packet's flow.
+#[inline(always)]
+fn flow_port(
+    skb: Pin<&mut SkBuff>,
+    netns: &Netns,
+    range: Option<(PortNumber, PortNumber)>,
+) -> PortNumber {
+    let (low, high) = match range {
+        Some((low, high)) => (low.to_be_bytes(), high.to_be_bytes()),
+        None => ([0; 2], [0; 2]),
+    };
+    // SAFETY: The packet is valid and exclusively borrowed, so that C may note its hash. The namespace is valid.
+    let be = unsafe {
+        bindings::udp_flow_src_port(
+            netns.as_raw(),
+            skb.as_raw(),
+            u16::from_be_bytes(low).into(),
+            u16::from_be_bytes(high).into(),
+            false,
+        )
+    };
+    PortNumber::from_be(be)
+}
+
+/// A tunnel's header, to be written.
+pub trait Fill {
+    /// Writes the header, which has as many bytes as `to`.
+    fn fill(self, to: &mut [u8]);
+}
+
+impl<F: FnOnce(&mut [u8])> Fill for F {
+    #[inline(always)]
+    fn fill(self, to: &mut [u8]) {
+        self(to);
     }
 }
 
@@ -286,7 +233,7 @@ pub fn send<V: IpVersion, T: Operations>(
     destination: &V::Address,
     ip: &OuterIp,
     udp: &OuterUdp,
-    fill: impl FnOnce(&mut [u8]),
+    fill: impl Fill,
 ) -> Result<Sent, Unsent> {
     let dev = xmit.device().as_raw();
     let (source, raw) = (*route.source(), skb.0.as_raw());
@@ -320,14 +267,14 @@ fn push<V: IpVersion, T: Operations>(
     source: &V::Address,
     destination: &V::Address,
     udp: &OuterUdp,
-    fill: impl FnOnce(&mut [u8]),
+    fill: impl Fill,
 ) -> Result {
     let raw = skb.0.as_raw();
     let len = HEADER_LEN_BYTES.checked_add(udp.header_len).ok_or(EINVAL)?;
     let total = skb.0.len().checked_add(len).ok_or(EINVAL)?;
     let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
     // The outer checksum is computed from the place of the inner one, by whole words.
-    if let Some(partial) = skb.0.partial_checksum()? {
+    if let Some(partial) = skb.partial_checksum()? {
         if udp.checksum == Checksum::Full && (partial.start | partial.field) & 1 != 0 {
             return Err(EINVAL);
         }
@@ -351,7 +298,7 @@ fn push<V: IpVersion, T: Operations>(
     header[2..4].copy_from_slice(&udp.ports.destination.to_be_bytes());
     header[4..6].copy_from_slice(&u16::try_from(total).unwrap_or(0).to_be_bytes());
     header[6..8].fill(0);
-    fill(tunnel);
+    fill.fill(tunnel);
     skb.as_tx().reset_transport_header();
     if udp.checksum == Checksum::Full {
         // SAFETY: The packet's transport header is the UDP header that was just pushed, so the checksum field

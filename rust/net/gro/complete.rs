@@ -115,9 +115,11 @@ unsafe fn of_outer_ip<const IPV6: bool>(noted: u8) -> Result<Complete> {
 /// RCU read side, in which the result is used.
 #[inline(always)]
 unsafe fn of_device(noted: u8) -> Result<Complete> {
-    let ether_type = super::of_device_note(noted)
-        .and_then(Handlers::ether_type)
-        .ok_or(ESTALE)?;
+    let protocol = super::of_device_note(noted).ok_or(ESTALE)?;
+    if protocol == InnerProtocol::ETHERNET {
+        return Ok(bindings::eth_gro_complete);
+    }
+    let ether_type = Handlers::ether_type(protocol).ok_or(ESTALE)?;
     // SAFETY: The caller is in an RCU read side. The result is null, or points to an offload that stays valid
     // until its end.
     unsafe { bindings::gro_find_complete_by_type(ether_type.to_be()).as_ref() }

@@ -154,13 +154,13 @@ impl Packet<'_> {
         Ok(())
     }
 
-    /// Readies the packet for an EtherType, and returns the callback.
+    /// Readies the packet for an EtherType, and returns the inner layer.
     ///
     /// # Safety
     ///
     /// RCU read side, in which the result is used.
     #[inline(always)]
-    unsafe fn enter_device(&mut self, protocol: InnerProtocol) -> Result<GroCallback, NoMerge> {
+    unsafe fn enter_device(&mut self, protocol: InnerProtocol) -> Result<Inner, NoMerge> {
         let ether_type = Handlers::ether_type(protocol).ok_or(NoMerge)?;
         // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's. It is
         // exclusively borrowed.
@@ -171,14 +171,18 @@ impl Packet<'_> {
                 self.pulled,
             );
         }
+        if protocol == InnerProtocol::ETHERNET {
+            return Ok(Inner::Ethernet);
+        }
         // SAFETY: The caller is in an RCU read side. The result is null, or points to an offload that stays
         // valid until its end.
         unsafe { bindings::gro_find_receive_by_type(ether_type.to_be()).as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
+            .map(Inner::Other)
             .ok_or(NoMerge)
     }
 
-    /// Readies the packet for a protocol, and returns the protocol's callback.
+    /// Readies the packet for a protocol, and returns the inner layer.
     ///
     /// # Safety
     ///
@@ -187,7 +191,7 @@ impl Packet<'_> {
     unsafe fn enter<const IPV6: bool>(
         &mut self,
         protocol: InnerProtocol,
-    ) -> Result<GroCallback, NoMerge> {
+    ) -> Result<Inner, NoMerge> {
         // Transport protocols rely on the last network header. In a held packet, the outer UDP header
         // follows that header. TCP would read it as a TCP header, and compute a checksum over addresses at
         // an offset that no layer has set. GRO would look up an inner UDP socket by other addresses on
@@ -205,8 +209,16 @@ impl Packet<'_> {
         // offload that stays valid until the end of the RCU read side, in which the caller is.
         unsafe { bindings::inet_offload(IPV6, number).as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
+            .map(Inner::Other)
             .ok_or(NoMerge)
     }
+}
+
+/// The inner layer that GRO calls next.
+enum Inner {
+    /// Ethernet, whose handler is in the kernel's core: it is called without a search, and directly.
+    Ethernet,
+    Other(GroCallback),
 }
 
 /// A protocol's `gro_receive`.
@@ -301,14 +313,14 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
         seen: NOTHING_SEEN,
         patch: None,
     };
-    let callback = tunnel.ok_or(NoMerge).and_then(|tunnel| {
+    let inner = tunnel.ok_or(NoMerge).and_then(|tunnel| {
         // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
         // SAFETY: The packet is valid and in GRO, as above.
         if unsafe { bindings::gro_in_tunnel(skb) } {
             return Err(NoMerge);
         }
         let protocol = tunnel.gro_receive(&mut packet)?;
-        // SAFETY: The caller is in an RCU read side until this function returns, and the callback is called
+        // SAFETY: The caller is in an RCU read side until this function returns, and the inner layer is called
         // before that.
         unsafe {
             match T::HANDLERS {
@@ -317,12 +329,15 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
             }
         }
     });
-    // SAFETY: The packet is in GRO and `held` its list, as above. `enter` has found the callback in C's
-    // table for the protocol at the packet's GRO offset, in this RCU read side. `call_gro_receive` bounds
-    // the depth of such calls. `packet` is not used during the call.
+    // SAFETY: The packet is in GRO and `held` its list, as above. The callback is for the protocol at the
+    // packet's GRO offset: it is Ethernet's, or one that was found in C's table in this RCU read side.
+    // `call_gro_receive` bounds the depth of such calls. `packet` is not used during the call.
     let complete = unsafe {
-        match callback {
-            Ok(callback) => bindings::call_gro_receive(Some(callback), held, skb),
+        match inner {
+            Ok(Inner::Ethernet) => {
+                bindings::call_gro_receive(Some(bindings::eth_gro_receive), held, skb)
+            }
+            Ok(Inner::Other(callback)) => bindings::call_gro_receive(Some(callback), held, skb),
             Err(NoMerge) => {
                 bindings::gro_set_flush(skb);
                 ptr::null_mut()

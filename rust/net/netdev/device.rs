@@ -3,7 +3,7 @@
 //! Devices, and what they keep of the module that implements them.
 
 use super::Operations;
-use crate::{rtnl::Rtnl, rx_device::RxDevice, Netns};
+use crate::{netns::BareNetns, rtnl::Rtnl, rx_device::RxDevice, Netns};
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -221,11 +221,12 @@ impl<T: Operations> Device<T> {
         let private = Private::<T>::of(self.as_raw());
         // SAFETY: By the type invariant the device and its private data are valid. `setup` has asked C for
         // statistics by CPU. `ndo_init` has set up the cells, and `ndo_uninit`, which C calls a grace period
-        // after the device went down, destroys them.
+        // after the device went down, destroys them. It has initialized the work, too.
         unsafe {
             RxDevice::new(
                 NonNull::new_unchecked(self.as_raw()),
                 NonNull::new_unchecked(Opaque::cast_into(&raw const (*private).cells)),
+                NonNull::new_unchecked(super::work::of(private)),
             )
         }
     }
@@ -240,8 +241,31 @@ impl<T: Operations> Device<T> {
         unsafe { Netns::from_raw((*private).link_net) }
     }
 
+    /// Returns the namespace that the device is in, which may be at its end: the device then leaves it later than
+    /// the states do.
+    pub fn netns<'a>(&'a self, _rtnl: &'a Rtnl) -> BareNetns<'a> {
+        // SAFETY: By the type invariant the device is registered, so its namespace is valid. The device moves to
+        // another namespace only under RTNL, which the caller holds as long as the result lives.
+        unsafe { BareNetns::from_raw(bindings::dev_net(self.as_raw())) }
+    }
+
+    /// Returns the number of packets that the device has received. May sleep.
+    pub fn received_packets(&self) -> u64 {
+        let mut stats = bindings::rtnl_link_stats64::default();
+        // SAFETY: By the type invariant the device is registered. C writes to the local variable.
+        unsafe { bindings::dev_get_stats(self.as_raw(), &mut stats) };
+        stats.rx_packets
+    }
+
+    /// Returns `true` if the device is up.
+    pub fn is_up(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: By the type invariant the device is valid.
+        unsafe { bindings::netif_running(self.as_raw()) }
+    }
+
     /// Returns `true` if this task, which has sent a request, may administer the namespace that the device sends
-    /// to. Administrators of the device's own namespace need not have that right. Process context.
+    /// to. Administrators of the device's own namespace need not have that right. Does not ask for the right to
+    /// administer the device's own namespace: the operation must demand that. Process context.
     pub fn is_link_net_capable(&self) -> bool {
         // SAFETY: By the type invariant the device is valid, and so is its namespace.
         unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), self.link_net().as_raw()) }
@@ -306,6 +330,7 @@ pub(crate) struct Private<T: Operations> {
     pub(super) config: *mut Option<T::Config>,
     /// The index of the device that this one is bound to, or 0.
     pub(super) iflink: u32,
+    pub(super) work: Opaque<crate::device_work::DeviceWork>,
     pub(super) data: MaybeUninit<T>,
 }
 

@@ -24,6 +24,19 @@ pub(crate) struct Node {
     device: *mut bindings::net_device,
 }
 
+impl Node {
+    /// Returns a node's device.
+    ///
+    /// # Safety
+    ///
+    /// `node` must be in a list during the call. The caller need not hold RTNL.
+    pub(super) unsafe fn device(node: *const Self) -> *mut bindings::net_device {
+        // SAFETY: The caller promises a node in a list: it is valid, and this field does not change. The others do
+        // when a neighbour comes or goes, so there must be no reference to the whole.
+        unsafe { (&raw const (*node).device).read() }
+    }
+}
+
 // SAFETY: RTNL guards the list: callers of the functions below hold it.
 unsafe impl Send for Links {}
 // SAFETY: As above.

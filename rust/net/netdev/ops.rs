@@ -2,8 +2,10 @@
 
 //! Operations of devices: the trait, and C's tables.
 
-use super::{Device, Dimensions, Links, NetDevice, NewDevice, Private, Sent, Xmit};
+use super::{work, Device, Dimensions, Links, NetDevice, NewDevice, Private, Sent, Xmit};
 use crate::{
+    errno::ENETDOWN,
+    metadata::EgressPacket,
     netns::{self, Netns},
     rtnl::Rtnl,
 };
@@ -55,10 +57,22 @@ pub trait Operations: Send + Sync + Sized + 'static {
     /// RTNL, may sleep.
     fn stop(dev: &Device<Self>, rtnl: &mut Rtnl);
 
+    /// Does what [`Device::run_work_now`] or [`Device::run_work_in`] has asked for. The device is up, and does not
+    /// go down before this returns. Process context without RTNL, may sleep; one call at a time.
+    ///
+    /// A task that holds RTNL waits for this, so this must not wait for RTNL: [`Rtnl::try_lock`].
+    fn work(_dev: &Device<Self>) {}
+
     /// Sends a packet. Softirqs are off.
     ///
     /// [`DeviceSkb`](super::DeviceSkb) is sent or dropped, each of which returns a [`Sent`].
     fn transmit(xmit: &Xmit<'_, Self>, skb: super::DeviceSkb) -> Sent;
+
+    /// Completes the metadata of a packet that the device would send: the source address and the ports. Open
+    /// vSwitch asks for them. The device is up. Any context but hard interrupts, RCU read side.
+    fn fill_metadata(_dev: &Device<Self>, _packet: &mut EgressPacket<'_>) -> Result {
+        Err(EINVAL)
+    }
 
     /// Returns the index of the device that this one is bound to, or 0. Called once, when the device is made.
     fn iflink(&self) -> u32 {
@@ -86,6 +100,7 @@ impl<T: Operations> Tables<T> {
         ndo_stop: Some(ndo_stop::<T>),
         ndo_start_xmit: Some(ndo_start_xmit::<T>),
         ndo_get_iflink: Some(ndo_get_iflink::<T>),
+        ndo_fill_metadata_dst: Some(ndo_fill_metadata_dst::<T>),
         ..pin_init::zeroed()
     };
 
@@ -129,6 +144,7 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_dev
         );
         bindings::netdev_set_ip_headers(dev);
         bindings::netdev_set_software_features(dev);
+        bindings::netdev_allow_big_tcp(dev);
         bindings::netdev_set_mtu(dev, bindings::ETH_DATA_LEN);
         bindings::netdev_set_mtu_range(dev, bindings::IPV4_MIN_MTU, u16::MAX.into());
         bindings::netdev_set_freed_by_core(dev);
@@ -195,6 +211,9 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     let Some(config) = config else {
         return EINVAL.to_errno();
     };
+    // SAFETY: The private data has room for a `Private<T>`. `ndo_stop` disables the work again before `ndo_uninit`
+    // drops `data`.
+    unsafe { work::init(private) };
     // SAFETY: `data` has room for a `T`, aligned as `LinkKind` asserts, and is not initialized. No other code
     // has a pointer to it yet, and C does not move it. If this function fails, C does not call
     // `ndo_uninit`. The reference lives as long as the device; it does not leave this function.
@@ -243,11 +262,19 @@ unsafe extern "C" fn ndo_uninit<T: Operations>(dev: *mut bindings::net_device) {
 ///
 /// Only C may call this, for a registered device whose private data is a `Private<T>`.
 unsafe extern "C" fn ndo_open<T: Operations>(dev: *mut bindings::net_device) -> c_int {
-    // SAFETY: C passes a registered device and holds RTNL.
-    let result = unsafe { T::open(Device::from_raw(dev), &mut Rtnl::assume_held()) };
+    let private = Private::<T>::of(dev);
+    // SAFETY: C passes a registered device that is down, and holds RTNL.
+    let result = unsafe {
+        work::enable(private);
+        T::open(Device::from_raw(dev), &mut Rtnl::assume_held())
+    };
     match result {
         Ok(()) => 0,
-        Err(error) => error.to_errno(),
+        Err(error) => {
+            // SAFETY: The work was just enabled. C does not call `ndo_stop` after an error.
+            unsafe { work::disable(private) };
+            error.to_errno()
+        }
     }
 }
 
@@ -255,8 +282,11 @@ unsafe extern "C" fn ndo_open<T: Operations>(dev: *mut bindings::net_device) -> 
 ///
 /// As for `ndo_open`.
 unsafe extern "C" fn ndo_stop<T: Operations>(dev: *mut bindings::net_device) -> c_int {
-    // SAFETY: As in `ndo_open`.
-    unsafe { T::stop(Device::from_raw(dev), &mut Rtnl::assume_held()) };
+    // SAFETY: As in `ndo_open`, for a device that is up.
+    unsafe {
+        work::disable(Private::<T>::of(dev));
+        T::stop(Device::from_raw(dev), &mut Rtnl::assume_held());
+    };
     0
 }
 
@@ -272,6 +302,31 @@ unsafe extern "C" fn ndo_start_xmit<T: Operations>(
     let (xmit, skb) = unsafe { (Xmit::<T>::new(dev), super::DeviceSkb::from_raw(skb)) };
     let Sent(()) = T::transmit(&xmit, skb);
     bindings::netdev_tx_NETDEV_TX_OK
+}
+
+/// # Safety
+///
+/// Only C may call this, for a device that `ndo_init::<T>` has succeeded for, in an RCU read side, with a packet whose
+/// metadata no other packet has.
+unsafe extern "C" fn ndo_fill_metadata_dst<T: Operations>(
+    dev: *mut bindings::net_device,
+    skb: *mut bindings::sk_buff,
+) -> c_int {
+    // Open vSwitch finds the device in its table of ports for some time after `ndo_uninit` has dropped the device's
+    // state. A device that is down has no way out in any case.
+    // SAFETY: C passes a valid device.
+    if !unsafe { bindings::netif_running(dev) } {
+        return ENETDOWN.to_errno();
+    }
+    // SAFETY: C passes a valid packet whose metadata it has copied for this call. The device is up, or was in this
+    // RCU read side: C takes it down and waits for readers before it calls `ndo_uninit`, so that the device's state
+    // and its place in the `Links` last until the read side's end.
+    let result =
+        unsafe { T::fill_metadata(Device::from_raw(dev), &mut EgressPacket::from_raw(skb)) };
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
 }
 
 /// # Safety

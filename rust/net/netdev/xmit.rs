@@ -73,7 +73,7 @@ impl<'a, T: Operations> Xmit<'a, T> {
 /// The counters of a device that count a dropped packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TxError {
-    /// `tx_dropped`: the packet could not be sent for a lack of memory.
+    /// `tx_dropped`: the packet could not be sent for a lack of memory, or of metadata.
     Dropped,
     /// `tx_errors`: the device does not send such a packet.
     Error,
@@ -109,6 +109,13 @@ impl Deref for DeviceSkb {
 /// A packet whose headers no longer are those that the stack has given to the device, because an attempt to
 /// send it has failed. A device can only drop it.
 pub struct Spent(pub(crate) OwnedSkb);
+
+impl Spent {
+    /// Frees the packet as one that was used: see [`OwnedSkb::consume`].
+    pub fn consume(self) {
+        self.0.consume();
+    }
+}
 
 impl From<DeviceSkb> for Spent {
     #[inline]

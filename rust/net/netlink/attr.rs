@@ -109,6 +109,28 @@ impl NlaPolicy {
     }
 }
 
+/// Notes why a request is refused, for a person to read, and the attribute that is at fault
+/// (`NL_SET_ERR_MSG_ATTR()`). Returns `error`.
+///
+/// # Safety
+///
+/// `extack` must be null, or valid and used by no other code during the call.
+pub(crate) unsafe fn refuse(
+    extack: *mut bindings::netlink_ext_ack,
+    error: Error,
+    msg: &'static CStr,
+    attr: Option<NlAttr<'_>>,
+) -> Error {
+    // SAFETY: The caller promises that the pointer is null or valid, and used by no other code.
+    if let Some(extack) = unsafe { extack.as_mut() } {
+        extack._msg = msg.as_char_ptr();
+        if let Some(attr) = attr {
+            extack.bad_attr = attr.as_raw();
+        }
+    }
+    error
+}
+
 /// An attribute of a request (`struct nlattr`).
 ///
 /// # Invariants

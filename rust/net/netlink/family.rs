@@ -213,8 +213,8 @@ impl<T: Operations> Undo for Registration<T> {
         if let Some(notifier) = self.notifier {
             notifier.clear();
         }
-        // Waits for operations. A dump continues with the family, which the scope keeps until the module
-        // has no references any more.
+        // No notification uses the family any more. C waits for operations. A dump continues with the family, which
+        // the scope keeps until the module has no references any more.
         // SAFETY: By the type invariant the family is registered, and the scope calls `undo` once.
         unsafe { bindings::genl_unregister_family(self.family.as_raw()) };
     }

@@ -2,7 +2,7 @@
 
 //! Requests to a family.
 
-use super::NlAttr;
+use super::{attr, NlAttr};
 use crate::Netns;
 use core::{ops, ptr::NonNull};
 use kernel::{prelude::*, types::Opaque};
@@ -83,6 +83,12 @@ impl GenlInfo {
         unsafe { Netns::from_raw(bindings::genl_info_net(self.as_raw())) }
     }
 
+    /// Returns the number of the sender's socket, for [`Notifier::unicast`](super::Notifier::unicast).
+    #[inline]
+    pub fn portid(&self) -> u32 {
+        self.fields().snd_portid
+    }
+
     /// Returns the request's flags. Refuses flags other than `allowed`, and reserved header bits, with
     /// `EINVAL`.
     ///
@@ -128,12 +134,6 @@ impl GenlInfo {
         // SAFETY: By the type invariant the request is valid. Its extended acknowledgement is null, or
         // belongs to this request alone: netlink reads it when the operation has returned. `GenlInfo` is
         // not `Sync`, so no other thread has a reference.
-        if let Some(extack) = unsafe { self.fields().extack.as_mut() } {
-            extack._msg = msg.as_char_ptr();
-            if let Some(attr) = attr {
-                extack.bad_attr = attr.as_raw();
-            }
-        }
-        error
+        unsafe { attr::refuse(self.fields().extack, error, msg, attr) }
     }
 }

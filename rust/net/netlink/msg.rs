@@ -51,6 +51,15 @@ impl NetlinkSkBuff {
         Ok(Self { skb })
     }
 
+    /// Does what [`Self::new`] does, in any context.
+    pub(super) fn new_atomic(size: usize) -> Result<Self, AllocError> {
+        // SAFETY: As in `new`; C does not sleep.
+        let skb = unsafe { bindings::genlmsg_new(size, bindings::GFP_ATOMIC) };
+        // INVARIANT: As in `new`.
+        let skb = NonNull::new(skb).ok_or(AllocError)?;
+        Ok(Self { skb })
+    }
+
     /// Begins an answer to a request, with the request's command number. Fails with `EMSGSIZE` if the
     /// buffer has no room for the header.
     #[inline]
@@ -69,7 +78,22 @@ impl NetlinkSkBuff {
         cmd: u8,
     ) -> Result<GenlMsg> {
         // SAFETY: The caller promises a valid family.
-        unsafe { GenlMsg::put_header(self, 0, 0, family, 0, cmd) }
+        unsafe { self.genlmsg_put_to(family, 0, cmd) }
+    }
+
+    /// Does what [`Self::genlmsg_put`] does, for the socket of a number.
+    ///
+    /// # Safety
+    ///
+    /// `family` must be valid.
+    pub(super) unsafe fn genlmsg_put_to(
+        self,
+        family: *const bindings::genl_family,
+        portid: u32,
+        cmd: u8,
+    ) -> Result<GenlMsg> {
+        // SAFETY: The caller promises a valid family.
+        unsafe { GenlMsg::put_header(self, portid, 0, family, 0, cmd) }
     }
 }
 
@@ -229,6 +253,11 @@ impl<B: Buffer> GenlMsg<B> {
 
     /// Appends a signed 32-bit number.
     pub fn put_s32(&mut self, attrtype: c_int, value: i32) -> Result {
+        self.put(attrtype, &value)
+    }
+
+    /// Appends a 64-bit number, which is not aligned to 8 bytes.
+    pub fn put_u64(&mut self, attrtype: c_int, value: u64) -> Result {
         self.put(attrtype, &value)
     }
 

@@ -3,6 +3,10 @@
 //! Multicast groups, and notifications to their members.
 
 use super::{GenlInfo, GenlMsg, NetlinkSkBuff, Operations, GENLMSG_DEFAULT_SIZE};
+use crate::{
+    netns::BareNetns,
+    rcu::{self, RcuReader},
+};
 use core::{
     marker::PhantomData,
     ptr::{self, NonNull},
@@ -34,7 +38,7 @@ impl MulticastGroup {
 /// The sender of a family's notifications: a `static` of the implementer's, in use while the family is
 /// [registered](super::register_with_notifier).
 ///
-/// An operation of any family may notify.
+/// An operation of any family may notify; [`Notifier::notify_in`] and [`Notifier::unicast`] need no operation.
 ///
 /// # Invariants
 ///
@@ -60,9 +64,11 @@ impl<T: Operations> Notifier<T> {
         self.0.store(family, Ordering::Release);
     }
 
+    /// Waits for [`Self::notify_in`] and [`Self::unicast`]. May sleep.
     pub(super) fn clear(&self) {
         // INVARIANT: Null.
         self.0.store(ptr::null_mut(), Ordering::Release);
+        rcu::wait_for_readers();
     }
 
     /// Returns `true` if the group `GROUP` has members in the network namespace of the sender of a request.
@@ -137,6 +143,98 @@ impl<T: Operations> Notifier<T> {
                 }
             }
         }
+    }
+
+    /// Calls `send` with the family in an RCU read side, if the family is registered.
+    fn with_family(&self, send: impl FnOnce(*mut bindings::genl_family)) {
+        RcuReader::with(|_rcu| {
+            if let Some(family) = NonNull::new(self.0.load(Ordering::Acquire)) {
+                send(family.as_ptr());
+            }
+        });
+    }
+
+    /// Does what [`Self::notify`] does, to the members in `netns`. `fill` must not sleep. Any context but hard
+    /// interrupts.
+    pub fn notify_in<'a, const GROUP: usize>(
+        &self,
+        netns: impl Into<BareNetns<'a>>,
+        cmd: u8,
+        fill: impl FnOnce(&mut GenlMsg) -> Result,
+    ) {
+        const { assert!(GROUP < T::MCGRPS.len() && T::MCGRPS.len() <= u8::MAX as usize) };
+        let (net, group) = (netns.into().as_raw(), GROUP as u32);
+        self.with_family(|family| {
+            // SAFETY: `with_family` calls this in an RCU read side in which it has found the family. By the type
+            // invariant the family was registered then, and `clear`, which waits for the reader, comes before
+            // its unregistration. The namespace is valid, and has its netlink socket: C makes the socket before
+            // the module's hooks can see the namespace, and closes it after all devices have left. By the
+            // assertion the family has the group. C takes the buffer, also on an error, and does not sleep.
+            unsafe {
+                if bindings::genl_has_listeners(family, net, group) == 0 {
+                    return;
+                }
+                match Self::message(family, 0, cmd, fill) {
+                    Ok(message) => {
+                        // An error means that a member got no message, which C has told the member.
+                        bindings::genlmsg_multicast_netns(
+                            family,
+                            net,
+                            message.into_raw(),
+                            0,
+                            group,
+                            bindings::GFP_ATOMIC,
+                        );
+                    }
+                    Err(_) => {
+                        bindings::genl_set_err(family, net, 0, group, ENOBUFS_NUMBER);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Sends a message to the socket of a [number](GenlInfo::portid) in `netns`, if there is one still. The
+    /// message is lost if memory or room in the socket's buffer is missing. `fill` must not sleep. Any context but
+    /// hard interrupts. Sends nothing to number 0, which is the kernel's own socket.
+    pub fn unicast<'a>(
+        &self,
+        netns: impl Into<BareNetns<'a>>,
+        portid: u32,
+        cmd: u8,
+        fill: impl FnOnce(&mut GenlMsg) -> Result,
+    ) {
+        if portid == 0 {
+            // C would take the message for a request, and sleep.
+            return;
+        }
+        let netns = netns.into();
+        self.with_family(|family| {
+            // SAFETY: As in `notify_in`. The socket is a user's, so C queues the message without sleeping.
+            unsafe {
+                if let Ok(message) = Self::message(family, portid, cmd, fill) {
+                    bindings::genlmsg_unicast(netns.as_raw(), message.into_raw(), portid);
+                }
+            }
+        });
+    }
+
+    /// Makes a message. Any context.
+    ///
+    /// # Safety
+    ///
+    /// `family` must be valid.
+    unsafe fn message(
+        family: *const bindings::genl_family,
+        portid: u32,
+        cmd: u8,
+        fill: impl FnOnce(&mut GenlMsg) -> Result,
+    ) -> Result<GenlMsg> {
+        let skb = NetlinkSkBuff::new_atomic(GENLMSG_DEFAULT_SIZE)?;
+        // SAFETY: Promised by the caller.
+        let mut message = unsafe { skb.genlmsg_put_to(family, portid, cmd) }?;
+        fill(&mut message)?;
+        Ok(message)
     }
 }
 

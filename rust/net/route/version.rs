@@ -3,7 +3,11 @@
 //! The differences between IPv4 and IPv6 for the outer packets of a tunnel.
 
 use super::Flow;
-use crate::{ecn, errno::ENETUNREACH, Netns};
+use crate::{
+    ecn,
+    errno::{EAFNOSUPPORT, ENETUNREACH},
+    netns::BareNetns,
+};
 use core::{mem, ptr::NonNull};
 use kernel::{error::from_err_ptr, prelude::*};
 use net_bindings as bindings;
@@ -16,13 +20,19 @@ pub trait IpVersion: private::Sealed + Sized + 'static {
     /// The length of an IP header without options, in bytes.
     const HEADER_LEN_BYTES: usize;
 
+    /// The EtherType of the packets, in host order.
+    #[doc(hidden)]
+    const ETHER_TYPE: u16;
+    /// `true` for IPv6.
+    const IS_IPV6: bool;
+
     /// `true` if routers fragment packets that may be fragmented.
     const ROUTERS_FRAGMENT: bool;
 
     /// Looks up a route. Returns a reference to it, and the source address.
     #[doc(hidden)]
     fn look_up(
-        netns: &Netns,
+        netns: BareNetns<'_>,
         flow: &Flow<Self::Address>,
     ) -> Result<(NonNull<bindings::dst_entry>, Self::Address)>;
 
@@ -77,8 +87,8 @@ pub trait IpVersion: private::Sealed + Sized + 'static {
     ///
     /// `skb` must be a valid packet that the caller gives up, and begin with a UDP header. It must have
     /// headroom for an IP header, which no clone shares. `dst` must be a route of this version, of which the
-    /// caller gives up a reference. `dev` must be the packet's device, which has statistics by CPU. Softirqs
-    /// must be off.
+    /// caller gives up a reference. `dev` must be the packet's device, which has statistics by CPU, or null if
+    /// the packet has none. Softirqs must be off.
     #[doc(hidden)]
     unsafe fn send(
         skb: *mut bindings::sk_buff,
@@ -115,10 +125,12 @@ impl IpVersion for Ipv4 {
     type Address = [u8; 4];
 
     const HEADER_LEN_BYTES: usize = 20;
+    const ETHER_TYPE: u16 = bindings::ETH_P_IP as u16;
+    const IS_IPV6: bool = false;
     const ROUTERS_FRAGMENT: bool = true;
 
     fn look_up(
-        netns: &Netns,
+        netns: BareNetns<'_>,
         flow: &Flow<[u8; 4]>,
     ) -> Result<(NonNull<bindings::dst_entry>, [u8; 4])> {
         let mut fl4 = bindings::flowi4::default();
@@ -126,6 +138,9 @@ impl IpVersion for Ipv4 {
         fl4.__fl_common.flowic_mark = flow.mark;
         fl4.__fl_common.flowic_proto = UDP;
         fl4.__fl_common.flowic_dscp = flow.tos & !ecn::MASK;
+        if flow.any_source {
+            fl4.__fl_common.flowic_flags = bindings::FLOWI_FLAG_ANYSRC as u8;
+        }
         fl4.saddr = u32::from_ne_bytes(flow.source);
         fl4.daddr = u32::from_ne_bytes(flow.destination);
         fl4.uli.ports = ports(flow);
@@ -199,7 +214,7 @@ impl IpVersion for Ipv4 {
         fields: &private::Fields,
     ) {
         // SAFETY: The caller promises a packet and a route to give up, headroom, and that softirqs are off.
-        // C counts the packet by the packet's device.
+        // C counts the packet by the packet's device, if it has one.
         unsafe {
             bindings::iptunnel_xmit(
                 core::ptr::null_mut(),
@@ -231,12 +246,18 @@ impl IpVersion for Ipv6 {
     type Address = [u8; 16];
 
     const HEADER_LEN_BYTES: usize = 40;
+    const ETHER_TYPE: u16 = bindings::ETH_P_IPV6 as u16;
+    const IS_IPV6: bool = true;
     const ROUTERS_FRAGMENT: bool = false;
 
     fn look_up(
-        netns: &Netns,
+        netns: BareNetns<'_>,
         flow: &Flow<[u8; 16]>,
     ) -> Result<(NonNull<bindings::dst_entry>, [u8; 16])> {
+        // C's tables of IPv6 are not there otherwise.
+        if !super::ipv6_is_available() {
+            return Err(EAFNOSUPPORT);
+        }
         let mut fl6 = bindings::flowi6::default();
         fl6.__fl_common.flowic_oif = i32::try_from(flow.link).map_err(|_| ENODEV)?;
         fl6.__fl_common.flowic_mark = flow.mark;
@@ -316,7 +337,7 @@ impl IpVersion for Ipv6 {
         let word = 6 << 28 | u32::from(fields.tos) << 20 | fields.flow_label;
         // SAFETY: The caller promises a packet and a route to give up, that softirqs are off, and headroom
         // for an IP header that no clone shares: the bytes before the data may be written. After that `len`
-        // counts them. C counts the packet by `dev`.
+        // counts them. C counts the packet by `dev`, unless that is null.
         unsafe {
             bindings::skb_scrub_packet(skb, fields.crosses_netns);
             bindings::skb_dst_set(skb, dst);

@@ -18,6 +18,12 @@ impl SkBuff {
     /// `csum_start` share memory.
     #[inline]
     pub fn partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
+        self.find_partial_checksum()
+    }
+
+    /// Does what [`Self::partial_checksum`] does, inlined into its caller.
+    #[inline(always)]
+    pub(crate) fn find_partial_checksum(&self) -> Result<Option<ChecksumPlace>> {
         let skb = self.as_raw();
         // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
         if !unsafe { bindings::skb_is_checksum_partial(skb) } {

@@ -224,8 +224,9 @@ impl InnerSkb {
     /// length is less, `CHECKSUM_COMPLETE` becomes `CHECKSUM_NONE`: GRO has verified the sum over IP's
     /// length, and UDP has cut the sum to UDP's length.
     ///
-    /// Returns the packet's length. Any context. Fails with `E2BIG` if more than `most` bytes of headers lie before the packet, with
-    /// `EINVAL` if the IP header does not or its length is less than `by`, with `ENOMEM`.
+    /// Returns the packet's length. Any context. Fails with `E2BIG` if more than `most` bytes of headers lie
+    /// before the packet, with `EINVAL` if the IP header does not or its length is less than `by`, with
+    /// `ENOMEM`.
     // Changes the length alone: the stack has verified the header's other fields, and still uses them.
     #[inline(always)]
     pub fn shorten_outer<const IPV6: bool>(&mut self, by: usize, most: usize) -> Result<usize> {
@@ -382,7 +383,8 @@ impl SkBuff {
     ///
     /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
     /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
-    /// shares it, such as a packet socket's clone. Skips packets with `linear` or more linear bytes: only a hostile sender makes so few bytes of a longer TCP header linear.
+    /// shares it, such as a packet socket's clone. Skips packets with `linear` or more linear bytes: only a
+    /// hostile sender makes so few bytes of a longer TCP header linear.
     #[inline]
     pub(super) fn prepare_for_pull(self: Pin<&mut Self>, linear: u32) {
         // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.

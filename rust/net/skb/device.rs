@@ -7,6 +7,8 @@ use super::{InnerSkb, OwnedSkb, RxSkb, SkBuff};
 use crate::{
     ecn,
     ip_proto::{InnerProtocol, ETHER_IP},
+    netns::BareNetns,
+    rcu::RcuReader,
 };
 use core::ptr::NonNull;
 use kernel::{error::to_result, prelude::*};
@@ -39,7 +41,7 @@ pub enum Refused {
     NoMemory,
 }
 
-/// The source address in the outer IP header.
+/// The source address in the outer IP header, or another address of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OuterSource {
     /// Of IPv4.
@@ -62,9 +64,15 @@ impl RxSkb {
             Some(OuterSource::V4(*address.first_chunk()?))
         }
     }
-}
 
-impl RxSkb {
+    /// Returns the namespace that received the packet, which may be at its end.
+    pub fn netns<'a>(&self, _rcu: RcuReader<'a>) -> BareNetns<'a> {
+        // SAFETY: By the type's contract a socket of UDP has received the packet from a device, to which the packet
+        // refers. The device is valid as long as the caller is an RCU reader, and so is its namespace: C waits for
+        // readers before it frees either.
+        unsafe { BareNetns::from_raw(bindings::dev_net(bindings::skb_dev(self.as_raw()))) }
+    }
+
     /// Returns the destination address of the outer IP header, as [`Self::outer_source`] does the source.
     #[inline]
     pub fn outer_destination<const IPV6: bool>(&self) -> Option<OuterSource> {
@@ -76,6 +84,18 @@ impl RxSkb {
             let address = header.get(16..20)?;
             Some(OuterSource::V4(*address.first_chunk()?))
         }
+    }
+}
+
+impl RxSkb {
+    /// Returns both addresses as they lie in the outer IP header: 16 bytes each of IPv6, or 4 of IPv4.
+    #[inline(always)]
+    pub fn outer_addresses<const IPV6: bool>(&self) -> Option<&[u8]> {
+        Some(if IPV6 {
+            &self.network_array::<IPV6_HEADER_LEN_BYTES>()?[8..]
+        } else {
+            &self.network_array::<IPV4_HEADER_LEN_BYTES>()?[12..]
+        })
     }
 }
 
@@ -125,6 +145,7 @@ impl InnerSkb {
     /// # Safety
     ///
     /// `device` must be a valid Ethernet device for as long as the packet refers to it.
+    #[inline(always)]
     pub(crate) unsafe fn enter_ethernet_device<const IPV6: bool>(
         &mut self,
         device: NonNull<bindings::net_device>,
@@ -183,8 +204,8 @@ impl InnerSkb {
 impl SkBuff {
     /// Returns the DSCP and ECN byte of the IP header at the network header, of IPv6 or of IPv4.
     #[inline(always)]
-    fn outer_dsfield<const IPV6: bool>(&self) -> Option<u8> {
-        let [first, second] = self.network_header()?.first_chunk::<2>()?;
+    pub(super) fn outer_dsfield<const IPV6: bool>(&self) -> Option<u8> {
+        let [first, second] = self.network_array::<2>()?;
         Some(if IPV6 {
             first << 4 | second >> 4
         } else {

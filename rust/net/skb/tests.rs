@@ -92,10 +92,19 @@ mod skb {
     #[test]
     fn decapsulate_keeps_a_checksum_over_all_of_the_packet_in_step() -> Result {
         // The last four bytes add up to 0xffff, which equals 0 here. Only zeros add up to 0 itself.
-        let bytes = *b"\x01\x02\x03\x04\xff\xfe\x00\x00\x80\x00\x00\x01\x12\x34\xed\xcb";
-        for len in [0, 2, 4, 6, 8, 12] {
-            let mut skb = OwnedSkb::of_bytes(0, &bytes)?;
-            let sum = Sum::of(&bytes).as_raw();
+        let short = *b"\x01\x02\x03\x04\xff\xfe\x00\x00\x80\x00\x00\x01\x12\x34\xed\xcb";
+        // Each word of 64 bits carries when it is added.
+        let mut long = [0xff; 80];
+        long[32..36].copy_from_slice(&short[..4]);
+        long[76..].copy_from_slice(&short[12..]);
+        let short_lens = &[0, 2, 4, 6, 8, 12][..];
+        let long_lens = &[12, 32, 34, 36, 40, 52, 56, 64, 76][..];
+        for (bytes, len) in [(&short[..], short_lens), (&long[..], long_lens)]
+            .iter()
+            .flat_map(|(bytes, lens)| lens.iter().map(move |len| (*bytes, *len)))
+        {
+            let mut skb = OwnedSkb::of_bytes(0, bytes)?;
+            let sum = Sum::of(bytes).as_raw();
             // SAFETY: `skb` owns a valid packet, and no reference to it exists here.
             unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
             skb.as_pin_mut().decapsulate(len)?;

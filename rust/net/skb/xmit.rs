@@ -91,7 +91,8 @@ impl TxSkb {
     ///
     /// For the hooks of tunnel devices alone: their registration waits for the RCU callback that this may
     /// queue. Fails with `EINVAL` if `len` is greater than [`MOST_HEADROOM_BYTES`].
-    #[inline]
+    // Inlined into each form of a device's transmit, which are more than the compiler would.
+    #[inline(always)]
     pub(crate) fn push(mut self: Pin<&mut Self>, len: usize) -> Result<&mut [u8]> {
         if len > MOST_HEADROOM_BYTES {
             return Err(EINVAL);

@@ -45,6 +45,14 @@ impl Addresses {
         }
     }
 
+    /// Returns `true` if the peer's address is "any".
+    pub fn is_any_peer(&self) -> bool {
+        match self {
+            Self::V4 { peer, .. } => *peer == [0; 4],
+            Self::V6 { peer, .. } => *peer == [0; 16],
+        }
+    }
+
     /// Returns `true` if both have the same local address.
     pub fn is_same_local(&self, other: &Self) -> bool {
         match (self, other) {
@@ -60,14 +68,14 @@ impl Addresses {
 /// ```
 /// use net::{udp::PortNumber, udp_tunnel::{Addresses, Binding}};
 ///
-/// // Port 6080 of every IPv4 address, from any peer, on any device.
+/// let port = PortNumber::from_be_bytes(6080_u16.to_be_bytes());
 /// let binding = Binding {
 ///     addresses: Addresses::V4 { local: [0; 4], peer: [0; 4] },
-///     local_port: PortNumber::from_be_bytes(6080_u16.to_be_bytes()),
+///     local_port: port,
 ///     peer_port: PortNumber::ANY,
 ///     ifindex: 0,
 /// };
-/// assert!(!binding.addresses.is_ipv6());
+/// assert_eq!(binding, Binding::any(false, port));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Binding {
@@ -79,6 +87,29 @@ pub struct Binding {
     pub peer_port: PortNumber,
     /// Index of the device to receive on; 0 means any.
     pub ifindex: i32,
+}
+
+impl Binding {
+    /// Returns the binding to a port of every address of IPv6 or of IPv4, from any peer, on any device.
+    pub const fn any(is_ipv6: bool, local_port: PortNumber) -> Self {
+        let (any4, any6) = ([0; 4], [0; 16]);
+        Self {
+            addresses: if is_ipv6 {
+                Addresses::V6 {
+                    local: any6,
+                    peer: any6,
+                }
+            } else {
+                Addresses::V4 {
+                    local: any4,
+                    peer: any4,
+                }
+            },
+            local_port,
+            peer_port: PortNumber::ANY,
+            ifindex: 0,
+        }
+    }
 }
 
 /// A kernel UDP socket that is bound, and not yet a tunnel's. Dropping it closes the socket.
@@ -142,7 +173,6 @@ impl UdpSocket {
 
     /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
     /// one. May sleep.
-    ///
     pub fn addresses(&self) -> Addresses {
         // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
         // is an old or a new one.

@@ -12,10 +12,10 @@ use net::{
     module::Scope,
     netdev::{Device, DeviceSkb, Dimensions, NewDevice, Operations, Sent, TxError, Xmit},
     netlink::NlaPolicy,
-    netns,
+    netns, own_packet,
     route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},
     rtnl::{Rtnl, RtnlCell, RtnlValue},
-    rtnl_link::{self, LinkInfo, LinkKind, LinkRequest, NewLink},
+    rtnl_link::{self, LinkInfo, LinkKind, LinkRequest, NewLink, MOST_XSTATS},
     rx_device::RxError,
     udp::{Checksum, PortNumber, Ports},
     udp_send::{self, OuterIp, OuterUdp, Unsent},
@@ -28,6 +28,7 @@ const PORT: u16 = 7020;
 
 static SENT: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
+static WORKED: AtomicU32 = AtomicU32::new(0);
 
 fn count(counter: &AtomicU32) -> u32 {
     counter.fetch_add(1, Ordering::Relaxed)
@@ -128,6 +129,7 @@ fn send<V: IpVersion>(
         flow_label: order.word(),
         mark: u32::from(how) & 1,
         link: u32::from(last) & 1,
+        any_source: how & 2 != 0,
     };
     let route = match how >> 6 {
         0 => Route::look_up(xmit.device().link_net(), &flow),
@@ -140,9 +142,16 @@ fn send<V: IpVersion>(
     if let Err(too_long) = skb.check_path_mtu(&route, order.word() >> (what & 31)) {
         skb.answer_too_long(too_long);
     }
+    let parts = order.header_len()..order.word() as usize;
+    if let Ok(piece) = skb.piece(&order.0, parts, order.word() >> (how & 31)) {
+        let _sent = xmit.consume(piece);
+    }
     let _ = skb.inner_ip();
     let _ = skb.inner_frame();
-    let _ = skb.check_path_mtu_of_frame(&route, order.word() >> (how & 31));
+    let skb = match skb.check_path_mtu_of_frame(xmit, &route, order.word() >> (how & 31)) {
+        Ok(skb) => skb,
+        Err(sent) => return sent,
+    };
     let ip = OuterIp {
         tos: what,
         hop_limit: last,
@@ -174,6 +183,46 @@ fn send<V: IpVersion>(
         }
         Err(Unsent(skb, _)) => xmit.drop(skb, DropReason::PKT_TOO_SMALL, TxError::Error),
     }
+}
+
+/// Sends a packet of the module's own, of any length and with any fields.
+fn send_own<V: IpVersion>(
+    dev: &Device<Orders>,
+    what: u32,
+    (source, destination): (V::Address, V::Address),
+) {
+    let ports = Ports {
+        source: PortNumber::ANY,
+        destination: PortNumber::from_be_bytes(PORT.to_be_bytes()),
+    };
+    let flow = Flow {
+        source,
+        destination,
+        ports,
+        tos: what as u8,
+        flow_label: what,
+        mark: 0,
+        link: 0,
+        any_source: false,
+    };
+    let Ok(route) = Route::<V>::look_up(dev.link_net(), &flow) else {
+        return;
+    };
+    let ip = OuterIp {
+        tos: what as u8,
+        hop_limit: (what >> 8) as u8,
+        dont_fragment: what & 1 != 0,
+        flow_label: what,
+    };
+    let checksum = if what & 2 != 0 {
+        Checksum::Full
+    } else {
+        Checksum::Zero
+    };
+    let payload = [what as u8; 600];
+    let len = what as usize % (payload.len() + 1);
+    let payload = payload.get(..len).unwrap_or_default();
+    let _ = own_packet::send(route, &destination, &ip, ports, checksum, payload);
 }
 
 impl Operations for Orders {
@@ -210,6 +259,8 @@ impl Operations for Orders {
             // Of a device that may fail to go up.
             let _ = shared.devices.insert(Number(number), dev.rx());
         }
+        // Also of a device that does not go up.
+        dev.run_work_now();
         if number % 16 == 14 {
             return Err(EBUSY);
         }
@@ -219,7 +270,26 @@ impl Operations for Orders {
         Ok(())
     }
 
+    // Asks for itself again, whatever the device does meanwhile.
+    fn work(dev: &Device<Self>) {
+        let number = dev.data().number;
+        // A slow machine must have time for other work, such as the end of a device.
+        dev.run_work_in(number % 5 * 40 + 100);
+        let _ = Rtnl::try_lock(|rtnl| {
+            dev.set_carrier(false, rtnl);
+            dev.set_carrier(true, rtnl);
+            count(&dev.data().cell.read_rtnl(rtnl).0);
+        });
+        let what = count(&WORKED);
+        send_own::<Ipv4>(dev, what, ([0; 4], [192, 0, 2, 2]));
+        send_own::<Ipv4>(dev, what, ([0; 4], [127, 0, 0, 1]));
+        let mut here = [0; 16];
+        here[15] = 1;
+        send_own::<Ipv6>(dev, what, ([0; 16], here));
+    }
+
     fn stop(dev: &Device<Self>, rtnl: &mut Rtnl) {
+        dev.run_work_now();
         let rx = dev.rx();
         rx.clone().count_error(RxError::Frame);
         dev.set_carrier(false, rtnl);
@@ -229,6 +299,8 @@ impl Operations for Orders {
         let order = Order::of(&skb);
         let orders = xmit.device().data();
         count(&orders.cell.read(xmit.reader()).0);
+        xmit.device().run_work_in(u32::MAX);
+        xmit.device().run_work_now();
         look_up_lies(order.word());
         let [what, _, how, _] = order.0;
         match how & 0x38 {
@@ -290,6 +362,12 @@ impl LinkKind for Kind {
             let _ = dev.resize(dimensions(dev.data().number.wrapping_add(step)), true, rtnl);
         }
         Err(request.refuse(EBUSY, c"after all changes", request.attr(1)))
+    }
+
+    const XSTATS: usize = MOST_XSTATS;
+
+    fn fill_xstats(dev: &Device<Orders>, to: &mut [u64]) {
+        to.fill(dev.received_packets());
     }
 
     fn fill_info(dev: &Device<Orders>, info: &mut LinkInfo<'_>) -> Result {

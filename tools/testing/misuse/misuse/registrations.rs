@@ -17,6 +17,7 @@ use kernel::{
     time::{delay::fsleep, Delta},
 };
 use net::{
+    frags::{self, Directory, Lost, Queues, QueuesRef, Reassembly},
     icmp::QuotedPacket,
     ip6_tunnel,
     ip_proto::InnerProtocol,
@@ -26,6 +27,7 @@ use net::{
     netns::{self, PerNetns, Place, Slot, SlotRef},
     skb::TxSkb,
     udp_tunnel::UdpTunnelSocket,
+    DropReason,
 };
 
 /// The port that the family's command opens.
@@ -133,6 +135,31 @@ impl<F: Flow> IpTunnelEncap<F> for Nested {
     }
 }
 
+/// Queues of pieces.
+enum Queue {}
+
+static QUEUES: Queues<Queue> = Queues::new();
+static DIRECTORY: Slot<Directory<Queue>> = Slot::new();
+
+impl Reassembly for Queue {
+    const QUEUES: QueuesRef<Self> = QueuesRef::new(&QUEUES);
+    const SLOT: SlotRef<Directory<Self>> = SlotRef::new(&DIRECTORY);
+    const NAME: &'static CStr = c"misuse-frags";
+    const SYSCTL_FOLDER: &'static CStr = c"net/misuse";
+
+    fn reason(_lost: Lost) -> DropReason {
+        DropReason::NOT_SPECIFIED
+    }
+}
+
+/// Registers queues, after an attempt to have directories without them.
+fn register_queues(scope: &'static Scope) -> Result {
+    match netns::register::<Directory<Queue>>(scope) {
+        Err(EINVAL | EBUSY) => frags::register::<Queue>(scope).map(|_| ()),
+        _ => Err(EXFULL),
+    }
+}
+
 type Step = fn(&'static Scope) -> Result;
 
 /// Everything that can be registered, and the error of a second registration.
@@ -141,6 +168,7 @@ const STEPS: &[(Step, Error)] = &[
     (|scope| netlink::register(scope, Commands::new()?), EEXIST),
     (ip_tunnel::register::<Nested>, EEXIST),
     (ip6_tunnel::register::<Nested>, EEXIST),
+    (register_queues, EBUSY),
     (devices::register_kind, EEXIST),
 ];
 

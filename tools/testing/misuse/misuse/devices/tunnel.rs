@@ -5,13 +5,14 @@
 use super::{
     count,
     tables::{Number, SHARED},
-    DROPPED, LENGTHS, PORT, SENT,
+    DROPPED, LENGTHS, PORT, SENT, WORKED,
 };
 use crate::sockets::open;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 use net::{
     ip_proto::InnerProtocol,
+    metadata::RxMetadata,
     netns::{PerNetns, Place, Slot, SlotRef},
     rcu::RcuReader,
     rx_device::{RxDevice, RxError},
@@ -43,6 +44,9 @@ impl EncapReceive for Tunnel {
         let Some((rx, [_, len, how, protocol])) = Self::give(&mut skb, rcu) else {
             return Verdict::Drop(skb, DropReason::NO_SOCKET);
         };
+        // Also while the device is down.
+        rx.run_work_now();
+        let _ = skb.netns(rcu).cookie();
         if how & 1 != 0 {
             let len = LENGTHS.get(usize::from(len) % LENGTHS.len()).copied();
             let _ = skb.decapsulate(len.unwrap_or(0).saturating_add(udp::HEADER_LEN_BYTES));
@@ -55,11 +59,19 @@ impl EncapReceive for Tunnel {
         let Some(protocol) = InnerProtocol::new(protocol) else {
             return Verdict::Drop(skb, DropReason::INVALID_PROTO);
         };
+        // Of headers that may be pulled already, or of the other IP version, and more bytes than there is room for.
+        let options = [len; 300];
+        let options = options.get(..usize::from(len) * 2).unwrap_or(&options);
+        let metadata = match how & 0xc {
+            0x4 => RxMetadata::new::<true>(&skb, Some(len.into()), options).ok(),
+            0x8 => RxMetadata::new::<false>(&skb, None, options).ok(),
+            _ => None,
+        };
         let inner = InnerSkb::new(skb, protocol);
         let given = if how & 2 != 0 {
-            rx.receive::<true>(inner)
+            rx.receive_with::<true>(inner, metadata)
         } else {
-            rx.receive::<false>(inner)
+            rx.receive_with::<false>(inner, metadata)
         };
         match given {
             Ok(()) => {
@@ -95,11 +107,12 @@ impl PerNetns for Here {
 impl Drop for Here {
     fn drop(&mut self) {
         pr_info!(
-            "received {}, refused {}, sent {}, dropped {}\n",
+            "received {}, refused {}, sent {}, dropped {}, worked {}\n",
             GIVEN.load(Ordering::Relaxed),
             REFUSED.load(Ordering::Relaxed),
             SENT.load(Ordering::Relaxed),
             DROPPED.load(Ordering::Relaxed),
+            WORKED.load(Ordering::Relaxed),
         );
     }
 }
