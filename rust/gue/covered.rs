@@ -47,7 +47,9 @@
 
 use crate::{
     checksum::{self, Sum},
-    crc, layout,
+    crc,
+    header::MAX_LEN_BYTES,
+    layout,
     refusal::Refusal,
     security::{self, RawHmac, SecurityView, DIGEST_LEN_BYTES},
     View,
@@ -115,12 +117,8 @@ impl<'a> View<'a> {
             offset_of!(RawHmac, digest),
             DIGEST_LEN_BYTES,
         );
-        let checksum = self.value_at(
-            checksum::FLAG,
-            offset_of!(checksum::Raw, value),
-            size_of::<u16>(),
-        );
-        let crc = self.value_at(crc::FLAG, offset_of!(crc::Raw, value), size_of::<u32>());
+        let checksum = self.checksum_value();
+        let crc = self.crc_value();
         let none = 0..0;
         let (zeros, payload, align) = match computation {
             Computation::Hmac => {
@@ -154,6 +152,40 @@ impl<'a> View<'a> {
             payload,
             padding: ZEROS.get(..padding).unwrap_or(ZEROS),
         }))
+    }
+
+    /// Copies the header with zero for the values of K and A, and returns the copy. The keyed hash of a header that
+    /// covers no payload is the same for all headers with the same copy, between the same addresses.
+    ///
+    /// ```
+    /// use gue::{Device, View};
+    ///
+    /// // A checksum that covers 3 bytes.
+    /// let header = [0x01, 4, 0x01, 0, 0x12, 0x34, 0, 3];
+    /// let view = View::parse(&header, Device::ALL).unwrap().unwrap();
+    /// assert_eq!(view.without_sums(&mut [0; 128]), [0x01, 4, 0x01, 0, 0, 0, 0, 3]);
+    /// ```
+    #[inline]
+    pub fn without_sums<'b>(&self, to: &'b mut [u8; MAX_LEN_BYTES]) -> &'b [u8] {
+        let to = &mut to[..self.len_bytes().min(MAX_LEN_BYTES)];
+        for (to, from) in to.iter_mut().zip(self.as_bytes()) {
+            *to = *from;
+        }
+        for value in [self.checksum_value(), self.crc_value()] {
+            to.get_mut(value).unwrap_or_default().fill(0);
+        }
+        to
+    }
+
+    #[inline]
+    fn checksum_value(&self) -> Range<usize> {
+        let offset = offset_of!(checksum::Raw, value);
+        self.value_at(checksum::FLAG, offset, size_of::<u16>())
+    }
+
+    #[inline]
+    fn crc_value(&self) -> Range<usize> {
+        self.value_at(crc::FLAG, offset_of!(crc::Raw, value), size_of::<u32>())
     }
 
     /// Returns the place of a field's value in the header; an empty range if the header does not have it.

@@ -9,7 +9,7 @@
 use crate::{
     fields::{FieldSet, FieldValues, Reader, Writer},
     fragment, group, layout, nat, private, remcsum,
-    security::Method,
+    security::{self, Method},
     transform, Checksum, Crc, Error, Fragment, NatChecksum, Private, RemoteChecksum, Security,
     Transform,
 };
@@ -33,7 +33,7 @@ pub struct DeviceNotes {
 }
 
 /// The flags of fields before and after a remote checksum in the drafts' form, without the group.
-const BEFORE_REMCSUM: u16 = crate::security::FLAGS | fragment::FLAG | transform::FLAG;
+const BEFORE_REMCSUM: u16 = security::FLAGS | fragment::FLAG | transform::FLAG;
 const AFTER_REMCSUM: u16 = crate::checksum::FLAG | nat::FLAG | crate::crc::FLAG;
 
 impl DeviceNotes {
@@ -48,27 +48,33 @@ impl DeviceNotes {
     pub const fn remote_checksum(&self) -> Option<RemoteChecksum> {
         self.remote_checksum
     }
+}
 
-    #[inline]
-    fn parse_after_group(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        // In flag order: each part moves the reader past its fields.
-        Method::of(self.flags)?;
-        reader.skip(layout::len_bytes(self.flags & BEFORE_REMCSUM))?;
-        if self.flags & remcsum::FLAG != 0 {
-            self.remote_checksum = Some(RemoteChecksum::parse(reader)?);
-        }
-        reader.skip(layout::len_bytes(self.flags & AFTER_REMCSUM))?;
-        if self.flags & private::FLAG != 0 {
-            if let Some(remote) = Private::parse(reader)?.remote_checksum {
-                // One packet has one checksum that its sender leaves to the receiver.
-                if self.remote_checksum.is_some() {
-                    return Err(Error::UnknownFlag);
-                }
-                self.remote_checksum = Some(remote);
-            }
-        }
-        Ok(())
+/// Reads the fields after the group, and returns the remote checksum.
+// Not inlined: other headers should not save registers for it.
+#[inline(never)]
+fn remcsum_after_group(
+    flags: u16,
+    mut reader: Reader<'_>,
+) -> Result<Option<RemoteChecksum>, Error> {
+    let mut remote_checksum = None;
+    // In flag order: each part moves the reader past its fields.
+    Method::of(flags)?;
+    reader.skip(layout::len_bytes(flags & BEFORE_REMCSUM))?;
+    if flags & remcsum::FLAG != 0 {
+        remote_checksum = Some(RemoteChecksum::parse(&mut reader)?);
     }
+    reader.skip(layout::len_bytes(flags & AFTER_REMCSUM))?;
+    if flags & private::FLAG != 0 {
+        if let Some(remote) = Private::parse(&mut reader)?.remote_checksum {
+            // One packet has one checksum that its sender leaves to the receiver.
+            if remote_checksum.is_some() {
+                return Err(Error::UnknownFlag);
+            }
+            remote_checksum = Some(remote);
+        }
+    }
+    Ok(remote_checksum)
 }
 
 impl FieldSet for DeviceNotes {
@@ -94,9 +100,13 @@ impl FieldSet for DeviceNotes {
         if flags & group::FLAG != 0 {
             notes.group = Some(group::parse(&mut reader)?);
         }
-        // Most headers have no other field.
-        if flags & !group::FLAG != 0 {
-            notes.parse_after_group(&mut reader)?;
+        // Most headers have no other field, or only a cookie or a keyed hash.
+        match flags & !group::FLAG {
+            0 => {}
+            security if security & !security::FLAGS == 0 => reader
+                .skip(Method::len_bytes_of(security))
+                .map_err(|past_header| Method::of(security).err().unwrap_or(past_header))?,
+            _ => notes.remote_checksum = remcsum_after_group(flags, reader)?,
         }
         Ok(notes)
     }

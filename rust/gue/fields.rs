@@ -123,7 +123,7 @@ impl FieldSet for Fields {
         self.remote_checksum()
     }
 
-    #[inline]
+    #[inline(always)]
     fn parse(flags: u16, bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(bytes);
         // In flag order: each line moves the reader past its field.

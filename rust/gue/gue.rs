@@ -67,6 +67,7 @@ pub mod protocol;
 pub mod refusal;
 pub mod remcsum;
 pub mod security;
+pub mod surplus;
 pub mod template;
 pub mod transform;
 pub mod view;
@@ -97,6 +98,9 @@ pub const UDP_PORT: u16 = 6080;
 
 /// The reason why a receiver does not accept a GUE packet, or why values cannot be written as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// As wide as a group: in a `Result`, a smaller error shares a word with the header's values, and the compiler splits
+// each good header into bytes.
+#[repr(u32)]
 pub enum Error {
     /// The UDP payload has fewer than four bytes, the least that any GUE packet has.
     Truncated,

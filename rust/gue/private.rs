@@ -36,7 +36,7 @@ impl Private {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let word = reader.take::<U32>()?.get();
         if word & !REMCSUM != 0 {

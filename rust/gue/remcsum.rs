@@ -91,7 +91,7 @@ impl RemoteChecksum {
         self.offset as usize + size_of::<u16>()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let raw: &Raw = reader.take()?;
         Self::new(raw.start.get(), raw.offset.get())

@@ -9,11 +9,15 @@
 
 use crate::{
     fields::{Reader, Writer},
+    layout,
     refusal::Refusal,
     Error,
 };
-use core::{hint::black_box, ops::Range};
-use zerocopy::byteorder::big_endian::{U16, U32};
+use core::{hint::black_box, mem::offset_of, ops::Range};
+use zerocopy::{
+    byteorder::big_endian::{U16, U32},
+    FromBytes,
+};
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The flags that announce the field: three bits that name its [`Method`].
@@ -53,6 +57,23 @@ impl Method {
             4 => Ok(Some(Self::Hmac)),
             _ => Err(Error::ReservedSecurity),
         }
+    }
+
+    /// Returns the length in bytes of the field that the flags of a header announce; 0 if they announce none, and more
+    /// than a header has for a reserved method.
+    #[inline(always)]
+    pub(crate) fn len_bytes_of(flags: u16) -> usize {
+        // By number. A table costs less than branches.
+        const LENS: [u8; 8] = {
+            let mut lens = [u8::MAX; 8];
+            lens[0] = 0;
+            lens[Method::Cookie8 as usize] = Method::Cookie8.len_bytes() as u8;
+            lens[Method::Cookie16 as usize] = Method::Cookie16.len_bytes() as u8;
+            lens[Method::Cookie32 as usize] = Method::Cookie32.len_bytes() as u8;
+            lens[Method::Hmac as usize] = Method::Hmac.len_bytes() as u8;
+            lens
+        };
+        usize::from(LENS[usize::from((flags & FLAGS) >> SHIFT)])
     }
 
     /// Returns the flags that name the method.
@@ -175,7 +196,7 @@ impl Security {
                 let raw: &RawHmac = reader.take()?;
                 Self::Hmac(Hmac {
                     key_id: raw.key_id.get(),
-                    coverage: raw.coverage(),
+                    coverage: raw.coverage.coverage(),
                     digest: raw.digest,
                 })
             }
@@ -197,12 +218,12 @@ impl Security {
     }
 }
 
-impl RawHmac {
+impl RawCoverage {
     #[inline]
     fn coverage(&self) -> Coverage {
         Coverage {
-            offset: self.coverage.offset.get(),
-            len: self.coverage.len.get(),
+            offset: self.offset.get(),
+            len: self.len.get(),
         }
     }
 }
@@ -238,7 +259,7 @@ impl<'a> SecurityView<'a> {
                 let raw: &RawHmac = reader.take()?;
                 Self::Hmac(HmacView {
                     key_id: raw.key_id.get(),
-                    coverage: raw.coverage(),
+                    coverage: raw.coverage.coverage(),
                     digest: &raw.digest,
                 })
             }
@@ -297,6 +318,28 @@ impl HmacView<'_> {
     }
 }
 
+/// Returns the coverage of a keyed hash, from a header that has these flags; `None` if the header has no
+/// keyed hash, or is shorter.
+///
+/// ```
+/// use gue::security::{coverage_of, Coverage, Method};
+///
+/// let mut header = [0; 44];
+/// header[8..12].copy_from_slice(&[0, 1, 0, 2]);
+/// let flags = Method::Hmac.flags();
+/// assert_eq!(coverage_of(flags, &header), Some(Coverage { offset: 1, len: 2 }));
+/// assert_eq!(coverage_of(Method::Cookie32.flags(), &header), None);
+/// ```
+#[inline(always)]
+pub fn coverage_of(flags: u16, header: &[u8]) -> Option<Coverage> {
+    if flags & FLAGS != Method::Hmac.flags() {
+        return None;
+    }
+    let at = layout::offset_of(flags, FLAGS) + offset_of!(RawHmac, coverage);
+    let (raw, _) = RawCoverage::ref_from_prefix(header.get(at..)?).ok()?;
+    Some(raw.coverage())
+}
+
 /// Compares two values. The time depends on their lengths alone.
 ///
 /// ```
@@ -305,15 +348,65 @@ impl HmacView<'_> {
 /// assert!(equal(b"cookie", b"cookie"));
 /// assert!(!equal(b"cookie", b"cookiE"));
 /// assert!(!equal(b"cookie", b"cookies"));
+/// assert!(!equal(b"a cookie", b"a cookiE"));
+/// assert!(!equal(b"longer cookie", b"longer cookiE"));
 /// ```
-#[inline]
+// Inlined, so that values of a length that the compiler knows are compared without a loop.
+#[inline(always)]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let difference = a
-        .iter()
-        .zip(b)
-        .fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
-    difference == 0
+    is_none(difference(a, b), a.len())
+}
+
+/// Compares two pairs of values, as [`equal`] does one.
+///
+/// ```
+/// use gue::security::both_equal;
+///
+/// assert!(both_equal((b"one", b"one"), (b"two", b"two")));
+/// assert!(!both_equal((b"one", b"ome"), (b"two", b"two")));
+/// assert!(!both_equal((b"one", b"one"), (b"two", b"twos")));
+/// ```
+#[inline(always)]
+pub fn both_equal((a, b): (&[u8], &[u8]), (c, d): (&[u8], &[u8])) -> bool {
+    if a.len() != b.len() || c.len() != d.len() {
+        return false;
+    }
+    is_none(difference(a, b) | difference(c, d), usize::MAX)
+}
+
+/// Returns 0 if two values of one length are equal.
+#[inline(always)]
+fn difference(mut a: &[u8], mut b: &[u8]) -> u64 {
+    let mut difference = 0;
+    // By words, and without iterators, which are calls.
+    while let (Some((word_a, rest_a)), Some((word_b, rest_b))) =
+        (a.split_first_chunk(), b.split_first_chunk())
+    {
+        difference |= u64::from_ne_bytes(*word_a) ^ u64::from_ne_bytes(*word_b);
+        (a, b) = (rest_a, rest_b);
+    }
+    if let (Some((word_a, rest_a)), Some((word_b, rest_b))) =
+        (a.split_first_chunk(), b.split_first_chunk())
+    {
+        difference |= u64::from(u32::from_ne_bytes(*word_a) ^ u32::from_ne_bytes(*word_b));
+        (a, b) = (rest_a, rest_b);
+    }
+    for (a, b) in a.iter().zip(b) {
+        difference |= u64::from(a ^ b);
+    }
+    difference
+}
+
+/// Returns `true` if there is no difference of values with so many bytes.
+#[inline(always)]
+fn is_none(difference: u64, len_bytes: usize) -> bool {
+    if len_bytes <= size_of::<u64>() {
+        // One comparison.
+        return difference == 0;
+    }
+    // The compiler must compute all of it, and cannot stop at the first word that differs.
+    black_box(difference) == 0
 }

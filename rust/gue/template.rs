@@ -3,11 +3,11 @@
 //! A header that is prepared once and copied before each packet.
 
 use crate::{
-    checksum, crc, fragment,
+    checksum, crc, fragment, group,
     header::MAX_LEN_BYTES,
     layout, nat, private, remcsum,
     security::{self, Coverage, RawCoverage, RawHmac, DIGEST_LEN_BYTES},
-    Device, DeviceFields, Error, Fragment, Header, RemoteChecksum, Repr, View,
+    surplus, Device, DeviceFields, Error, Fragment, Header, RemoteChecksum, Repr, View,
 };
 use core::mem::offset_of;
 use zerocopy::{
@@ -72,6 +72,12 @@ impl Template {
         self.len_bytes as usize
     }
 
+    /// Returns the flags, in host order.
+    #[inline]
+    pub const fn flags(&self) -> u16 {
+        self.flags
+    }
+
     /// Returns the header's bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -91,6 +97,27 @@ impl Template {
         bytes.copy_from_slice(self.as_bytes());
         Ok(Started {
             bytes,
+            flags: self.flags,
+        })
+    }
+}
+
+impl Template {
+    /// Does what [`Self::start`] does, with surplus space after the fields.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`surplus::append`].
+    #[inline]
+    pub fn start_with_surplus<'a>(
+        &self,
+        packet: &'a mut [u8],
+        surplus: &[u8],
+    ) -> Result<Started<'a>, Error> {
+        let len = self.start(packet)?.bytes.len();
+        let len = surplus::append(packet, len, surplus)?;
+        Ok(Started {
+            bytes: packet.get_mut(..len).ok_or(Error::BufferTooShort)?,
             flags: self.flags,
         })
     }
@@ -133,12 +160,39 @@ impl Started<'_> {
         value.write_to_prefix(to).map_err(|_| Absent)
     }
 
+    /// Returns the header's bytes.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// Sets all bytes to those of another copy of the template. Returns `false`, and sets nothing, if the other one is
+    /// longer or shorter.
+    #[inline]
+    pub fn set_all(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() != self.bytes.len() {
+            return false;
+        }
+        self.bytes.copy_from_slice(bytes);
+        true
+    }
+
     /// Sets the IP protocol of the payload, or the type of a control message.
     #[inline]
     pub fn set_proto_ctype(&mut self, proto_ctype: u8) {
         if let Some(byte) = self.bytes.get_mut(1) {
             *byte = proto_ctype;
         }
+    }
+
+    /// Sets the group identifier.
+    ///
+    /// # Errors
+    ///
+    /// [`Absent`].
+    #[inline]
+    pub fn set_group(&mut self, group: u32) -> Result<(), Absent> {
+        self.set(group::FLAG, 0, &BigU32::new(group))
     }
 
     /// Sets the cookie.

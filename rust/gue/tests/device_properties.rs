@@ -302,6 +302,7 @@ proptest! {
         let fields = repr.fields;
         let mut empty = repr;
         empty.proto_ctype = 0;
+        empty.fields.group = fields.group.and(Some(0));
         empty.fields.fragment = fields.fragment.and(Fragment::new(0, false, 0, [0; 5]));
         let nowhere = RemoteChecksum::new(0, 0).ok();
         empty.fields.remcsum = fields.remcsum.and(nowhere);
@@ -321,10 +322,17 @@ proptest! {
             None => {}
         }
         let template = Template::new(&empty, &surplus).unwrap();
+        // The same header, with surplus space of its packet alone.
+        let bare = Template::new(&empty, &[]).unwrap();
+        let mut packet = [0xaa; header::MAX_LEN_BYTES + 1];
+        bare.start_with_surplus(&mut packet, surplus.as_flattened()).unwrap();
+        prop_assert_eq!(&packet[..template.len_bytes()], template.as_bytes());
 
         let mut packet = [0xaa; header::MAX_LEN_BYTES + 1];
         let mut header = template.start(&mut packet).unwrap();
         header.set_proto_ctype(repr.proto_ctype);
+        let set = header.set_group(fields.group.unwrap_or(1));
+        prop_assert_eq!(set.is_ok(), fields.group.is_some());
         let hmac = match fields.security {
             Some(Security::Hmac(hmac)) => Some(hmac),
             _ => None,
