@@ -3,22 +3,43 @@
 //! The configuration of a device.
 
 pub(crate) mod attr;
+mod external;
+mod fragment;
+mod liveness;
 mod protection;
 mod read;
 mod show;
 mod sizes;
 
+use crate::{control::Place, demux::Key};
 use gue::{security::Method, Demands};
+pub(crate) use liveness::Liveness;
 use net::{
     netdev::{LinkType, NetDevice},
+    route,
+    skb::OuterSource,
     udp::{Checksum, PortNumber},
     udp_tunnel::{Addresses, Binding},
     Netns,
 };
 
+/// Any IPv4 address.
+const ANY_V4: Addresses = Addresses::V4 {
+    local: [0; 4],
+    peer: [0; 4],
+};
+
+/// Any IPv6 address.
+const ANY_V6: Addresses = Addresses::V6 {
+    local: [0; 16],
+    peer: [0; 16],
+};
+
 /// The configuration of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
+    /// Group and outer addresses come with each packet. Fixed when the device is made.
+    pub(crate) external: bool,
     /// The group that the device's packets belong to.
     pub(crate) group: Option<u32>,
     /// The outer addresses. A local address that is zero is chosen by routing; a peer that is zero is any.
@@ -47,6 +68,10 @@ pub(crate) struct Config {
     pub(crate) accepts_zero_checksum6: bool,
     pub(crate) remcsum: Remcsum,
     pub(crate) protection: Protection,
+    pub(crate) liveness: Liveness,
+    /// The length of the longest outer IP packet, in bytes, if the device sends longer packets in fragments. 0 stands
+    /// for the path's MTU.
+    pub(crate) fragment: Option<u16>,
 }
 
 /// The fields by which a device protects its packets, and which it demands of received ones.
@@ -135,19 +160,33 @@ pub(crate) enum Remcsum {
 }
 
 impl Config {
-    /// Returns the binding of the device's socket.
-    pub(crate) fn binding(&self, netns: &Netns) -> Binding {
+    /// Returns the key of the device's packets.
+    pub(crate) fn key(&self) -> Key {
+        if self.external {
+            return Key::EXTERNAL;
+        }
+        Key::of_device(self.group, self.addresses)
+    }
+
+    /// Returns the binding of the device's socket, and that of a second one: an external device has a socket for
+    /// each IP version.
+    pub(crate) fn bindings(&self, netns: &Netns) -> (Binding, Option<Binding>) {
         let mut addresses = self.addresses;
         match &mut addresses {
             Addresses::V4 { peer, .. } => *peer = [0; 4],
             Addresses::V6 { peer, .. } => *peer = [0; 16],
         }
-        Binding {
+        let first = Binding {
             addresses,
             local_port: self.port,
             peer_port: PortNumber::ANY,
             ifindex: self.vrf(netns),
-        }
+        };
+        let second = (self.external && route::ipv6_is_available()).then_some(Binding {
+            addresses: ANY_V6,
+            ..first
+        });
+        (first, second)
     }
 
     /// Returns the index of the VRF of the device that outer packets come by, or 0.
@@ -158,9 +197,39 @@ impl Config {
         NetDevice::vrf_of(netns, self.link)
     }
 
-    /// Returns `true` if the device has no remote address to send to.
+    /// Returns the place that the device sends to; `None` if it has no remote address, or one for each packet.
+    pub(crate) fn peer(&self) -> Option<Place> {
+        if self.remote() == [0; 16] {
+            return None;
+        }
+        Some(Place {
+            address: match self.addresses {
+                Addresses::V4 { peer, .. } => OuterSource::V4(peer),
+                Addresses::V6 { peer, .. } => OuterSource::V6(peer),
+            },
+            port: self.destination_port,
+        })
+    }
+
+    /// Returns this configuration for a peer that has moved.
+    pub(crate) fn towards(&self, place: Option<Place>) -> Self {
+        let mut config = *self;
+        let Some(place) = place else {
+            return config;
+        };
+        match (&mut config.addresses, place.address) {
+            (Addresses::V4 { peer, .. }, OuterSource::V4(address)) => *peer = address,
+            (Addresses::V6 { peer, .. }, OuterSource::V6(address)) => *peer = address,
+            // A device has one IP version.
+            _ => return config,
+        }
+        config.destination_port = place.port;
+        config
+    }
+
+    /// Returns `true` if the device has nowhere to send to.
     pub(crate) fn remote_is_any(&self) -> bool {
-        self.remote() == [0; 16]
+        !self.external && self.remote() == [0; 16]
     }
 
     fn remote(&self) -> [u8; 16] {

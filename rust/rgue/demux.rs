@@ -2,8 +2,8 @@
 
 //! The devices that share a socket, and the way from a packet to its device.
 
-use crate::guard::Guard;
-use kernel::prelude::*;
+use crate::{control::Control, guard::Guard, reassembly::Reassembler};
+use kernel::{prelude::*, sync::Arc};
 use net::{
     rcu::RcuReader,
     rcu_table::{self, RcuTable},
@@ -22,6 +22,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// The packets that are no other device's. No group is this great.
+    pub(crate) const EXTERNAL: Self = Self {
+        group: 1 << 33,
+        remote: [0; 2],
+    };
+
     #[inline]
     fn new(group: Option<u32>, remote: [u64; 2]) -> Self {
         Self {
@@ -58,7 +64,7 @@ impl Key {
 
     /// Returns the key of devices that receive from any address.
     #[inline]
-    fn with_any_remote(self) -> Self {
+    pub(crate) fn with_any_remote(self) -> Self {
         Self {
             remote: [0; 2],
             ..self
@@ -83,7 +89,9 @@ pub(crate) struct Entry {
     /// The device carries Ethernet, and not IP.
     pub(crate) carries_frames: bool,
     /// The protecting fields that packets must have.
-    pub(crate) guard: Option<Guard>,
+    pub(crate) guard: Guard,
+    pub(crate) control: Arc<Control>,
+    pub(crate) reassembler: Reassembler,
 }
 
 /// The receive side of a socket: its devices that are up.
@@ -111,5 +119,10 @@ impl Receiver {
         self.devices
             .find(&key, rcu)
             .or_else(|| self.devices.find(&key.with_any_remote(), rcu))
+    }
+
+    /// Returns the device for packets that no other device is for.
+    pub(crate) fn find_external<'a>(&'a self, rcu: RcuReader<'a>) -> Option<&'a Entry> {
+        self.devices.find(&Key::EXTERNAL, rcu)
     }
 }

@@ -3,17 +3,21 @@
 //! A device of kind `gue`.
 
 use crate::{
-    config::{Config, Protection},
+    config::Config,
+    control::{self, Control, Place},
     demux::Entry,
     guard::Guard,
     keys::KeyRing,
+    reassembly::{Fragments, Reassembler},
     socket::Listener,
     transmit::{self, Sender},
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
+    metadata::EgressPacket,
     netdev::{Device, DeviceSkb, LinkType, NewDevice, Operations, Sent, Xmit},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
+    time::monotonic_ns,
     Netns,
 };
 
@@ -23,13 +27,19 @@ pub(crate) struct Gue {
     listener: Listener,
     /// If the device has a method of security.
     keys: Option<Arc<KeyRing>>,
+    control: Arc<Control>,
+    fragments: Fragments,
 }
 
 /// The configuration and the listener that a device is made of.
 pub(crate) struct NewGue {
     pub(crate) config: Config,
     pub(crate) listener: Listener,
+    pub(crate) fragments: Fragments,
 }
+
+/// The configurations by which a device sends data and control messages.
+type Sends = (RtnlValue<Sender>, RtnlValue<Config>);
 
 impl Gue {
     /// Returns what packets are sent by, with the configuration in force.
@@ -40,7 +50,7 @@ impl Gue {
 
     /// Returns the configuration in force.
     pub(crate) fn config<'a>(&'a self, rtnl: &'a Rtnl) -> &'a Config {
-        &self.sender.read_rtnl(rtnl).config
+        &self.sender.read_rtnl(rtnl).configured
     }
 
     /// Returns the device's keys; `None` if the device has no method of security.
@@ -48,18 +58,75 @@ impl Gue {
         self.keys.as_deref()
     }
 
+    /// Returns the device's side of control messages.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
-        // All memory comes first, so that a refused change changes nothing.
-        let sender = RtnlValue::new(Sender::new(new, self.keys.clone(), dev.link_net())?)?;
-        let old = self.config(rtnl);
-        if new.accepts_zero_checksum6 != old.accepts_zero_checksum6
+        let old = *self.config(rtnl);
+        // A peer that has moved stays there, unless the user says otherwise.
+        let stays = new.liveness.roaming && new.destination_port == old.destination_port;
+        let moved_to = self.sender.read_rtnl(rtnl).moved_to;
+        let sends = self.prepare(dev, new, moved_to.filter(|_| stays))?;
+        if new.liveness.roaming != old.liveness.roaming {
+            self.listener
+                .change_packets(new.liveness.roaming, || entry(dev, &new))?;
+        } else if new.accepts_zero_checksum6 != old.accepts_zero_checksum6
             || new.protection.demands() != old.protection.demands()
         {
             self.listener.change(|| entry(dev, &new))?;
         }
-        self.sender.replace(sender, rtnl);
+        self.install(sends, rtnl);
+        let was_dead = new.liveness.keepalive == 0 && self.control.peer.end_watch();
+        let goes_back = moved_to.is_some() && !stays;
+        if was_dead || goes_back {
+            dev.set_carrier(self.control.config().peer().is_some(), rtnl);
+        }
+        // The device has not asked the configured place yet, so the peer is not dead there.
+        if goes_back || (new.liveness.keepalive != 0 && old.liveness.keepalive == 0) {
+            self.watch_from_now(dev);
+        }
+        if goes_back || new.liveness != old.liveness {
+            dev.run_work_now();
+        }
         Ok(())
+    }
+
+    /// The peer has moved. Packets are sent to the old place or to the new one. May sleep. Fails with `ENOMEM`;
+    /// with `EINVAL` if the peer may not move any more.
+    pub(crate) fn move_peer(&self, dev: &Device<Self>, to: Place, rtnl: &mut Rtnl) -> Result {
+        let configured = *self.config(rtnl);
+        if !configured.liveness.roaming {
+            return Err(EINVAL);
+        }
+        let is_first = self.control.config().peer().is_none();
+        let sends = self.prepare(dev, configured, Some(to))?;
+        self.install(sends, rtnl);
+        if is_first {
+            self.watch_from_now(dev);
+            dev.set_carrier(true, rtnl);
+        }
+        Ok(())
+    }
+
+    /// Makes all memory of a change, so that a refused change changes nothing. May sleep.
+    fn prepare(&self, dev: &Device<Self>, new: Config, moved_to: Option<Place>) -> Result<Sends> {
+        let sender = Sender::new(new, moved_to, self.keys.clone(), dev.link_net())?;
+        let config = RtnlValue::new(sender.config)?;
+        Ok((RtnlValue::new(sender)?, config))
+    }
+
+    fn install(&self, (sender, config): Sends, rtnl: &mut Rtnl) {
+        self.sender.replace(sender, rtnl);
+        self.control.set_config(config, rtnl);
+    }
+
+    /// Begins to watch the peer.
+    fn watch_from_now(&self, dev: &Device<Self>) {
+        let received = dev.received_packets();
+        self.control.peer.begin(received, monotonic_ns());
     }
 }
 
@@ -69,10 +136,9 @@ fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
         rx: dev.rx(),
         accepts_zero_checksum6: config.accepts_zero_checksum6,
         carries_frames: config.mode == LinkType::Ethernet,
-        guard: (config.protection != Protection::NONE).then(|| Guard {
-            demands: config.protection.demands(),
-            keys: dev.data().keys.clone(),
-        }),
+        guard: Guard::new(config.protection.demands(), dev.data().keys.clone()),
+        control: dev.data().control.clone(),
+        reassembler: Reassembler::new(&dev.data().fragments),
     }
 }
 
@@ -85,7 +151,11 @@ impl Operations for Gue {
     }
 
     fn new(
-        NewGue { config, listener }: NewGue,
+        NewGue {
+            config,
+            listener,
+            fragments,
+        }: NewGue,
         dev: NewDevice<'_>,
         link_net: &Netns,
         rtnl: &mut Rtnl,
@@ -96,8 +166,10 @@ impl Operations for Gue {
                 Some(_) => Some(KeyRing::new()?),
                 None => None,
             },
-            sender: RtnlCell::new(Sender::new(config, keys.clone(), link_net)?)?,
+            sender: RtnlCell::new(Sender::new(config, None, keys.clone(), link_net)?)?,
+            control: Control::new(config, keys.clone())?,
             listener,
+            fragments,
         }? Error)
     }
 
@@ -107,10 +179,24 @@ impl Operations for Gue {
 
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result {
         let gue = dev.data();
+        gue.watch_from_now(dev);
         let config = gue.config(rtnl);
+        let has_keepalive = config.liveness.keepalive != 0;
         let netns = dev.link_net();
         gue.listener
-            .open(netns, config.vrf(netns), entry(dev, config))
+            .open(netns, config.vrf(netns), entry(dev, config))?;
+        if gue.control.config().peer().is_some() {
+            // Also if the peer was dead when the device went down.
+            dev.set_carrier(true, rtnl);
+        }
+        if has_keepalive {
+            dev.run_work_now();
+        }
+        Ok(())
+    }
+
+    fn work(dev: &Device<Self>) {
+        control::work(dev);
     }
 
     fn stop(dev: &Device<Self>, _rtnl: &mut Rtnl) {
@@ -120,6 +206,10 @@ impl Operations for Gue {
     #[inline]
     fn transmit(xmit: &Xmit<'_, Self>, skb: DeviceSkb) -> Sent {
         transmit::transmit(xmit, skb)
+    }
+
+    fn fill_metadata(dev: &Device<Self>, packet: &mut EgressPacket<'_>) -> Result {
+        transmit::fill_metadata(dev, packet)
     }
 
     fn iflink(&self) -> u32 {

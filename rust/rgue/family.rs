@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The generic netlink family `gue`: the keys of devices.
+//! The generic netlink family `gue`: the keys of devices, and their peers.
 //!
 //! `Documentation/netlink/gue.yaml` specifies the family. Numbers are never used again for something else.
 //! A secret comes in and never leaves: no answer of the family has it, and the request's copy is overwritten.
 //! Netlink itself returns a request that breaks the policy, or whose sender lacks the capability.
+
+mod peers;
+
+pub(crate) use peers::{peer_lives, peer_moved, pong};
 
 use crate::{
     device::Gue,
@@ -18,12 +22,13 @@ use net::{
     module::Scope,
     netdev::{Device, NAME_LEN_BYTES},
     netlink::{
-        self, Buffer, Doit, DumpSkBuff, Dumpit, GenlInfo, GenlMsg, NetlinkSkBuff, NlaPolicy, Op,
-        Operations, GENLMSG_DEFAULT_SIZE,
+        self, Buffer, Doit, DumpSkBuff, Dumpit, GenlInfo, GenlMsg, MulticastGroup, NetlinkSkBuff,
+        NlaPolicy, Notifier, Op, Operations, GENLMSG_DEFAULT_SIZE,
     },
     rtnl::Rtnl,
     rtnl_link::Kind,
 };
+use peers::{PeerGet, Ping};
 
 /// Attribute numbers of a key.
 mod attr {
@@ -34,6 +39,19 @@ mod attr {
     pub(super) const DIRECTION: i32 = 5;
     pub(super) const NAT: i32 = 6;
     pub(super) const AUTH: i32 = 7;
+    pub(super) const REMOTE4: i32 = 8;
+    pub(super) const REMOTE6: i32 = 9;
+    pub(super) const REMOTE_PORT: i32 = 10;
+    pub(super) const ALIVE: i32 = 11;
+    pub(super) const LAST_HEARD: i32 = 12;
+    pub(super) const RTT: i32 = 13;
+    pub(super) const MOVES: i32 = 14;
+    pub(super) const REPLAYS: i32 = 15;
+    pub(super) const AUTH_FAILURES: i32 = 16;
+    pub(super) const REQUESTS: i32 = 17;
+    pub(super) const REPLIES: i32 = 18;
+    pub(super) const LIMITED: i32 = 19;
+    pub(super) const SEQUENCE: i32 = 20;
 }
 
 /// Command numbers.
@@ -41,6 +59,12 @@ mod command {
     pub(super) const KEY_GET: u8 = 1;
     pub(super) const KEY_SET: u8 = 2;
     pub(super) const KEY_DEL: u8 = 3;
+    pub(super) const PEER_GET: u8 = 4;
+    pub(super) const PING: u8 = 5;
+    pub(super) const PONG: u8 = 6;
+    pub(super) const PEER_MOVED: u8 = 7;
+    pub(super) const PEER_DEAD: u8 = 8;
+    pub(super) const PEER_ALIVE: u8 = 9;
 }
 
 /// The family's state: the kind of its devices.
@@ -48,9 +72,12 @@ struct Family {
     kind: &'static Kind<GueKind>,
 }
 
+/// Sends events to the members of the groups, and pongs to users.
+static NOTIFIER: Notifier<Family> = Notifier::new();
+
 /// Registers the family. Process context, may sleep.
 pub(crate) fn register(scope: &'static Scope, kind: &'static Kind<GueKind>) -> Result {
-    netlink::register(scope, Family { kind })
+    netlink::register_with_notifier(scope, Family { kind }, &NOTIFIER)
 }
 
 impl Operations for Family {
@@ -69,7 +96,10 @@ impl Operations for Family {
         Op::new::<KeyGet>(command::KEY_GET).dumpit::<KeyGet>(),
         Op::new::<KeySet>(command::KEY_SET).uns_admin_perm(),
         Op::new::<KeyDel>(command::KEY_DEL).uns_admin_perm(),
+        Op::new::<PeerGet>(command::PEER_GET).dumpit::<PeerGet>(),
+        Op::new::<Ping>(command::PING).uns_admin_perm(),
     ];
+    const MCGRPS: &'static [MulticastGroup] = &[MulticastGroup::new(c"peers")];
 }
 
 impl Family {
@@ -79,14 +109,22 @@ impl Family {
         info: &GenlInfo,
         work: impl FnOnce(&Device<Gue>, Method, &KeyRing, &mut Rtnl) -> Result<R>,
     ) -> Result<R> {
-        let work = |dev: &Device<Gue>, rtnl: &mut Rtnl| {
+        self.with_device(info, |dev, rtnl| {
             let method = dev.data().config(rtnl).protection.auth;
             let (Some(method), Some(keys)) = (method, dev.data().keys()) else {
                 let text = c"the device was made without auth, and has no keys";
                 return Err(info.refuse(EOPNOTSUPP, text, None));
             };
             work(dev, method, keys, rtnl)
-        };
+        })
+    }
+
+    /// Calls `work` with the device that a request names, under RTNL.
+    fn with_device<R>(
+        &self,
+        info: &GenlInfo,
+        work: impl FnOnce(&Device<Gue>, &mut Rtnl) -> Result<R>,
+    ) -> Result<R> {
         let (index, name) = (info.attr(attr::IFINDEX), info.attr(attr::IFNAME));
         let found = match (index, name) {
             (Some(index), None) => {
@@ -119,7 +157,7 @@ fn check_capable(info: &GenlInfo, dev: &Device<Gue>) -> Result {
     if dev.is_link_net_capable() {
         return Ok(());
     }
-    let text = c"the keys belong to the network namespace that the device sends to";
+    let text = c"CAP_NET_ADMIN in the network namespace that the device sends to is missing";
     Err(info.refuse(EPERM, text, None))
 }
 
@@ -142,6 +180,18 @@ fn refuse_settings(info: &GenlInfo) -> Result {
         }
     }
     Ok(())
+}
+
+/// Refuses attributes that say something of a key.
+fn refuse_attributes_of_keys(info: &GenlInfo) -> Result {
+    refuse_settings(info)?;
+    match info.attr(attr::KEY_ID) {
+        Some(at) => {
+            let text = c"only requests about keys have this attribute";
+            Err(info.refuse(EINVAL, text, Some(at)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// `KEY_SET`: sets a key.
@@ -298,10 +348,7 @@ fn describe(
     rtnl: &Rtnl,
     message: &mut GenlMsg<impl Buffer>,
 ) -> Result {
-    message.put_u32(attr::IFINDEX, u32::try_from(dev.ifindex())?)?;
-    let name = dev.name(rtnl);
-    let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
-    message.put_string(attr::IFNAME, name)?;
+    put_device(dev, rtnl, message)?;
     message.put_u32(attr::KEY_ID, used.key.id)?;
     let direction = match used.direction {
         Direction::Accept => 1,
@@ -313,6 +360,14 @@ fn describe(
         message.put_flag(attr::NAT)?;
     }
     message.put_u8(attr::AUTH, method as u8)
+}
+
+/// Appends the index and the name of a device.
+fn put_device(dev: &Device<Gue>, rtnl: &Rtnl, message: &mut GenlMsg<impl Buffer>) -> Result {
+    message.put_u32(attr::IFINDEX, u32::try_from(dev.ifindex())?)?;
+    let name = dev.name(rtnl);
+    let name = CStr::from_bytes_until_nul(&name).map_err(|_| EINVAL)?;
+    message.put_string(attr::IFNAME, name)
 }
 
 fn no_such_key(info: &GenlInfo) -> Error {

@@ -7,13 +7,25 @@ use crate::{
     guard,
     receive::{after_ether_ip, checksum_place, DIALECT, ETHER_IP},
 };
-use gue::{protocol, walk, DeviceNotes, Header, Prefix};
+use gue::{
+    group,
+    header::{first_bytes, may_be_of, BASE_LEN_BYTES},
+    layout, protocol, walk, DeviceNotes, Header, Prefix,
+};
 use kernel::prelude::*;
 use net::{
     gro::{GroTunnel, Handlers, Merged, NoMerge, Packet},
     ip_proto::{ChecksumPlace, InnerProtocol},
     skb::RemcsumMode,
 };
+
+/// The first bytes of most frames' headers: of those without fields, and of those with a group alone.
+const PLAIN_FRAME: [u8; BASE_LEN_BYTES] = first_bytes(protocol::ETHER_IP, 0);
+const FRAME_OF_GROUP: [u8; BASE_LEN_BYTES] = first_bytes(protocol::ETHER_IP, group::FLAG);
+
+/// The length of these headers with the EtherIP header, in bytes.
+const PLAIN_LEN_BYTES: usize = BASE_LEN_BYTES + ETHER_IP.len();
+const OF_GROUP_LEN_BYTES: usize = PLAIN_LEN_BYTES + layout::len_bytes(group::FLAG);
 
 // Inlined into the hooks.
 impl GroTunnel for Receiver {
@@ -23,20 +35,29 @@ impl GroTunnel for Receiver {
     // one device, whichever it is.
     #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
+        // Fewer bytes are neither a frame nor an IP packet.
+        let first = packet.header(PLAIN_LEN_BYTES)?;
+        let first = first.first_chunk().ok_or(NoMerge)?;
+        if may_be_of(first, protocol::ETHER_IP) {
+            match *first {
+                PLAIN_FRAME => return frame_after(packet, PLAIN_LEN_BYTES),
+                FRAME_OF_GROUP => return frame_after(packet, OF_GROUP_LEN_BYTES),
+                _ => {}
+            }
+        }
         let header = walk(&mut Payload(packet), DIALECT).map_err(|_| NoMerge)?;
         if header.is_control() {
             return Err(NoMerge);
         }
-        if !guard::is_plain(&header.fields())
-            && !guard::may_be_merged(&header, packet.header(header.len_bytes())?)
-        {
+        if !guard::may_be_merged(&header, || packet.header(header.len_bytes()).ok()) {
             return Err(NoMerge);
         }
         if header.is_direct() {
             // The first byte tells a header from an IP packet.
             packet.compare_held(1)?;
         } else if header.proto_ctype() == protocol::ETHER_IP {
-            return frame(packet, &header);
+            other_frame(packet, &header)?;
+            return Ok(InnerProtocol::ETHERNET);
         } else {
             packet.pull_header(header.len_bytes())?;
         }
@@ -57,20 +78,27 @@ impl GroTunnel for Receiver {
     }
 }
 
-/// Does for a frame what [`GroTunnel::gro_receive`] does for IP.
-// Not inlined: other packets should not save registers for it.
-#[inline(never)]
-fn frame(packet: &mut Packet<'_>, header: &Header<DeviceNotes>) -> Result<InnerProtocol, NoMerge> {
-    let len_bytes = header.len_bytes().saturating_add(ETHER_IP.len());
+/// Does for a frame what [`GroTunnel::gro_receive`] does for IP. The header and the EtherIP header have `len_bytes` bytes
+/// together.
+#[inline(always)]
+fn frame_after(packet: &mut Packet<'_>, len_bytes: usize) -> Result<InnerProtocol, NoMerge> {
     if !packet.header(len_bytes)?.ends_with(&ETHER_IP) {
         return Err(NoMerge);
     }
     packet.pull_header(len_bytes)?;
+    Ok(InnerProtocol::ETHERNET)
+}
+
+/// Does what [`frame_after`] does, after a header with any fields.
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn other_frame(packet: &mut Packet<'_>, header: &Header<DeviceNotes>) -> Result<(), NoMerge> {
+    frame_after(packet, header.len_bytes().saturating_add(ETHER_IP.len()))?;
     if let Some(place) = checksum_place(&header.fields()) {
         let place = after_ether_ip(place).ok_or(NoMerge)?;
         packet.process_remote_checksum(place, RemcsumMode::Partial)?;
     }
-    InnerProtocol::new(protocol::ETHER_IP).ok_or(NoMerge)
+    Ok(())
 }
 
 /// The payload of a packet in GRO after a pull of the UDP header.

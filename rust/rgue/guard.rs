@@ -6,15 +6,15 @@
 //! computes a hash.
 
 use crate::{
-    digest::CoveredHeader,
-    keys::{check_cookie, Key, KeyRing, KeySet},
+    keys::{check_cookie, Key, KeyRing, KeysInForce},
     reason::Reason,
 };
 use gue::{
     checksum::{self, Sum},
-    crc, fragment, nat,
-    refusal::Refusal,
-    security::{self, HmacView, SecurityView},
+    crc, fragment,
+    header::MAX_LEN_BYTES,
+    layout, nat,
+    security::{self, HmacView, Method, SecurityView},
     transform, Addresses, Computation, Covered, Demands, DeviceNotes, Header, Outer, View,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -29,27 +29,43 @@ use net::{
 const FLAGS: u16 =
     security::FLAGS | fragment::FLAG | transform::FLAG | checksum::FLAG | nat::FLAG | crc::FLAG;
 
-/// Returns `true` if [`check`] has nothing to do for a header.
+/// The flags of cookies, which are the same in all packets of a flow.
+const COOKIE_FLAGS: u16 = Method::Cookie32.flags();
+
+/// Returns `true` if a header is of a fragment.
 #[inline(always)]
-pub(crate) fn is_plain(fields: &DeviceNotes) -> bool {
-    fields.flags() & FLAGS == 0
+pub(crate) fn is_fragment(fields: &DeviceNotes) -> bool {
+    fields.flags() & fragment::FLAG != 0
 }
 
 /// Returns `true` if packets with equal headers of this kind may be merged: the values of their fields then
-/// are those of the merged packet.
+/// are those of the merged packet. `bytes` returns the header's bytes.
+#[inline(always)]
+pub(crate) fn may_be_merged<'a>(
+    header: &Header<DeviceNotes>,
+    bytes: impl FnOnce() -> Option<&'a [u8]>,
+) -> bool {
+    let flags = header.fields().flags();
+    flags & FLAGS & !COOKIE_FLAGS == 0
+        || bytes().is_some_and(|bytes| covers_no_payload(flags, header, bytes))
+}
+
+#[inline]
+fn covers_no_payload(flags: u16, header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
+    let hash_covers = security::coverage_of(flags, bytes)
+        .is_some_and(|coverage| coverage != security::Coverage::NONE);
+    if flags & FLAGS & !security::FLAGS == 0 {
+        return !hash_covers;
+    }
+    !hash_covers && sums_cover_no_payload(header, bytes)
+}
+
 #[inline(never)]
-pub(crate) fn may_be_merged(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
+fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
     let Some(view) = header.view(bytes) else {
         return false;
     };
-    if view.flags() & (fragment::FLAG | transform::FLAG | nat::FLAG) != 0 {
-        return false;
-    }
-    let covers_payload = match view.security() {
-        Some(SecurityView::Hmac(hmac)) => hmac.coverage != security::Coverage::NONE,
-        _ => false,
-    };
-    !covers_payload
+    view.flags() & (fragment::FLAG | transform::FLAG | nat::FLAG) == 0
         && view.checksum().is_none_or(|field| field.coverage == 0)
         && view.crc().is_none_or(|field| field.coverage == 0)
 }
@@ -57,16 +73,97 @@ pub(crate) fn may_be_merged(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool 
 /// The demands of a device on received packets.
 #[derive(Clone)]
 pub(crate) struct Guard {
-    pub(crate) demands: Demands,
+    demands: Demands,
     /// The keys, if the device has a method of security.
-    pub(crate) keys: Option<Arc<KeyRing>>,
+    keys: Option<Arc<KeyRing>>,
+    /// The one value of [`FLAGS`] in a header that needs no more checks than [`Guard::passes`] has, or
+    /// [`NONE_PASSES`].
+    passing_flags: u16,
+}
+
+/// No header has all flags of security: their method is reserved.
+const NONE_PASSES: u16 = FLAGS;
+
+impl Guard {
+    /// Makes the guard of a device with these keys, if it has a method of security.
+    pub(crate) fn new(demands: Demands, keys: Option<Arc<KeyRing>>) -> Self {
+        let passing_flags = if demands.checksum
+            || demands.crc
+            || demands.hmac_coverage != 0
+            // No device is so: it would be open.
+            || demands.security.is_some() != keys.is_some()
+        {
+            NONE_PASSES
+        } else {
+            demands.security.map_or(0, Method::flags)
+        };
+        Self {
+            demands,
+            keys,
+            passing_flags,
+        }
+    }
+
+    /// Returns `true` if the device has a method of security.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Returns `true` if [`check`] would accept a packet, as far as that is found without a look at each field.
+    /// Most packets pass here: they have no protecting field and need none, or an accepted cookie, or a keyed hash
+    /// that was found right before. A control message does not pass, and neither does a fragment.
+    #[inline(always)]
+    pub(crate) fn passes(
+        &self,
+        skb: &RxSkb,
+        header: &Header<DeviceNotes>,
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> bool {
+        !header.is_control()
+            && header.fields().flags() & FLAGS == self.passing_flags
+            && match &self.keys {
+                // A device without keys demands no field that has to be checked, or no header passes.
+                None => true,
+                Some(keys) => self
+                    .knows(keys.read(rcu), skb, header, addresses, rcu)
+                    .unwrap_or(false),
+            }
+    }
+
+    #[inline(always)]
+    fn knows(
+        &self,
+        keys: &KeysInForce,
+        skb: &RxSkb,
+        header: &Header<DeviceNotes>,
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> Option<bool> {
+        const COOKIE8: u16 = Method::Cookie8.flags();
+        const COOKIE16: u16 = Method::Cookie16.flags();
+        let flags = self.passing_flags;
+        if flags == Method::Hmac.flags() {
+            return Some(keys.know(skb, header, addresses, rcu));
+        }
+        let at =
+            udp::HEADER_LEN_BYTES + layout::offset_of(header.fields().flags(), security::FLAGS);
+        Some(match flags {
+            COOKIE8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
+            COOKIE16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
+            _ => keys.accepts_cookie::<32>(skb.linear_array(at)?),
+        })
+    }
 }
 
 /// A received packet, whose header is linear.
 struct Received<'a> {
     skb: &'a SkBuff,
+    header: &'a Header<DeviceNotes>,
     view: View<'a>,
     outer: Outer,
+    /// The outer addresses, source first.
+    addresses: &'a [u8],
     /// The offset and the length of the payload in the packet, in bytes.
     payload_at: usize,
     payload_len: usize,
@@ -77,15 +174,39 @@ struct Received<'a> {
 // Not inlined: other packets should not save registers for it.
 #[inline(never)]
 pub(crate) fn check<const IPV6: bool>(
-    guard: Option<&Guard>,
+    guard: &Guard,
     skb: &RxSkb,
     header: &Header<DeviceNotes>,
     rcu: RcuReader<'_>,
 ) -> Result<(), Reason> {
-    let demands = guard.map_or(Demands::NONE, |guard| guard.demands);
+    check_with::<IPV6>(guard, &guard.demands, skb, header, rcu)
+}
+
+/// Does what [`check`] does, for a control message. A keyed hash must cover the whole message.
+pub(crate) fn check_control<const IPV6: bool>(
+    guard: &Guard,
+    skb: &RxSkb,
+    header: &Header<DeviceNotes>,
+    rcu: RcuReader<'_>,
+) -> Result<(), Reason> {
+    let demands = Demands {
+        hmac_coverage: Demands::WHOLE_PAYLOAD,
+        ..guard.demands
+    };
+    check_with::<IPV6>(guard, &demands, skb, header, rcu)
+}
+
+#[inline(always)]
+fn check_with<const IPV6: bool>(
+    guard: &Guard,
+    demands: &Demands,
+    skb: &RxSkb,
+    header: &Header<DeviceNotes>,
+    rcu: RcuReader<'_>,
+) -> Result<(), Reason> {
     if header.is_direct() {
         // Variant 1 has no field at all.
-        return match demands {
+        return match *demands {
             Demands {
                 security: Some(_), ..
             } => Err(Reason::AuthMissing),
@@ -102,7 +223,9 @@ pub(crate) fn check<const IPV6: bool>(
     let received = Received {
         view: header.view(gue).ok_or(Reason::Truncated)?,
         outer: outer::<IPV6>(skb, udp).ok_or(Reason::Truncated)?,
+        addresses: skb.outer_addresses::<IPV6>().ok_or(Reason::Truncated)?,
         skb,
+        header,
         payload_at,
         payload_len: skb.len().checked_sub(payload_at).ok_or(Reason::Truncated)?,
     };
@@ -113,15 +236,13 @@ pub(crate) fn check<const IPV6: bool>(
     if view.nat().is_some() {
         return Err(Reason::NatChecksum);
     }
-    if view.flags() & fragment::FLAG != 0 {
-        return Err(Reason::Fragment);
-    }
     let has_udp_checksum = udp[6..] != [0, 0];
     demands.check(view, received.payload_len, has_udp_checksum)?;
-    match (guard.and_then(|guard| guard.keys.as_ref()), view.security()) {
+    match (&guard.keys, view.security()) {
         (Some(keys), Some(field)) => received.check_all(keys.read(rcu), &field, rcu),
         // The demands have refused this already.
         (Some(_), None) => Err(Reason::AuthMissing),
+        (None, _) if demands.security.is_some() => Err(Reason::NoKey),
         (None, _) => received.check_sums(),
     }
 }
@@ -149,7 +270,7 @@ impl Received<'_> {
     /// Checks a cookie or a keyed hash, and the sums.
     fn check_all(
         &self,
-        keys: &KeySet,
+        keys: &KeysInForce,
         field: &SecurityView<'_>,
         rcu: RcuReader<'_>,
     ) -> Result<(), Reason> {
@@ -168,7 +289,7 @@ impl Received<'_> {
                 let key = hmac.key(keys.accepted().map(|key| (key.id, key)))?;
                 // Sums cost less than a hash.
                 self.check_sums()?;
-                self.check_hash(key, hmac, rcu)
+                self.check_hash(keys, key, hmac, rcu)
             }
         }
     }
@@ -195,6 +316,7 @@ impl Received<'_> {
 
     fn check_hash(
         &self,
+        keys: &KeysInForce,
         key: &Key,
         field: &HmacView<'_>,
         rcu: RcuReader<'_>,
@@ -202,18 +324,32 @@ impl Received<'_> {
         let Some(covered) = self.covered(Computation::Hmac)? else {
             return Ok(());
         };
-        let mut addresses = self.outer.addresses;
-        if key.nat {
-            addresses = addresses.zeroed();
+        // A sum over the payload comes with a coverage that follows the payload's length. The headers of fragments
+        // differ, and the hash of a control message covers it.
+        let is_constant = covered.payload().is_empty()
+            && !self.header.is_control()
+            && sums_cover_no_payload(self.header, self.view.as_bytes());
+        if !is_constant {
+            return self.compare_hash(key, field, &covered);
         }
-        let header = CoveredHeader::new(&addresses, &covered);
-        if covered.payload().is_empty() {
-            return Ok(key.check_digest(field, &header, rcu)?);
+        let addresses = key.covered_addresses(self.addresses);
+        let mut copy = [0; MAX_LEN_BYTES];
+        let bytes = self.view.without_sums(&mut copy);
+        if !keys.verified.has(self.header, bytes, addresses, rcu) {
+            self.compare_hash(key, field, &covered)?;
+            keys.verified.keep(self.header, bytes, addresses, rcu);
         }
-        let hmac = key.hmac().ok_or(Refusal::SecurityMethod)?;
-        let digest = hmac.hash(|hash| {
-            hash.update(header.as_bytes());
-            self.read(&covered, |piece| hash.update(piece))
+        Ok(())
+    }
+
+    fn compare_hash(
+        &self,
+        key: &Key,
+        field: &HmacView<'_>,
+        covered: &Covered<'_>,
+    ) -> Result<(), Reason> {
+        let digest = key.hash(&self.outer.addresses, covered, |hash| {
+            self.read(covered, |piece| hash.update(piece))
         })?;
         Ok(field.check_digest(&digest)?)
     }

@@ -6,15 +6,17 @@
 //! packet. Keys come in by the family `gue`, and never leave: a key that is removed is overwritten with zeros
 //! when the last reader is done with it.
 
-use crate::digest::{CoveredHeader, Digests};
+use crate::{prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders};
 use gue::{
     refusal::Refusal,
-    security::{equal, HmacView, Method, SecurityView},
+    security::{equal, Method, SecurityView},
+    Addresses, Covered, DeviceNotes, Header,
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
-    crypto::{HmacSha256Key, Secret},
+    crypto::{HmacSha256, HmacSha256Key, Secret, SHA256_DIGEST_LEN_BYTES},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
+    skb::RxSkb,
 };
 
 /// The most keys of a device.
@@ -31,19 +33,19 @@ pub(crate) const MOST_SECRET_LEN_BYTES: usize = 128;
 /// A secret as it came in a request.
 pub(crate) type RawSecret = Secret<MOST_SECRET_LEN_BYTES>;
 
-/// A key, and the digests that were computed with it.
+/// A key.
 pub(crate) struct Key {
     pub(crate) id: u32,
     /// The addresses count as zero, because a NAT changes them on the way.
     pub(crate) nat: bool,
     material: Material,
-    sent: Digests,
-    accepted: Digests,
 }
+
+type Cookie = Secret<COOKIE_LEN_BYTES>;
 
 /// The secret of a key, in the form in which it is used.
 enum Material {
-    Cookie(KBox<Secret<COOKIE_LEN_BYTES>>),
+    Cookie(Arc<Cookie>),
     Hmac(KBox<HmacSha256Key>),
 }
 
@@ -111,21 +113,10 @@ impl Key {
                 if nat {
                     return Err(KeyRefusal::NatNeedsHmac);
                 }
-                let mut cookie = KBox::init(Secret::zeroed(), GFP_KERNEL)?;
-                cookie.fill(|to| {
-                    to.get_mut(..raw.len()).ok_or(EINVAL)?.copy_from_slice(raw);
-                    Ok(raw.len())
-                })?;
-                Material::Cookie(cookie)
+                Material::Cookie(Arc::init(Secret::copied(raw), GFP_KERNEL)?)
             }
         };
-        let key = Self {
-            id,
-            nat,
-            material,
-            sent: Digests::new(),
-            accepted: Digests::new(),
-        };
+        let key = Self { id, nat, material };
         Arc::new(key, GFP_KERNEL).map_err(|error| KeyRefusal::Other(error.into()))
     }
 
@@ -147,49 +138,33 @@ impl Key {
         }
     }
 
-    /// Returns the key of a keyed hash; `None` for a cookie.
-    #[inline]
-    pub(crate) fn hmac(&self) -> Option<&HmacSha256Key> {
-        match &self.material {
-            Material::Cookie(_) => None,
-            Material::Hmac(key) => Some(key),
-        }
+    /// Returns those of the outer addresses that the keyed hash covers: these, or zeros.
+    #[inline(always)]
+    pub(crate) fn covered_addresses<'a>(&self, addresses: &'a [u8]) -> &'a [u8] {
+        covered_addresses(self.nat, addresses)
     }
 
-    /// Returns the digest of a header that is sent and that covers no payload.
-    #[inline]
-    pub(crate) fn digest_to_send(
+    /// Computes the keyed hash of addresses, of a header, and of the part of the payload that `feed` gives to it.
+    /// Fails with [`Reason::AuthMethod`] for a cookie, and with the error of `feed`.
+    pub(crate) fn hash(
         &self,
-        covered: &CoveredHeader,
-        rcu: RcuReader<'_>,
-    ) -> Result<[u8; 32], Refusal> {
-        let key = self.hmac().ok_or(Refusal::SecurityMethod)?;
-        Ok(match self.sent.find(covered, rcu) {
-            Some(digest) => *digest,
-            None => {
-                let digest = covered.digest(key);
-                self.sent.keep(covered, digest, rcu);
-                digest
-            }
+        addresses: &Addresses,
+        covered: &Covered<'_>,
+        feed: impl FnOnce(&mut HmacSha256) -> Result<(), Reason>,
+    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], Reason> {
+        let Material::Hmac(key) = &self.material else {
+            return Err(Reason::AuthMethod);
+        };
+        let addresses = if self.nat {
+            addresses.zeroed()
+        } else {
+            *addresses
+        };
+        key.hash(|hash| {
+            addresses.pieces().map(|piece| hash.update(piece));
+            covered.header().for_each(|piece| hash.update(piece));
+            feed(hash)
         })
-    }
-
-    /// Checks the digest of a received header that covers no payload. Keeps only a right one, so that a
-    /// sender without the key does not push others out.
-    #[inline]
-    pub(crate) fn check_digest(
-        &self,
-        field: &HmacView<'_>,
-        covered: &CoveredHeader,
-        rcu: RcuReader<'_>,
-    ) -> Result<(), Refusal> {
-        if let Some(digest) = self.accepted.find(covered, rcu) {
-            return field.check_digest(digest);
-        }
-        let digest = covered.digest(self.hmac().ok_or(Refusal::SecurityMethod)?);
-        field.check_digest(&digest)?;
-        self.accepted.keep(covered, digest, rcu);
-        Ok(())
     }
 }
 
@@ -214,21 +189,12 @@ impl KeySet {
 
     /// Returns the keys that are accepted.
     #[inline]
-    pub(crate) fn accepted(&self) -> impl Iterator<Item = &Key> {
+    fn accepted(&self) -> impl Iterator<Item = &Key> {
+        // Empty slots are the last.
         self.keys
             .iter()
-            .flatten()
+            .map_while(Option::as_ref)
             .filter(|slot| slot.direction.accepts())
-            .map(|slot| &*slot.key)
-    }
-
-    /// Returns the key to send with.
-    #[inline]
-    pub(crate) fn to_send(&self) -> Option<&Key> {
-        self.keys
-            .iter()
-            .flatten()
-            .find(|slot| slot.direction.sends())
             .map(|slot| &*slot.key)
     }
 
@@ -279,8 +245,91 @@ impl KeySet {
     }
 }
 
+/// The keys of a device at one time, and the headers that were received and sent with them.
+pub(crate) struct KeysInForce {
+    keys: KeySet,
+    to_send: Option<Arc<Key>>,
+    /// The keys that are accepted, if they are cookies. Empty slots are the last.
+    cookies: [Option<Arc<Cookie>>; MOST_KEYS],
+    /// All keys that are accepted leave the addresses out.
+    are_nat: bool,
+    pub(crate) verified: VerifiedHeaders,
+    pub(crate) prepared: PreparedHeaders,
+}
+
+impl KeysInForce {
+    fn new(keys: KeySet) -> Self {
+        let sends = |slot: &&KeyInUse| slot.direction.sends();
+        let to_send = keys.iter().find(sends).map(|slot| slot.key.clone());
+        let are_nat = keys.accepted().all(|key| key.nat);
+        let mut cookies = [const { None }; MOST_KEYS];
+        for (slot, key) in cookies.iter_mut().zip(keys.accepted()) {
+            if let Material::Cookie(cookie) = &key.material {
+                *slot = Some(cookie.clone());
+            }
+        }
+        Self {
+            keys,
+            to_send,
+            cookies,
+            are_nat,
+            verified: VerifiedHeaders::new(),
+            prepared: PreparedHeaders::new(),
+        }
+    }
+
+    /// Returns the keys that are accepted.
+    #[inline]
+    pub(crate) fn accepted(&self) -> impl Iterator<Item = &Key> {
+        self.keys.accepted()
+    }
+
+    /// Returns the key to send with.
+    #[inline(always)]
+    pub(crate) fn to_send(&self) -> Option<&Key> {
+        self.to_send.as_deref()
+    }
+
+    /// Returns `true` if a packet's header, between these outer addresses, has a keyed hash that covers no payload and
+    /// that was found right before. The packet begins with its UDP header.
+    #[inline(always)]
+    pub(crate) fn know(
+        &self,
+        skb: &RxSkb,
+        header: &Header<DeviceNotes>,
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> bool {
+        self.verified.has_at_once(skb, header, addresses, rcu) || {
+            // If all keys that are accepted leave the addresses out, headers are kept without.
+            let addresses = covered_addresses(self.are_nat, addresses);
+            self.verified.has_of(skb, header, addresses, rcu)
+        }
+    }
+
+    /// Returns `true` if a cookie equals an accepted key. It must have the length of the device's method, as all keys
+    /// have.
+    #[inline(always)]
+    pub(crate) fn accepts_cookie<const N: usize>(&self, cookie: &[u8; N]) -> bool {
+        // All are compared, so that the time does not tell which of them is current.
+        let mut found = false;
+        for key in self.cookies.iter().map_while(Option::as_ref) {
+            found |= equal(cookie, key.first_bytes::<N>());
+        }
+        found
+    }
+}
+
+#[inline(always)]
+fn covered_addresses(are_nat: bool, addresses: &[u8]) -> &[u8] {
+    if are_nat {
+        return [0; 32].get(..addresses.len()).unwrap_or_default();
+    }
+    addresses
+}
+
 /// The keys of a device, replaced as a whole.
-pub(crate) struct KeyRing(RtnlCell<KeySet>);
+pub(crate) struct KeyRing(RtnlCell<KeysInForce>);
 
 impl KeyRing {
     /// Makes a ring without keys. May sleep.
@@ -288,18 +337,19 @@ impl KeyRing {
         let none = KeySet {
             keys: [const { None }; MOST_KEYS],
         };
+        let none = KeysInForce::new(none);
         Ok(Arc::new(Self(RtnlCell::new(none)?), GFP_KERNEL)?)
     }
 
     /// Returns the keys for a packet.
     #[inline]
-    pub(crate) fn read<'a>(&'a self, rcu: RcuReader<'a>) -> &'a KeySet {
+    pub(crate) fn read<'a>(&'a self, rcu: RcuReader<'a>) -> &'a KeysInForce {
         self.0.read(rcu)
     }
 
     /// Returns the keys.
     pub(crate) fn read_rtnl<'a>(&'a self, rtnl: &'a Rtnl) -> &'a KeySet {
-        self.0.read_rtnl(rtnl)
+        &self.0.read_rtnl(rtnl).keys
     }
 
     /// Adds a key, or replaces the one of its id. A key to send with takes the place of the one before. May
@@ -311,7 +361,7 @@ impl KeyRing {
             keys.stop_sending();
         }
         keys.add(new)?;
-        self.0.replace(RtnlValue::new(keys)?, rtnl);
+        self.replace(keys, rtnl)?;
         Ok(())
     }
 
@@ -321,12 +371,17 @@ impl KeyRing {
         if !keys.remove(id) {
             return Err(ENOENT);
         }
-        self.0.replace(RtnlValue::new(keys)?, rtnl);
+        self.replace(keys, rtnl)
+    }
+
+    fn replace(&self, keys: KeySet, rtnl: &mut Rtnl) -> Result {
+        let keys = RtnlValue::new(KeysInForce::new(keys))?;
+        self.0.replace(keys, rtnl);
         Ok(())
     }
 }
 
 /// Refuses a received cookie that equals no accepted key.
-pub(crate) fn check_cookie(field: &SecurityView<'_>, keys: &KeySet) -> Result<(), Refusal> {
+pub(crate) fn check_cookie(field: &SecurityView<'_>, keys: &KeysInForce) -> Result<(), Refusal> {
     field.check_cookie(keys.accepted().filter_map(Key::cookie))
 }

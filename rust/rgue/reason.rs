@@ -61,8 +61,22 @@ reasons! {
     FieldPastHeader = c"RGUE_FIELD_PAST_HEADER", else INVALID_PROTO;
     /// Remote checksum offload: the checksum field lies before the checksum's start or outside the packet.
     BadRemcsum = c"RGUE_BAD_REMCSUM", else INVALID_PROTO;
-    /// A GUE control message. All types are unknown.
+    /// A GUE control message of an unknown type.
     Control = c"RGUE_CONTROL", else UNHANDLED_PROTO;
+    /// A GUE control message that is shorter than its type demands.
+    ControlTruncated = c"RGUE_CONTROL_TRUNCATED", else PKT_TOO_SMALL;
+    /// An experimental GUE control message of another experiment.
+    ControlExperiment = c"RGUE_CONTROL_EXID", else UNHANDLED_PROTO;
+    /// A GUE control message of an unknown kind, or with an unknown flag.
+    ControlMessage = c"RGUE_CONTROL_KIND", else UNHANDLED_PROTO;
+    /// A GUE control message to a multicast address.
+    ControlMulticast = c"RGUE_CONTROL_MULTICAST", else UNHANDLED_PROTO;
+    /// A GUE control message whose sequence number is not above that of an earlier one.
+    Replay = c"RGUE_REPLAY", else SECURITY_HOOK;
+    /// An echo reply that the device has not asked for.
+    UnaskedReply = c"RGUE_UNASKED_REPLY", else UNHANDLED_PROTO;
+    /// An echo request that the device itself has sent has come back.
+    OwnMessage = c"RGUE_OWN_MESSAGE", else RECURSION_LIMIT;
     /// The device demands a cookie or a keyed hash, and has no key to check it with.
     NoKey = c"RGUE_NO_KEY", else SECURITY_HOOK;
     /// The device demands a cookie or a keyed hash, and the header has none.
@@ -85,8 +99,28 @@ reasons! {
     CrcMissing = c"RGUE_CRC_MISSING", else INVALID_PROTO;
     /// The CRC is wrong, or covers more than the packet has.
     BadCrc = c"RGUE_BAD_CRC", else SKB_CSUM;
-    /// A fragment. The device does not reassemble.
-    Fragment = c"RGUE_FRAGMENT", else UNHANDLED_PROTO;
+    /// A fragment whose reserved bits are not 0.
+    FragmentReserved = c"RGUE_FRAGMENT_RESERVED", else INVALID_PROTO;
+    /// A fragment whose protocol is not that of its place: the packet's at offset 0, none elsewhere.
+    FragmentProtocol = c"RGUE_FRAGMENT_PROTOCOL", else INVALID_PROTO;
+    /// A fragment that is not the last, and whose length is no multiple of 8.
+    FragmentUnaligned = c"RGUE_FRAGMENT_UNALIGNED", else INVALID_PROTO;
+    /// A fragment that ends after 65535 bytes.
+    FragmentTooLong = c"RGUE_FRAGMENT_TOO_LONG", else PKT_TOO_BIG;
+    /// A fragment without a payload.
+    FragmentEmpty = c"RGUE_FRAGMENT_EMPTY", else PKT_TOO_SMALL;
+    /// A fragment that has bytes of another one, such as a duplicate.
+    FragmentOverlap = c"RGUE_FRAGMENT_OVERLAP", else DUP_FRAG;
+    /// A fragment that contradicts another one about the packet's end.
+    FragmentEnd = c"RGUE_FRAGMENT_END", else INVALID_PROTO;
+    /// A fragment of a packet with too many fragments, or beyond the memory for fragments.
+    FragmentLimit = c"RGUE_FRAGMENT_LIMIT", else NOMEM;
+    /// The fragments of a packet whose other fragments have not come in time.
+    FragmentTimeout = c"RGUE_FRAGMENT_TIMEOUT", else FRAG_REASM_TIMEOUT;
+    /// The fragments of a packet of which one is Not-ECT, and another is not.
+    FragmentEcn = c"RGUE_FRAGMENT_ECN", else IP_TUNNEL_ECN;
+    /// A fragment for a device in external mode, which joins none.
+    FragmentExternal = c"RGUE_FRAGMENT_EXTERNAL", else UNHANDLED_PROTO;
     /// A transformed payload: the kernel has no DTLS to hand it to.
     Transform = c"RGUE_TRANSFORM", else UNHANDLED_PROTO;
     /// A NAT address checksum, which is for transport protocols straight in GUE.
@@ -101,6 +135,12 @@ reasons! {
     NoMemory = c"RGUE_NO_MEMORY", else NOMEM;
     /// The device has no remote address to send to.
     NoRemote = c"RGUE_NO_REMOTE", else IP_OUTNOROUTES;
+    /// The device has no peer of its own, and nothing has set a tunnel for the packet.
+    NoMetadata = c"RGUE_NO_METADATA", else TUNNEL_TXINFO;
+    /// The key of the tunnel that was set for the packet is longer than a group.
+    BadKey = c"RGUE_BAD_KEY", else TUNNEL_TXINFO;
+    /// The private data that were set for the packet are longer than a header has room for.
+    BadPrivateData = c"RGUE_BAD_PRIVATE_DATA", else TUNNEL_TXINFO;
     /// No route leads to the remote address.
     NoRoute = c"RGUE_NO_ROUTE", else IP_OUTNOROUTES;
     /// The route to the remote address leads through the device itself.
@@ -142,6 +182,20 @@ impl Reason {
             EBADMSG => Self::BadCsumStart,
             _ => otherwise,
         }
+    }
+
+    /// Returns `true` if the packet was refused for its cookie or its keyed hash.
+    pub(crate) fn is_of_auth(self) -> bool {
+        matches!(
+            self,
+            Self::NoKey
+                | Self::AuthMissing
+                | Self::AuthUnexpected
+                | Self::AuthMethod
+                | Self::AuthWrong
+                | Self::UnknownKey
+                | Self::AuthCoverage
+        )
     }
 
     /// Returns the kernel's number. Any context.
@@ -194,17 +248,17 @@ impl From<Refusal> for Reason {
             Refusal::CrcPastPayload | Refusal::CrcMismatch => Self::BadCrc,
             Refusal::NatWithoutUdpChecksum => Self::NatChecksum,
             Refusal::RemcsumPastPayload | Refusal::RemcsumWithoutUdpChecksum => Self::BadRemcsum,
-            Refusal::FragmentReserved
-            | Refusal::FragmentProtocol
-            | Refusal::FragmentUnaligned
-            | Refusal::FragmentEmpty
-            | Refusal::FragmentTooLong => Self::Fragment,
+            Refusal::FragmentReserved => Self::FragmentReserved,
+            Refusal::FragmentProtocol => Self::FragmentProtocol,
+            Refusal::FragmentUnaligned => Self::FragmentUnaligned,
+            Refusal::FragmentEmpty => Self::FragmentEmpty,
+            Refusal::FragmentTooLong => Self::FragmentTooLong,
             Refusal::TransformType | Refusal::TransformProtocol => Self::Transform,
             Refusal::ProtocolZero | Refusal::NoNextHeader => Self::NotIp,
-            Refusal::ControlType
-            | Refusal::ControlTruncated
-            | Refusal::ControlExperiment
-            | Refusal::ControlMessage => Self::Control,
+            Refusal::ControlType => Self::Control,
+            Refusal::ControlTruncated => Self::ControlTruncated,
+            Refusal::ControlExperiment => Self::ControlExperiment,
+            Refusal::ControlMessage => Self::ControlMessage,
         }
     }
 }

@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use net::{
     icmp::QuotedPacket,
     ip_proto::{ChecksumPlace, InnerProtocol},
+    metadata::RxMetadata,
     rcu::RcuReader,
     rx_device::RxError,
     skb::{InnerSkb, OuterSource, OwnedSkb, Refused, RemcsumMode, RxSkb},
@@ -79,23 +80,18 @@ impl EncapReceive for Receiver {
             Err(error) => return Verdict::Drop(skb, Reason::from(error).number()),
         };
         let group = header.fields().group;
-        let device = skb
-            .outer_source::<IPV6>()
-            .and_then(|source| self.find(Key::of_packet(group, source), rcu));
-        let Some(device) = device else {
+        let Some(addresses) = skb.outer_addresses::<IPV6>() else {
             return Verdict::Drop(skb, Reason::NoDevice.number());
         };
-        match device.receive::<IPV6>(skb, header, rcu) {
+        let device = source::<IPV6>(addresses)
+            .and_then(|source| self.find(Key::of_packet(group, source), rcu));
+        let Some(device) = device else {
+            return self.receive_external::<IPV6>(skb, header, rcu);
+        };
+        let passes = device.guard.passes(&skb, &header, addresses, rcu);
+        match device.receive::<IPV6, ()>(skb, header, passes, rcu) {
             Ok(()) => Verdict::Consumed,
-            Err(Dropped::Outer(skb, reason)) => {
-                device.count(reason);
-                Verdict::Drop(skb, reason.number())
-            }
-            Err(Dropped::Inner(skb, reason)) => {
-                device.count(reason);
-                skb.free(reason.number());
-                Verdict::Consumed
-            }
+            Err(dropped) => device.dropped(dropped),
         }
     }
 
@@ -109,77 +105,203 @@ impl EncapReceive for Receiver {
             return false;
         };
         let key = Key::of_packet(header.fields().group, remote);
-        self.find(key, rcu).is_some()
+        self.find(key, rcu)
+            .or_else(|| self.find_external(rcu))
+            .is_some()
     }
 }
 
+/// Returns the first of the outer addresses.
+#[inline(always)]
+fn source<const IPV6: bool>(addresses: &[u8]) -> Option<OuterSource> {
+    Some(if IPV6 {
+        OuterSource::V6(*addresses.first_chunk()?)
+    } else {
+        OuterSource::V4(*addresses.first_chunk()?)
+    })
+}
+
 /// A packet that a device drops, before or after its outer headers were pulled.
-enum Dropped {
+pub(crate) enum Dropped {
     Outer(RxSkb, Reason),
     Inner(OwnedSkb, Reason),
+    /// The packet was freed.
+    Freed(Reason),
+}
+
+/// The result of a device's reading of outer headers, beside the inner packet.
+pub(crate) trait Metadata: Sized {
+    /// The device joins fragments: each has outer headers of its own.
+    const JOINS_FRAGMENTS: bool;
+
+    /// Reads a packet that begins with its UDP header.
+    fn of<const IPV6: bool>(skb: &RxSkb, header: &Header<DeviceNotes>) -> Result<Self>;
+
+    /// Returns what the packet takes along.
+    fn attached(self) -> Option<RxMetadata>;
+}
+
+/// Nothing: the device stands for its remote address and its group.
+impl Metadata for () {
+    const JOINS_FRAGMENTS: bool = true;
+
+    #[inline(always)]
+    fn of<const IPV6: bool>(_skb: &RxSkb, _header: &Header<DeviceNotes>) -> Result {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn attached(self) -> Option<RxMetadata> {
+        None
+    }
+}
+
+impl Metadata for RxMetadata {
+    const JOINS_FRAGMENTS: bool = false;
+
+    fn of<const IPV6: bool>(skb: &RxSkb, header: &Header<DeviceNotes>) -> Result<Self> {
+        let len_bytes = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
+        let bytes = skb.linear_header(len_bytes).unwrap_or_default();
+        // Variant 1 has no header.
+        let view = header.view(bytes.get(udp::HEADER_LEN_BYTES..).unwrap_or_default());
+        let surplus = view.map_or(&[][..], |view| view.surplus());
+        Self::new::<IPV6>(skb, header.fields().group, surplus)
+    }
+
+    fn attached(self) -> Option<RxMetadata> {
+        Some(self)
+    }
+}
+
+impl Receiver {
+    /// Receives a packet that is no other device's.
+    // Not inlined: other packets should not save registers for it.
+    #[inline(never)]
+    fn receive_external<const IPV6: bool>(
+        &self,
+        skb: RxSkb,
+        header: Header<DeviceNotes>,
+        rcu: RcuReader<'_>,
+    ) -> Verdict {
+        let Some(device) = self.find_external(rcu) else {
+            return Verdict::Drop(skb, Reason::NoDevice.number());
+        };
+        let passes = skb
+            .outer_addresses::<IPV6>()
+            .is_some_and(|addresses| device.guard.passes(&skb, &header, addresses, rcu));
+        match device.receive::<IPV6, RxMetadata>(skb, header, passes, rcu) {
+            Ok(()) => Verdict::Consumed,
+            Err(dropped) => device.dropped(dropped),
+        }
+    }
 }
 
 impl Entry {
-    /// Receives a packet that is the device's. All checks come before the first change.
+    /// Counts a packet that the device drops, and frees it, or leaves that to UDP.
     #[inline(always)]
-    fn receive<const IPV6: bool>(
+    fn dropped(&self, dropped: Dropped) -> Verdict {
+        match dropped {
+            Dropped::Outer(skb, reason) => {
+                self.count(reason);
+                Verdict::Drop(skb, reason.number())
+            }
+            Dropped::Inner(skb, reason) => {
+                self.count(reason);
+                skb.free(reason.number());
+                Verdict::Consumed
+            }
+            Dropped::Freed(reason) => {
+                self.count(reason);
+                Verdict::Consumed
+            }
+        }
+    }
+
+    /// Receives a packet that is the device's. It has passed the device's [`Guard`](guard::Guard), or is checked here.
+    /// All checks come before the first change.
+    #[inline(always)]
+    fn receive<const IPV6: bool, M: Metadata>(
         &self,
         mut skb: RxSkb,
         header: Header<DeviceNotes>,
+        passes: bool,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
         if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
             return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
         }
-        if self.guard.is_some() || !guard::is_plain(&header.fields()) {
-            if let Err(reason) = guard::check::<IPV6>(self.guard.as_ref(), &skb, &header, rcu) {
+        if !passes {
+            // A control message does not pass, and neither does a fragment.
+            if header.is_control() {
+                return self
+                    .receive_control::<IPV6>(skb, header, rcu)
+                    .map_err(|(skb, reason)| Dropped::Outer(skb, reason));
+            }
+            if let Err(reason) = guard::check::<IPV6>(&self.guard, &skb, &header, rcu) {
                 return Err(Dropped::Outer(skb, reason));
             }
+            // After the check, so that only authentic fragments take memory.
+            if guard::is_fragment(&header.fields()) {
+                if !M::JOINS_FRAGMENTS {
+                    return Err(Dropped::Outer(skb, Reason::FragmentExternal));
+                }
+                return self.receive_fragment::<IPV6>(skb, header, rcu);
+            }
         }
-        if header.is_control() {
-            return Err(Dropped::Outer(skb, Reason::Control));
-        }
+        let metadata = match M::of::<IPV6>(&skb, &header) {
+            Ok(metadata) => metadata,
+            Err(error) => return Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
+        };
+        let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
+        let place = checksum_place(&header.fields());
+        self.deliver::<IPV6, M>(skb, at, header.proto_ctype(), place, metadata)
+    }
+
+    /// Gives a packet whose checks have passed to the device. Its payload begins after `at` bytes, and is a packet of
+    /// `proto`; its sender leaves the checksum at `place` to the receiver.
+    #[inline(always)]
+    pub(crate) fn deliver<const IPV6: bool, M: Metadata>(
+        &self,
+        skb: RxSkb,
+        at: usize,
+        proto: u8,
+        place: Option<ChecksumPlace>,
+        metadata: M,
+    ) -> Result<(), Dropped> {
         if self.carries_frames {
-            return self.receive_frame::<IPV6>(skb, header);
+            return self.receive_frame::<IPV6, M>(skb, at, proto, place, metadata);
         }
-        let protocol = InnerProtocol::new(header.proto_ctype()).filter(|protocol| protocol.is_ip());
-        let Some(protocol) = protocol else {
+        let Some(protocol) = ip(proto) else {
             return Err(Dropped::Outer(skb, Reason::NotIp));
         };
-        let len_bytes = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
-        let inner = match checksum_place(&header.fields()) {
-            None => decapsulate(skb, len_bytes, protocol)?,
-            Some(place) => decapsulate_remcsum(skb, len_bytes, protocol, place)?,
+        let inner = match place {
+            None => decapsulate(skb, at, protocol)?,
+            Some(place) => decapsulate_remcsum(skb, at, protocol, place)?,
         };
         self.rx
-            .receive::<IPV6>(inner)
+            .receive_with::<IPV6>(inner, metadata.attached())
             .map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
     }
 
     /// Receives a packet whose checks have passed, and that has an EtherIP header (RFC 3378) before its frame.
     // Not inlined: other packets should not save registers for it.
     #[inline(never)]
-    fn receive_frame<const IPV6: bool>(
+    fn receive_frame<const IPV6: bool, M: Metadata>(
         &self,
         mut skb: RxSkb,
-        header: Header<DeviceNotes>,
+        at: usize,
+        proto: u8,
+        place: Option<ChecksumPlace>,
+        metadata: M,
     ) -> Result<(), Dropped> {
-        let protocol = InnerProtocol::new(header.proto_ctype())
-            .filter(|protocol| protocol.number() == protocol::ETHER_IP);
-        let Some(protocol) = protocol else {
+        let Some(protocol) = ether_ip(proto) else {
             return Err(Dropped::Outer(skb, Reason::NotEthernet));
         };
-        let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
-        let len_bytes = at.saturating_add(ETHER_IP.len());
-        match skb
-            .header(len_bytes)
-            .map(|bytes| bytes.ends_with(&ETHER_IP))
-        {
-            Ok(true) => {}
-            Ok(false) => return Err(Dropped::Outer(skb, Reason::BadEtherIp)),
-            Err(error) => return Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
-        }
-        let inner = match checksum_place(&header.fields()) {
+        let len_bytes = match ether_ip_end(&mut skb, at) {
+            Ok(len_bytes) => len_bytes,
+            Err(reason) => return Err(Dropped::Outer(skb, reason)),
+        };
+        let inner = match place {
             None => decapsulate(skb, len_bytes, protocol)?,
             Some(place) => match after_ether_ip(place) {
                 Some(place) => decapsulate_remcsum(skb, len_bytes, protocol, place)?,
@@ -187,21 +309,55 @@ impl Entry {
             },
         };
         self.rx
-            .receive_frame::<IPV6>(inner)
+            .receive_frame_with::<IPV6>(inner, metadata.attached())
             .map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
+    }
+
+    /// Gives a decapsulated packet, which is of a protocol that the device carries, to the device.
+    pub(crate) fn receive_inner<const IPV6: bool>(&self, inner: InnerSkb) -> Result<(), Dropped> {
+        let received = if self.carries_frames {
+            self.rx.receive_frame::<IPV6>(inner)
+        } else {
+            self.rx.receive::<IPV6>(inner)
+        };
+        received.map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
     }
 
     /// Counts a packet that the device drops.
     #[cold]
     fn count(&self, reason: Reason) {
         self.rx.count_error(match reason {
-            Reason::Truncated => RxError::Length,
-            Reason::Ecn => RxError::Frame,
+            Reason::Truncated
+            | Reason::FragmentEmpty
+            | Reason::FragmentUnaligned
+            | Reason::FragmentTooLong => RxError::Length,
+            Reason::Ecn | Reason::FragmentEcn => RxError::Frame,
             Reason::ZeroChecksum | Reason::BadRemcsum | Reason::BadChecksum | Reason::BadCrc => {
                 RxError::Checksum
             }
             _ => RxError::Other,
         });
+    }
+}
+
+/// Returns a protocol that a device with `mode ip` carries; `None` for others.
+#[inline(always)]
+pub(crate) fn ip(proto: u8) -> Option<InnerProtocol> {
+    InnerProtocol::new(proto).filter(|protocol| protocol.is_ip())
+}
+
+/// Returns the protocol that a device with `mode ethernet` carries; `None` for others.
+pub(crate) fn ether_ip(proto: u8) -> Option<InnerProtocol> {
+    (proto == protocol::ETHER_IP).then_some(InnerProtocol::ETHERNET)
+}
+
+/// Returns the end of the EtherIP header that begins after `at` bytes.
+pub(crate) fn ether_ip_end(skb: &mut RxSkb, at: usize) -> Result<usize, Reason> {
+    let end = at.saturating_add(ETHER_IP.len());
+    match skb.header(end).map(|bytes| bytes.ends_with(&ETHER_IP)) {
+        Ok(true) => Ok(end),
+        Ok(false) => Err(Reason::BadEtherIp),
+        Err(error) => Err(Reason::of(error, Reason::Truncated)),
     }
 }
 

@@ -4,26 +4,29 @@
 //!
 //! [`config`] reads and shows the configuration of a [`device`]. [`transmit`] encapsulates the packets that
 //! the device sends. Devices share a [`socket`], which finds by [`demux`] the device that [`receive`]s a
-//! packet. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
+//! packet. By messages of [`control`] a device knows if its peer lives and where it is. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
 
 #![forbid(unsafe_code)]
 
 mod config;
+mod control;
 mod demux;
 mod device;
-mod digest;
 mod family;
 mod gro;
 mod guard;
 mod keys;
 mod kind;
+mod prepared;
 mod reason;
+mod reassembly;
 mod receive;
 mod socket;
 mod transmit;
+mod verified;
 
 use kernel::prelude::*;
-use net::{module::Scope, rtnl_link, udp_send};
+use net::{bpf, module::Scope, rtnl_link, udp_send};
 
 net::module! {
     type: Rgue,
@@ -50,6 +53,7 @@ impl net::module::Module for Rgue {
         // First, so that it is unregistered last: the devices drop packets.
         reason::register(scope, parameters::own_drop_reasons.value())?;
         udp_send::prepare();
+        bpf::register_tc_kfuncs(scope, net::kfunc_set!(private_data))?;
         let kind = rtnl_link::register(scope, kind::GueKind::new(scope)?)?;
         family::register(scope, kind)?;
         Ok(Self)

@@ -17,6 +17,7 @@ use net::errno::{EADDRINUSE, EADDRNOTAVAIL};
 use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Registration, Slot, SlotRef},
+    rcu_table::Replacement,
     udp_tunnel::{Binding, UdpSocket, UdpTunnelSocket},
     Netns,
 };
@@ -89,7 +90,9 @@ pub(crate) enum Refusal {
 }
 
 impl Sockets {
-    /// Makes the listener of a device that is being made. May sleep.
+    /// Claims the packets of a device that is being made at one socket. May sleep.
+    ///
+    /// The device gets the packets of `key`, or those of its group from any address if `from_any` is `true`.
     ///
     /// Binds a socket on trial, if none is open, because only a request to make a device can be answered
     /// with a text.
@@ -98,8 +101,9 @@ impl Sockets {
         netns: &Netns,
         binding: Binding,
         key: Key,
-    ) -> Result<Listener, Refusal> {
-        let claim = (binding, key);
+        from_any: bool,
+    ) -> Result<Claimed, Refusal> {
+        let claim = claim_of(binding, key, from_any);
         let node = RBTreeNode::new(claim, None, GFP_KERNEL).map_err(Refusal::Other)?;
         let mut list = self.table.list.lock();
         if list.claims.get(&claim).is_some() {
@@ -116,9 +120,11 @@ impl Sockets {
         }
         list.claims.insert(node);
         drop(list);
-        Ok(Listener {
+        Ok(Claimed {
             table: self.table.clone(),
-            claim,
+            binding,
+            key,
+            from_any: AtomicBool::new(from_any),
             released: AtomicBool::new(false),
         })
     }
@@ -165,54 +171,108 @@ impl List {
     }
 }
 
-/// A device's right to its packets, and its place at a socket while it is up.
-pub(crate) struct Listener {
+/// A device's right to its packets at one socket, and its place there while it is up.
+pub(crate) struct Claimed {
     table: Arc<Table>,
-    claim: Claim,
+    binding: Binding,
+    /// The packets of the device's own remote address.
+    key: Key,
+    /// `true` if the device gets the packets of its group from any address. The table's lock guards it.
+    from_any: AtomicBool,
     /// `true` when the claim was given up: another device may have it.
     released: AtomicBool,
 }
 
-impl Listener {
+fn claim_of(binding: Binding, key: Key, from_any: bool) -> Claim {
+    let key = if from_any { key.with_any_remote() } else { key };
+    (binding, key)
+}
+
+impl Claimed {
+    /// Returns the claim, for the holder of the table's lock.
+    fn claim(&self) -> Claim {
+        claim_of(
+            self.binding,
+            self.key,
+            self.from_any.load(Ordering::Relaxed),
+        )
+    }
+
     /// Begins to receive for a device. `ifindex` is the index of the device that the socket is to be bound
     /// to, or 0. May sleep.
     ///
     /// Fails with the errors of [`UdpSocket::open`], and with `EEXIST` if another device that is up has the
     /// same packets.
     pub(crate) fn open(&self, netns: &Netns, ifindex: i32, entry: Entry) -> Result {
-        let (binding, key) = self.claim;
-        let binding = Binding { ifindex, ..binding };
         let mut list = self.table.list.lock();
-        if !matches!(list.claims.get(&self.claim), Some(None)) {
+        let claim = self.claim();
+        let (binding, key) = claim;
+        let binding = Binding { ifindex, ..binding };
+        if !matches!(list.claims.get(&claim), Some(None)) {
             return Err(EBUSY);
         }
         list.add(netns, binding, key, entry)?;
-        if let Some(up) = list.claims.get_mut(&self.claim) {
+        if let Some(up) = list.claims.get_mut(&claim) {
             *up = Some(binding);
         }
         Ok(())
     }
 
-    /// Replaces what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`.
-    pub(crate) fn change(&self, entry: impl FnOnce() -> Entry) -> Result {
+    /// Makes a replacement of what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`.
+    fn replacement(&self, entry: Entry) -> Result<Option<Replacement<Key, Entry>>> {
         let list = self.table.list.lock();
-        let Some(Some(binding)) = list.claims.get(&self.claim) else {
-            return Ok(());
+        let claim = self.claim();
+        let Some(Some(_)) = list.claims.get(&claim) else {
+            return Ok(None);
         };
-        match list.sockets.get(binding) {
-            Some(shared) => {
-                let devices = shared.socket.tunnel().devices();
-                devices.replace(&self.claim.1, entry())
-            }
-            None => Ok(()),
+        Replacement::new(claim.1, entry).map(Some)
+    }
+
+    /// Replaces what receive knows of the device.
+    fn replace(&self, new: Replacement<Key, Entry>) {
+        let list = self.table.list.lock();
+        let up = list.claims.get(&self.claim()).copied().flatten();
+        if let Some(shared) = up.and_then(|binding| list.sockets.get(&binding)) {
+            shared.socket.tunnel().devices().put(new);
         }
+    }
+
+    /// Changes which packets the device gets, and what receive knows of the device. May sleep.
+    ///
+    /// Fails with `EEXIST` if another device has the packets, and with `ENOMEM`; nothing is changed then.
+    fn change_packets(&self, from_any: bool, entry: Entry) -> Result {
+        let mut list = self.table.list.lock();
+        let (old, new) = (self.claim(), claim_of(self.binding, self.key, from_any));
+        if old == new {
+            self.from_any.store(from_any, Ordering::Relaxed);
+            drop(list);
+            if let Some(new) = self.replacement(entry)? {
+                self.replace(new);
+            }
+            return Ok(());
+        }
+        if list.claims.get(&new).is_some() {
+            return Err(EEXIST);
+        }
+        let up = list.claims.get(&old).copied().flatten();
+        let node = RBTreeNode::new(new, up, GFP_KERNEL)?;
+        if let Some(shared) = up.and_then(|binding| list.sockets.get(&binding)) {
+            // A packet meanwhile finds either entry.
+            let devices = shared.socket.tunnel().devices();
+            devices.insert(new.1, entry)?;
+            devices.remove(&old.1);
+        }
+        list.claims.insert(node);
+        list.claims.remove(&old);
+        self.from_any.store(from_any, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Ends receiving. May sleep.
     pub(crate) fn close(&self) {
         let mut list = self.table.list.lock();
         if !self.released.load(Ordering::Relaxed) {
-            list.close(&self.claim);
+            list.close(&self.claim());
         }
     }
 
@@ -220,13 +280,81 @@ impl Listener {
     pub(crate) fn release(&self) {
         let mut list = self.table.list.lock();
         if !self.released.swap(true, Ordering::Relaxed) {
-            list.close(&self.claim);
-            list.claims.remove(&self.claim);
+            list.close(&self.claim());
+            list.claims.remove(&self.claim());
         }
     }
 }
 
-impl Drop for Listener {
+/// A device's right to its packets, at one socket or at one of each IP version. RTNL guards changes.
+pub(crate) struct Listener {
+    first: Claimed,
+    second: Option<Claimed>,
+}
+
+impl Listener {
+    pub(crate) fn new(first: Claimed, second: Option<Claimed>) -> Self {
+        Self { first, second }
+    }
+
+    /// Begins to receive: see [`Claimed::open`]. After an error neither socket receives for the device.
+    pub(crate) fn open(&self, netns: &Netns, ifindex: i32, entry: Entry) -> Result {
+        let Some(second) = &self.second else {
+            return self.first.open(netns, ifindex, entry);
+        };
+        self.first.open(netns, ifindex, entry.clone())?;
+        second
+            .open(netns, ifindex, entry)
+            .inspect_err(|_| self.first.close())
+    }
+
+    /// Replaces what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`, and changes
+    /// nothing then.
+    pub(crate) fn change(&self, entry: impl FnOnce() -> Entry) -> Result {
+        let entry = entry();
+        // All memory comes first.
+        let second = match &self.second {
+            Some(listener) => listener.replacement(entry.clone())?,
+            None => None,
+        };
+        if let Some(new) = self.first.replacement(entry)? {
+            self.first.replace(new);
+        }
+        if let (Some(listener), Some(new)) = (&self.second, second) {
+            listener.replace(new);
+        }
+        Ok(())
+    }
+
+    /// Changes which packets the device gets, and what receive knows of the device. Both sockets, if the device has
+    /// two, are for any address already. May sleep.
+    ///
+    /// Fails with `EEXIST` if another device has the packets, and with `ENOMEM`; nothing is changed then.
+    pub(crate) fn change_packets(&self, from_any: bool, entry: impl FnOnce() -> Entry) -> Result {
+        if self.second.is_some() {
+            return self.change(entry);
+        }
+        self.first.change_packets(from_any, entry())
+    }
+
+    /// Ends receiving. May sleep.
+    pub(crate) fn close(&self) {
+        self.first.close();
+        if let Some(second) = &self.second {
+            second.close();
+        }
+    }
+
+    /// Ends receiving, and gives up the right to the packets. May sleep.
+    pub(crate) fn release(&self) {
+        self.first.release();
+        if let Some(second) = &self.second {
+            second.release();
+        }
+    }
+}
+
+impl Drop for Claimed {
     fn drop(&mut self) {
         self.release();
     }

@@ -2,51 +2,96 @@
 
 //! Packets on their way out: an inner packet gets a GUE header, a UDP header and an IP header.
 
+mod external;
+mod form;
+mod fragments;
 mod headers;
+mod outer;
 mod protect;
 
+pub(crate) use external::fill_metadata;
+
 use crate::{
-    config::{Config, Df, Inherit, Protection, Remcsum, SourcePort},
+    config::{Config, Df, Protection, Remcsum, SourcePort},
+    control::Place,
     device::Gue,
     keys::KeyRing,
     reason::Reason,
     receive::ETHER_IP,
 };
-use gue::Addresses as GueAddresses;
+use external::External;
+use form::{Form, Frame, Kept, Plain, Writing, WritingPlain};
+use fragments::Fragmenter;
 use headers::Headers;
 use kernel::{prelude::*, sync::Arc};
 use net::{
-    ecn,
-    errno::ELOOP,
     ip_proto::ChecksumPlace,
     netdev::{DeviceSkb, LinkType, Sent, Spent, TxError, Xmit},
-    route::{DstCache, Flow, IpVersion, Ipv4, Ipv6, Route},
+    route::{DstCache, IpVersion, Ipv4, Ipv6, Route},
     skb::GsoType,
     udp::{Checksum, Ports},
     udp_send::{self, InnerIp, OuterIp, OuterUdp, Unsent},
     udp_tunnel::Addresses,
     Netns,
 };
-use protect::{Payload, Protector};
+use outer::{drop_unreadable, drop_unroutable, outer_ip, ports, route};
+pub(crate) use protect::fields as header_fields;
+use protect::{Payload, Protector, Wanted};
 
 /// A configuration, and what transmit makes of it once.
 pub(crate) struct Sender {
+    /// The configuration, with the peer's place if the peer has moved.
     pub(crate) config: Config,
+    /// The configuration without.
+    pub(crate) configured: Config,
+    /// The place to which the peer has moved.
+    pub(crate) moved_to: Option<Place>,
     outer: Outer,
     headers: Headers,
     /// Makes the headers of a device with protecting fields.
     protector: Option<KBox<Protector>>,
-    /// The device has protecting fields, or carries Ethernet.
-    is_special: bool,
+    /// If the device sends long packets in fragments.
+    fragmenter: Option<KBox<Fragmenter>>,
+    /// The course of packets that are not cut.
+    course: Course,
     /// The length of all headers, in bytes.
     overhead: u32,
     source_port: SourcePort,
+    df: Df,
+}
+
+/// The course of packets through transmit: see [`form`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Plain,
+    Kept,
+    Protected,
+    Frames,
+}
+
+impl Course {
+    fn new(config: &Config) -> Self {
+        let Protection {
+            auth,
+            cover,
+            checksum,
+            crc,
+        } = config.protection;
+        match auth {
+            _ if config.mode == LinkType::Ethernet => Self::Frames,
+            None if config.protection == Protection::NONE => Self::Plain,
+            _ if cover != 0 || checksum.is_some() || crc.is_some() => Self::Protected,
+            _ => Self::Kept,
+        }
+    }
 }
 
 /// The outer addresses, and the routes between them.
 enum Outer {
     V4(Path<Ipv4>),
     V6(Path<Ipv6>),
+    /// Each packet brings them along.
+    External(KBox<External>),
     /// There is no remote address.
     None,
 }
@@ -77,9 +122,20 @@ impl<V: IpVersion> Path<V> {
 
 impl Sender {
     /// Makes a sender to a namespace. May sleep. Fails with `ENOMEM`.
-    pub(crate) fn new(config: Config, keys: Option<Arc<KeyRing>>, netns: &Netns) -> Result<Self> {
+    pub(crate) fn new(
+        configured: Config,
+        moved_to: Option<Place>,
+        keys: Option<Arc<KeyRing>>,
+        netns: &Netns,
+    ) -> Result<Self> {
+        let config = configured.towards(moved_to);
         Ok(Self {
+            course: Course::new(&config),
             outer: match config.addresses {
+                _ if config.external => Outer::External(KBox::new(
+                    External::new(&config, keys.clone())?,
+                    GFP_KERNEL,
+                )?),
                 _ if config.remote_is_any() => Outer::None,
                 Addresses::V4 { local, peer } => {
                     Outer::V4(Path::new(netns, local, peer, config.checksum4)?)
@@ -89,17 +145,30 @@ impl Sender {
                 }
             },
             headers: Headers::new(&config)?,
+            fragmenter: match config.fragment {
+                Some(size) => Some(KBox::new(
+                    Fragmenter::new(&config, size, keys.clone())?,
+                    GFP_KERNEL,
+                )?),
+                None => None,
+            },
             protector: match Protector::new(&config, keys)? {
                 Some(protector) => Some(KBox::new(protector, GFP_KERNEL)?),
                 None => None,
             },
-            is_special: config.protection != Protection::NONE || config.mode == LinkType::Ethernet,
             overhead: u32::try_from(config.overhead_bytes())?,
             source_port: match config.source_port {
                 SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
                 port => port,
             },
+            // A device that sends fragments itself lets IP make none.
+            df: match config.fragment {
+                Some(_) => Df::Set,
+                None => config.df,
+            },
             config,
+            configured,
+            moved_to,
         })
     }
 }
@@ -108,26 +177,52 @@ impl Sender {
 #[inline]
 pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
     let sender = xmit.device().data().sender(xmit.reader());
-    if sender.is_special {
-        return transmit_special(xmit, sender, skb);
+    match &sender.fragmenter {
+        None => transmit_whole(xmit, sender, skb),
+        Some(fragmenter) => fragments::transmit(xmit, sender, fragmenter, skb),
     }
+}
+
+/// Sends a packet that is not to be cut.
+#[inline]
+fn transmit_whole(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
+    match (sender.course, &sender.protector) {
+        (Course::Plain, _) => transmit_plain(xmit, sender, skb),
+        (Course::Kept, Some(protector)) => transmit_kept(xmit, sender, protector, skb),
+        (Course::Protected, Some(protector)) => transmit_protected(xmit, sender, protector, skb),
+        (_, protector) => transmit_frame(xmit, sender, protector.as_deref(), skb),
+    }
+}
+
+// Not inlined, as the next ones: a packet should not save registers for the others.
+#[inline(never)]
+fn transmit_plain(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     transmit_one(xmit, sender, Plain, skb)
 }
 
-/// Sends a frame, or a packet with protecting fields.
-// Not inlined: other packets should not save registers for it.
 #[inline(never)]
-fn transmit_special(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
-    match &sender.protector {
-        Some(protector) if sender.config.mode == LinkType::Ip => {
-            transmit_protected(xmit, sender, protector, skb)
-        }
-        protector => transmit_one(xmit, sender, Frame(protector.as_deref()), skb),
-    }
+fn transmit_kept(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    protector: &Protector,
+    skb: DeviceSkb,
+) -> Sent {
+    transmit_one(xmit, sender, Kept(protector), skb)
+}
+
+#[inline(never)]
+fn transmit_frame(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    protector: Option<&Protector>,
+    skb: DeviceSkb,
+) -> Sent {
+    transmit_one(xmit, sender, Frame(protector), skb)
 }
 
 /// Sends a packet with protecting fields. If they cover the packet's bytes, it is sent as it goes over the
 /// wire: nothing after the device may segment the packet or write checksums.
+#[inline(never)]
 fn transmit_protected(
     xmit: &Xmit<'_, Gue>,
     sender: &Sender,
@@ -159,50 +254,6 @@ fn drop_unready(xmit: &Xmit<'_, Gue>, skb: impl Into<Spent>, error: Error) -> Se
     }
 }
 
-/// The form of the packets that a device sends.
-trait Form: Copy {
-    /// An inner packet begins with an Ethernet header.
-    const IS_FRAME: bool;
-
-    /// Returns the protector, if headers have protecting fields.
-    fn protector(&self) -> Option<&Protector>;
-}
-
-/// IP packets whose headers have no protecting fields, and are copied.
-#[derive(Clone, Copy)]
-struct Plain;
-
-impl Form for Plain {
-    const IS_FRAME: bool = false;
-
-    #[inline(always)]
-    fn protector(&self) -> Option<&Protector> {
-        None
-    }
-}
-
-impl Form for &Protector {
-    const IS_FRAME: bool = false;
-
-    #[inline(always)]
-    fn protector(&self) -> Option<&Protector> {
-        Some(self)
-    }
-}
-
-/// Ethernet frames.
-#[derive(Clone, Copy)]
-struct Frame<'a>(Option<&'a Protector>);
-
-impl Form for Frame<'_> {
-    const IS_FRAME: bool = true;
-
-    #[inline(always)]
-    fn protector(&self) -> Option<&Protector> {
-        self.0
-    }
-}
-
 /// Sends a packet over IPv4 or IPv6.
 #[inline(always)]
 fn transmit_one<F: Form>(
@@ -218,13 +269,19 @@ fn transmit_one<F: Form>(
     };
     let inner = match inner {
         Ok(inner) => inner,
-        Err(ENOMEM) => return xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
-        Err(_) if F::IS_FRAME => return xmit.drop(skb, Reason::Truncated.number(), TxError::Error),
-        Err(_) => return xmit.drop(skb, Reason::NotIp.number(), TxError::Error),
+        Err(error) => return drop_unreadable(xmit, sender, skb, error),
     };
     match &sender.outer {
         Outer::V4(path) => send(xmit, sender, form, path, skb, inner),
         Outer::V6(path) => send(xmit, sender, form, path, skb, inner),
+        Outer::External(external) => {
+            let protector = form.protector();
+            if F::IS_FRAME {
+                external.transmit::<true>(xmit, sender, protector, skb, inner)
+            } else {
+                external.transmit::<false>(xmit, sender, protector, skb, inner)
+            }
+        }
         Outer::None => xmit.drop(skb, Reason::NoRemote.number(), TxError::Carrier),
     }
 }
@@ -240,51 +297,97 @@ fn send<V: IpVersion, F: Form>(
     inner: InnerIp,
 ) -> Sent {
     let config = &sender.config;
-    let ports = Ports {
-        source: match sender.source_port {
-            SourcePort::Fixed(port) => port,
-            SourcePort::Flow(range) => skb.flow_port(xmit, range),
-        },
-        destination: config.destination_port,
-    };
-    // The cache has the routes of the most common TOS.
-    let (tos, cached_tos) = match config.tos {
-        Inherit::Inner => (inner.tos & !ecn::MASK, 0),
-        Inherit::Value(tos) => (tos, tos),
-    };
-    let mark = skb.mark();
-    let cache = (mark == 0 && tos == cached_tos).then_some(&path.routes);
-    let route = Route::of_packet(xmit, cache, || Flow {
-        source: path.source,
-        destination: path.destination,
-        ports,
-        tos,
-        flow_label: config.flow_label,
-        mark,
-        link: config.link,
-    });
-    let route = match route {
+    let ports = ports(xmit, sender, &mut skb);
+    let route = match route(xmit, config, path, ports, inner, skb.mark()) {
         Ok(route) => route,
-        Err(ELOOP) => return xmit.drop(skb, Reason::Loop.number(), TxError::Loop),
-        Err(_) => return xmit.drop(skb, Reason::NoRoute.number(), TxError::Carrier),
+        Err(error) => return drop_unroutable(xmit, skb, error),
     };
-    let dont_fragment = match config.df {
-        Df::Unset => false,
-        Df::Set => true,
-        Df::Inherit => inner.dont_fragment,
+    let way = ToPeer {
+        sender,
+        path,
+        inner,
     };
+    encapsulate(xmit, sender, form, &way, route, ports, skb, inner)
+}
+
+/// The fields of the outer headers of one packet.
+// Each is read where it is needed: values that are read early would be kept on the stack.
+trait Way<V: IpVersion> {
+    fn destination(&self) -> &V::Address;
+    fn checksum(&self) -> Checksum;
+    /// The length of all headers, in bytes.
+    fn overhead(&self) -> u32;
+    fn dont_fragment(&self) -> bool;
+    fn ip(&self, route: &Route<V>) -> OuterIp;
+}
+
+/// The way to the peer of a device.
+struct ToPeer<'a, V: IpVersion> {
+    sender: &'a Sender,
+    path: &'a Path<V>,
+    inner: InnerIp,
+}
+
+impl<V: IpVersion> Way<V> for ToPeer<'_, V> {
+    #[inline(always)]
+    fn destination(&self) -> &V::Address {
+        &self.path.destination
+    }
+
+    #[inline(always)]
+    fn checksum(&self) -> Checksum {
+        self.path.checksum
+    }
+
+    #[inline(always)]
+    fn overhead(&self) -> u32 {
+        self.sender.overhead
+    }
+
+    #[inline(always)]
+    fn dont_fragment(&self) -> bool {
+        match self.sender.df {
+            Df::Unset => false,
+            Df::Set => true,
+            Df::Inherit => self.inner.dont_fragment,
+        }
+    }
+
+    #[inline(always)]
+    fn ip(&self, route: &Route<V>) -> OuterIp {
+        outer_ip(&self.sender.config, self.inner, route, self.dont_fragment())
+    }
+}
+
+/// Pushes headers before a packet, and sends the packet.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn encapsulate<V: IpVersion, F: Form>(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    form: F,
+    way: &impl Way<V>,
+    route: Route<V>,
+    ports: Ports,
+    mut skb: DeviceSkb,
+    inner: InnerIp,
+) -> Sent {
     if F::IS_FRAME {
-        // A sender on this host learns the path MTU. Nothing answers a bridged one: over IPv4 without DF the outer
-        // packet is fragmented, otherwise IP drops it.
-        let _ = skb.check_path_mtu_of_frame(&route, sender.overhead);
-    } else if let Err(too_long) = skb.check_path_mtu(&route, sender.overhead) {
+        // A sender on this host learns the path MTU, and a bridged one gets an answer, whatever the outer DF: as
+        // with VXLAN. Longer outer packets of others are fragmented over IPv4 without DF; otherwise IP drops them.
+        skb = match skb.check_path_mtu_of_frame(xmit, &route, way.overhead()) {
+            Ok(skb) => skb,
+            Err(sent) => return sent,
+        };
+    } else if let Err(too_long) = skb.check_path_mtu(&route, way.overhead()) {
         // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
-        let reaches_nobody = (dont_fragment || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
+        let reaches_nobody = (way.dont_fragment() || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
         if reaches_nobody && skb.answer_too_long(too_long) {
             return xmit.drop(skb, Reason::TooLong.number(), TxError::Error);
         }
     }
-    let remote = match checksum_to_leave(xmit, config, path.checksum, &skb, &route, inner) {
+    let remote = match checksum_to_leave(xmit, &sender.config, way.checksum(), &skb, &route, inner)
+    {
         Ok(Some(ChecksumPlace { start, field })) if F::IS_FRAME => Some(ChecksumPlace {
             // Both numbers count the EtherIP header.
             start: start.saturating_add(2),
@@ -293,67 +396,60 @@ fn send<V: IpVersion, F: Form>(
         Ok(remote) => remote,
         Err(_) => return xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
     };
-    let ip = OuterIp {
-        // The ECN field is copied (RFC 6040 §4.1, normal mode).
-        tos: tos | inner.tos & ecn::MASK,
-        hop_limit: match config.ttl {
-            Inherit::Inner if inner.hop_limit != 0 => inner.hop_limit,
-            Inherit::Inner | Inherit::Value(0) => route.hop_limit(),
-            Inherit::Value(ttl) => ttl,
-        },
-        dont_fragment,
-        flow_label: config.flow_label,
-    };
+    let ip = way.ip(&route);
     let udp = |header_len| OuterUdp {
         ports,
-        checksum: path.checksum,
+        checksum: way.checksum(),
         header_len,
         leaves_checksum: remote.is_some(),
         is_frame: F::IS_FRAME,
     };
-    let to = &path.destination;
+    let to = way.destination();
     let sent = match form.protector() {
         None => {
-            let header = sender.headers.of(inner.is_ipv6, remote.is_some());
-            let udp = udp(header.len());
-            udp_send::send(xmit, skb, route, to, &ip, &udp, |to| {
-                header.write(to, remote)
-            })
+            let header = form.headers(sender).of(inner.is_ipv6, remote.is_some());
+            let udp = udp(header.len().saturating_add(form.surplus().len()));
+            let fill = WritingPlain {
+                form,
+                header,
+                remote,
+            };
+            udp_send::send(xmit, skb, route, to, &ip, &udp, fill)
         }
         Some(protector) => {
-            let addresses = GueAddresses::from_slices(route.source().as_ref(), to.as_ref());
-            let Some(addresses) = addresses else {
-                return xmit.drop(skb, Reason::NoRoute.number(), TxError::Error);
-            };
-            let payload = Payload {
-                skb: &skb,
+            let (source, rcu) = (*route.source(), xmit.reader());
+            let wanted = Wanted {
                 is_ipv6: inner.is_ipv6,
                 remote,
-                outer: gue::Outer {
-                    addresses,
-                    source_port: u16::from_be_bytes(ports.source.to_be_bytes()),
-                    destination_port: u16::from_be_bytes(ports.destination.to_be_bytes()),
-                },
+                source: source.as_ref(),
             };
-            let header = match protector.header(&payload, xmit.reader()) {
+            let mut made = None;
+            let make = || {
+                let payload = Payload {
+                    skb: &skb,
+                    wanted,
+                    group: form.group(),
+                    surplus: form.surplus(),
+                    destination: to.as_ref(),
+                    ports,
+                    fragment: None,
+                };
+                protector.make(&payload, rcu)
+            };
+            let header = match form.header(protector, wanted, &mut made, make, rcu) {
                 Ok(header) => header,
                 Err(reason) => return xmit.drop(skb, reason.number(), TxError::Error),
             };
-            let ether_ip: &[u8] = if F::IS_FRAME { &ETHER_IP } else { &[] };
-            let len = header.as_bytes().len();
-            let udp = udp(len.saturating_add(ether_ip.len()));
-            udp_send::send(xmit, skb, route, to, &ip, &udp, |to| {
-                if let Some((gue, rest)) = to.split_at_mut_checked(len) {
-                    gue.copy_from_slice(header.as_bytes());
-                    rest.copy_from_slice(ether_ip);
-                }
-            })
+            let ether_ip_len = if F::IS_FRAME { ETHER_IP.len() } else { 0 };
+            let udp = udp(header.len().saturating_add(ether_ip_len));
+            let fill = Writing {
+                header,
+                is_frame: F::IS_FRAME,
+            };
+            udp_send::send(xmit, skb, route, to, &ip, &udp, fill)
         }
     };
-    sent.unwrap_or_else(|Unsent(skb, error)| match error {
-        ENOMEM => xmit.drop(skb, Reason::NoMemory.number(), TxError::Dropped),
-        _ => xmit.drop(skb, Reason::BadCsumStart.number(), TxError::Error),
-    })
+    sent.unwrap_or_else(|Unsent(skb, error)| drop_unready(xmit, skb, error))
 }
 
 /// Returns the place of the packet's checksum if the device leaves it to the receiver.

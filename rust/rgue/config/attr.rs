@@ -33,9 +33,14 @@ pub(crate) const HEADERCSUM: i32 = 26;
 pub(crate) const HEADERCSUM_COVER: i32 = 27;
 pub(crate) const CRC: i32 = 28;
 pub(crate) const CRC_COVER: i32 = 29;
+pub(crate) const FRAGMENT: i32 = 30;
+pub(crate) const FRAGMENT_SIZE: i32 = 31;
+pub(crate) const KEEPALIVE: i32 = 32;
+pub(crate) const DEAD: i32 = 33;
+pub(crate) const ROAMING: i32 = 34;
 
 /// The policy of each attribute, by its number.
-pub(crate) const POLICY: [NlaPolicy; 30] = [
+pub(crate) const POLICY: [NlaPolicy; 35] = [
     NlaPolicy::UNSPEC,
     NlaPolicy::U32,           // ID
     NlaPolicy::BE32,          // REMOTE
@@ -66,4 +71,9 @@ pub(crate) const POLICY: [NlaPolicy; 30] = [
     NlaPolicy::U16,           // HEADERCSUM_COVER
     NlaPolicy::U8,            // CRC
     NlaPolicy::U16,           // CRC_COVER
+    NlaPolicy::U8,            // FRAGMENT
+    NlaPolicy::U16,           // FRAGMENT_SIZE
+    NlaPolicy::U16,           // KEEPALIVE
+    NlaPolicy::U16,           // DEAD
+    NlaPolicy::U8,            // ROAMING
 ];

@@ -109,8 +109,8 @@ impl Config {
     }
 }
 
-/// Reads a field that is on or off, and its coverage.
-fn coverage(
+/// Reads a field that is on or off, and its number, such as its coverage.
+pub(super) fn coverage(
     request: &LinkRequest<'_>,
     old: Option<u16>,
     (switch, cover): (c_int, c_int),

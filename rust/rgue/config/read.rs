@@ -2,7 +2,10 @@
 
 //! Configurations from requests: read, and checked.
 
-use super::{attr, Config, Df, Inherit, Protection, Remcsum, SourcePort, Variant};
+use super::{
+    attr, external::refuse_peer, Config, Df, Inherit, Liveness, Protection, Remcsum, SourcePort,
+    Variant, ANY_V4,
+};
 use kernel::prelude::*;
 use net::{
     ecn,
@@ -18,10 +21,16 @@ use net::{
 impl Config {
     /// Reads a request for a new device.
     pub(crate) fn read(request: &NewLink<'_>) -> Result<Self> {
-        refuse_unsupported(request)?;
+        let external = request.attr(attr::EXTERNAL).is_some();
         let mut config = Self {
+            external,
             group: None,
-            addresses: read_remote(request)?,
+            addresses: if external {
+                refuse_peer(request)?;
+                ANY_V4
+            } else {
+                read_remote(request)?
+            },
             link: 0,
             port: PortNumber::from_be_bytes(gue::UDP_PORT.to_be_bytes()),
             destination_port: PortNumber::from_be_bytes(gue::UDP_PORT.to_be_bytes()),
@@ -37,11 +46,14 @@ impl Config {
             accepts_zero_checksum6: false,
             remcsum: Remcsum::Off,
             protection: Protection::NONE,
+            liveness: Liveness::OFF,
+            fragment: None,
         };
         config.apply(request)?;
         if request.attr(attr::PORT).is_none() {
             config.port = config.destination_port;
         }
+        config.check_liveness(request)?;
         if config.link != 0 && NetDevice::by_index(request.link_net(), config.link).is_none() {
             return Err(request.refuse(
                 ENODEV,
@@ -54,8 +66,16 @@ impl Config {
 
     /// Returns this configuration with the changes that a request asks for.
     pub(crate) fn changed(&self, request: &LinkRequest<'_>) -> Result<Self> {
-        refuse_unsupported(request)?;
         let mut new = *self;
+        if self.external {
+            refuse_peer(request)?;
+        } else if request.attr(attr::EXTERNAL).is_some() {
+            return Err(request.refuse(
+                EOPNOTSUPP,
+                c"external cannot be changed",
+                request.attr(attr::EXTERNAL),
+            ));
+        }
         if request.attr(attr::REMOTE).is_some() || request.attr(attr::REMOTE6).is_some() {
             new.addresses = read_remote(request)?;
             if request.attr(attr::LOCAL).is_none() && request.attr(attr::LOCAL6).is_none() {
@@ -93,6 +113,7 @@ impl Config {
                 return Err(request.refuse(EOPNOTSUPP, text, request.attr(attrtype)));
             }
         }
+        new.check_liveness(request)?;
         Ok(new)
     }
 
@@ -122,6 +143,9 @@ impl Config {
         self.apply_ip_fields(request)?;
         self.apply_checksums(request)?;
         self.apply_protection(request)?;
+        self.apply_liveness(request)?;
+        self.apply_fragment(request)?;
+        self.check_external(request)?;
         self.check(request)
     }
 
@@ -241,7 +265,7 @@ impl Config {
             if self.flow_label > FLOW_LABEL_MAX {
                 return Err(request.refuse(EINVAL, c"flowlabel has 20 bits", Some(at)));
             }
-            if self.flow_label != 0 && !self.addresses.is_ipv6() {
+            if self.flow_label != 0 && !self.addresses.is_ipv6() && !self.external {
                 return Err(request.refuse(EINVAL, c"flowlabel needs an IPv6 remote", Some(at)));
             }
         }
@@ -311,15 +335,6 @@ impl Config {
 
 /// The greatest flow label (RFC 8200).
 const FLOW_LABEL_MAX: u32 = 0xf_ffff;
-
-/// Refuses options of later versions.
-fn refuse_unsupported(request: &LinkRequest<'_>) -> Result {
-    let external = request.attr(attr::EXTERNAL);
-    if external.is_some() {
-        return Err(request.refuse(EOPNOTSUPP, c"external is not supported", external));
-    }
-    Ok(())
-}
 
 /// Reads the remote address.
 fn read_remote(request: &LinkRequest<'_>) -> Result<Addresses> {

@@ -19,6 +19,7 @@ impl Config {
             info.put_u32(attr::ID, group)?;
         }
         match self.addresses {
+            _ if self.external => info.put_flag(attr::EXTERNAL)?,
             Addresses::V4 { local, peer } => {
                 info.put_bytes(attr::REMOTE, &peer)?;
                 if local != [0; 4] {
@@ -68,7 +69,13 @@ impl Config {
         )?;
         info.put_u8(attr::UDP_ZERO_CSUM6_RX, self.accepts_zero_checksum6.into())?;
         info.put_u8(attr::REMCSUM, self.remcsum as u8)?;
-        self.show_protection(info)
+        self.show_protection(info)?;
+        self.show_liveness(info)?;
+        info.put_u8(attr::FRAGMENT, self.fragment.is_some().into())?;
+        match self.fragment {
+            None | Some(0) => Ok(()),
+            Some(size) => info.put_u16(attr::FRAGMENT_SIZE, size),
+        }
     }
 
     fn show_protection(&self, info: &mut LinkInfo<'_>) -> Result {

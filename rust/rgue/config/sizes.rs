@@ -7,13 +7,13 @@ use gue::{checksum, crc, header, security::Method};
 use net::{
     netdev::{Dimensions, LinkType, NetDevice},
     rcu::RcuReader,
-    route::{Flow, IpVersion, Ipv4, Ipv6, Route},
+    route::{self, Flow, IpVersion, Ipv4, Ipv6, Route},
     udp::{self, PortNumber, Ports},
     udp_tunnel::Addresses,
     Netns,
 };
 
-/// The MTU of links whose MTU is unknown, in bytes.
+/// The MTU of links whose MTU is unknown, and of devices that send fragments, in bytes.
 const DEFAULT_MTU: u32 = 1500;
 
 /// The length of an EtherIP header (RFC 3378), in bytes.
@@ -31,7 +31,8 @@ impl Config {
         if self.variant == Variant::One {
             return 0;
         }
-        let group = if self.group.is_some() { 4 } else { 0 };
+        let has_group = self.group.is_some() || self.external;
+        let group = if has_group { 4 } else { 0 };
         let protection = self.protection;
         group
             + protection.auth.map_or(0, Method::len_bytes)
@@ -46,7 +47,8 @@ impl Config {
 
     /// Returns the length of all headers that the device pushes, in bytes.
     pub(crate) fn overhead_bytes(&self) -> usize {
-        let ip = if self.addresses.is_ipv6() { 40 } else { 20 };
+        let is_ipv6 = self.addresses.is_ipv6() || self.external && route::ipv6_is_available();
+        let ip = if is_ipv6 { 40 } else { 20 };
         let link = match self.mode {
             LinkType::Ip => 0,
             LinkType::Ethernet => ETHER_IP_LEN_BYTES + ETHERNET_LEN_BYTES,
@@ -60,8 +62,13 @@ impl Config {
         let overhead = self.overhead_bytes() as u32;
         let (mtu, headroom) = self.underlay(netns).unwrap_or((DEFAULT_MTU, 0));
         let max_mtu = u32::from(u16::MAX) - overhead;
+        let mtu = match self.fragment {
+            // Whatever the path takes.
+            Some(_) => DEFAULT_MTU,
+            None => mtu.saturating_sub(overhead),
+        };
         Dimensions {
-            mtu: mtu.saturating_sub(overhead).clamp(MIN_MTU, max_mtu),
+            mtu: mtu.clamp(MIN_MTU, max_mtu),
             max_mtu,
             headroom: u16::try_from(headroom.saturating_add(overhead)).unwrap_or(u16::MAX),
         }
@@ -71,7 +78,7 @@ impl Config {
     /// the route to the other end, else of the device that the link is bound to.
     fn underlay(&self, netns: &Netns) -> Option<(u32, u32)> {
         let route = match self.addresses {
-            _ if self.remote_is_any() => None,
+            _ if self.external || self.remote_is_any() => None,
             Addresses::V4 { local, peer } => self.sizes_of_route::<Ipv4>(netns, local, peer),
             Addresses::V6 { local, peer } => self.sizes_of_route::<Ipv6>(netns, local, peer),
         };
@@ -98,6 +105,7 @@ impl Config {
             flow_label: self.flow_label,
             mark: 0,
             link: self.link,
+            any_source: false,
         };
         let route = Route::<V>::look_up(netns, &flow).ok()?;
         Some(RcuReader::with(|rcu| {

@@ -6,7 +6,8 @@ use crate::{
     config::{Config, Remcsum, Variant},
     receive::ETHER_IP,
 };
-use gue::{protocol, DeviceFields, Private, RemoteChecksum, Repr};
+use core::ops::Range;
+use gue::{group, header, protocol, DeviceFields, Private, RemoteChecksum, Repr};
 use kernel::prelude::*;
 use net::{ip_proto::ChecksumPlace, netdev::LinkType};
 
@@ -89,14 +90,28 @@ impl Header {
     #[inline]
     pub(super) fn write(&self, to: &mut [u8], remote: Option<ChecksumPlace>) {
         self.write_bytes(to);
-        if let Some(ChecksumPlace { start, field }) = remote {
-            // Only EtherIP makes the length no multiple of 4.
-            let len = to.len() & !3;
-            let to = to.get_mut(..len).unwrap_or_default();
-            if let Some(place) = to.last_chunk_mut::<4>() {
-                place[..2].copy_from_slice(&start.to_be_bytes());
-                place[2..].copy_from_slice(&field.to_be_bytes());
-            }
+        write_place(to, remote);
+    }
+
+    /// Does what [`Self::write`] does, with surplus space after the last field. `to` is longer by as much.
+    #[inline(never)]
+    pub(super) fn write_with_surplus(
+        &self,
+        to: &mut [u8],
+        remote: Option<ChecksumPlace>,
+        surplus: &[u8],
+    ) {
+        let fields = self.len & !3;
+        if let Some(header) = to.get_mut(..fields) {
+            self.write(header, remote);
+        }
+        // The caller has compared the length with what a header can have.
+        let Ok(end) = gue::surplus::append(to, fields, surplus) else {
+            return;
+        };
+        // Only EtherIP comes after it.
+        if let (Some(to), Some(from)) = (to.get_mut(end..), self.bytes.get(fields..self.len)) {
+            to.copy_from_slice(from);
         }
     }
 
@@ -113,6 +128,31 @@ impl Header {
             to.copy_from_slice(&self.bytes[..16]);
         } else if let Some(bytes) = self.bytes.get(..to.len()) {
             to.copy_from_slice(bytes);
+        }
+    }
+}
+
+/// Writes the group to a header that has one: it is the first field.
+#[inline]
+pub(super) fn write_group(header: &mut [u8], group: u32) {
+    if let Some(field) = header.get_mut(GROUP) {
+        field.copy_from_slice(&group.to_be_bytes());
+    }
+}
+
+/// The place of the group.
+const GROUP: Range<usize> = header::BASE_LEN_BYTES..header::BASE_LEN_BYTES + group::LEN_BYTES;
+
+/// Writes the place of a remote checksum to the last field of a header.
+#[inline(always)]
+pub(super) fn write_place(header: &mut [u8], remote: Option<ChecksumPlace>) {
+    if let Some(ChecksumPlace { start, field }) = remote {
+        // Only EtherIP makes the length no multiple of 4.
+        let len = header.len() & !3;
+        let header = header.get_mut(..len).unwrap_or_default();
+        if let Some(place) = header.last_chunk_mut::<4>() {
+            place[..2].copy_from_slice(&start.to_be_bytes());
+            place[2..].copy_from_slice(&field.to_be_bytes());
         }
     }
 }

@@ -5,8 +5,8 @@
 use super::headers::proto_ctype;
 use crate::{
     config::{Config, Protection, Remcsum},
-    digest::CoveredHeader,
     keys::{Key, KeyRing},
+    prepared::{Number, Purpose},
     reason::Reason,
 };
 use gue::{
@@ -14,27 +14,30 @@ use gue::{
     header::MAX_LEN_BYTES,
     security::{Coverage, Method},
     template::{Absent, Started},
-    Checksum, Computation, Covered, Crc, DeviceFields, Hmac, Outer, Private, RemoteChecksum, Repr,
-    Security, Template,
+    Addresses, Checksum, Computation, Covered, Crc, DeviceFields, Fragment, Hmac, Outer, Private,
+    RemoteChecksum, Repr, Security, Template,
 };
 use kernel::{prelude::*, sync::Arc};
-use net::{crypto::crc32c, ip_proto::ChecksumPlace, netdev::DeviceSkb, rcu::RcuReader};
+use net::{crypto::crc32c, ip_proto::ChecksumPlace, netdev::DeviceSkb, rcu::RcuReader, udp::Ports};
 
 /// Makes the headers of a device with protecting fields.
 pub(super) struct Protector {
     protection: Protection,
     keys: Option<Arc<KeyRing>>,
+    number: Number,
+    /// Cookies, and keyed hashes that cover the header and the addresses alone, are equal in many packets.
+    keeps_headers: bool,
     /// The headers before IPv4 and IPv6, without and with a remote checksum. Their secrets and sums are zero.
     templates: [[Template; 2]; 2],
 }
 
-/// A header before a packet.
-pub(super) struct Header {
+/// A header that was made for a packet.
+pub(super) struct Made {
     bytes: [u8; MAX_LEN_BYTES],
     len: usize,
 }
 
-impl Header {
+impl Made {
     /// Returns the header's bytes.
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -42,38 +45,78 @@ impl Header {
     }
 }
 
-/// The packet that a header is made for.
-pub(super) struct Payload<'a> {
-    pub(super) skb: &'a DeviceSkb,
+/// The header that a packet wants.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The header is before an inner IPv6 packet.
     pub(super) is_ipv6: bool,
     /// The checksum that is left to the receiver.
     pub(super) remote: Option<ChecksumPlace>,
-    pub(super) outer: Outer,
+    /// The outer source address.
+    pub(super) source: &'a [u8],
+}
+
+/// The packet that a header is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Payload<'a> {
+    pub(super) skb: &'a DeviceSkb,
+    pub(super) wanted: Wanted<'a>,
+    /// The group, if it differs between the packets of the device.
+    pub(super) group: Option<u32>,
+    /// The surplus space of the header.
+    pub(super) surplus: &'a [u8],
+    pub(super) destination: &'a [u8],
+    pub(super) ports: Ports,
+    /// The place of a fragment, if the packet is one.
+    pub(super) fragment: Option<Fragment>,
 }
 
 impl Protector {
     /// Prepares the headers. Returns `None` for a configuration without protecting fields.
     pub(super) fn new(config: &Config, keys: Option<Arc<KeyRing>>) -> Result<Option<Self>> {
-        let protection = config.protection;
-        if protection == Protection::NONE {
+        if config.protection == Protection::NONE {
             return Ok(None);
         }
+        Self::with(config, keys, None).map(Some)
+    }
+
+    /// Prepares the headers of fragments, which may have no protecting field.
+    pub(super) fn for_fragments(config: &Config, keys: Option<Arc<KeyRing>>) -> Result<Self> {
+        let config = Config {
+            remcsum: Remcsum::Off,
+            ..*config
+        };
+        Self::with(&config, keys, Fragment::new(0, false, 0, [0; 5]))
+    }
+
+    fn with(
+        config: &Config,
+        keys: Option<Arc<KeyRing>>,
+        fragment: Option<Fragment>,
+    ) -> Result<Self> {
         let of = |is_ipv6, remcsum| {
             let repr = Repr {
                 control: false,
                 proto_ctype: proto_ctype(config, is_ipv6),
-                fields: fields(config, remcsum)?,
+                fields: DeviceFields {
+                    fragment,
+                    ..fields(config, remcsum)?
+                },
             };
             Template::new(&repr, &[]).map_err(|_| EINVAL)
         };
-        Ok(Some(Self {
-            protection,
+        Ok(Self {
+            protection: config.protection,
             keys,
+            number: Number::next(),
+            keeps_headers: !config.protection.covers_payload()
+                && fragment.is_none()
+                && !config.external,
             templates: [
                 [of(false, false)?, of(false, true)?],
                 [of(true, false)?, of(true, true)?],
             ],
-        }))
+        })
     }
 
     /// Returns `true` if a packet must be sent as it goes over the wire, because its bytes are covered.
@@ -82,37 +125,57 @@ impl Protector {
         self.protection.covers_payload()
     }
 
-    /// Makes the header of a packet.
-    pub(super) fn header(
-        &self,
-        payload: &Payload<'_>,
-        rcu: RcuReader<'_>,
-    ) -> Result<Header, Reason> {
-        let template =
-            &self.templates[usize::from(payload.is_ipv6)][usize::from(payload.remote.is_some())];
-        let mut header = Header {
-            bytes: [0; MAX_LEN_BYTES],
-            len: template.len_bytes(),
+    /// Returns the header before a packet, with zero for secrets and sums and for the place of a remote checksum.
+    #[inline(always)]
+    pub(super) fn template(&self, wanted: Wanted<'_>) -> &Template {
+        &self.templates[usize::from(wanted.is_ipv6)][usize::from(wanted.remote.is_some())]
+    }
+
+    /// Returns `true` if headers have a checksum or a CRC.
+    #[inline(always)]
+    pub(super) fn has_sums(&self) -> bool {
+        self.protection.checksum.is_some() || self.protection.crc.is_some()
+    }
+
+    /// Returns the header of a packet if it is kept, with zero for sums.
+    #[inline(always)]
+    pub(super) fn kept<'a>(&'a self, wanted: Wanted<'_>, rcu: RcuReader<'a>) -> Option<&'a [u8]> {
+        let prepared = &self.keys.as_ref()?.read(rcu).prepared;
+        // Each knows its case at compile time.
+        let kept = match wanted.remote {
+            None => prepared.find(
+                &self.purpose(Wanted {
+                    remote: None,
+                    ..wanted
+                }),
+                rcu,
+            ),
+            Some(_) => prepared.find_with_place(&self.purpose(wanted), rcu),
         };
-        let mut started = template
-            .start(&mut header.bytes)
-            .map_err(|_| Reason::Truncated)?;
-        if let Some(ChecksumPlace { start, field }) = payload.remote {
-            let remote = RemoteChecksum::new(start, field).map_err(|_| Reason::BadCsumStart)?;
-            set(started.set_remote_checksum(&remote))?;
+        Some(kept?.as_bytes())
+    }
+
+    #[inline(always)]
+    fn purpose(&self, wanted: Wanted<'_>) -> Purpose {
+        Purpose::new(self.number, wanted.is_ipv6, wanted.remote, wanted.source)
+    }
+
+    /// Makes the header of a packet.
+    // Not inlined: other packets should not save registers for it.
+    #[inline(never)]
+    pub(super) fn make(&self, payload: &Payload<'_>, rcu: RcuReader<'_>) -> Result<Made, Reason> {
+        let template = self.template(payload.wanted);
+        let mut header = Made {
+            bytes: [0; MAX_LEN_BYTES],
+            len: template.len_bytes().saturating_add(payload.surplus.len()),
+        };
+        let mut started = if payload.surplus.is_empty() {
+            template.start(&mut header.bytes)
+        } else {
+            template.start_with_surplus(&mut header.bytes, payload.surplus)
         }
-        self.set_coverages(payload.skb.len(), &mut started)?;
-        if let Some(keys) = &self.keys {
-            let key = keys.read(rcu).to_send().ok_or(Reason::NoKey)?;
-            match key.cookie() {
-                Some(cookie) => set(started.set_cookie(cookie))?,
-                None => {
-                    set(started.set_key_id(key.id))?;
-                    let digest = digest(key, payload, &started, rcu)?;
-                    set(started.set_digest(&digest))?;
-                }
-            }
-        }
+        .map_err(|_| Reason::Truncated)?;
+        self.set_all_but_sums(payload, &mut started, rcu)?;
         // In this order: the CRC covers the digest, and the checksum covers both.
         if let Some(covered) = covered(&started, Computation::Crc, payload)? {
             let mut crc = covered.header().fold(0, crc32c);
@@ -123,10 +186,54 @@ impl Protector {
         if let Some(covered) = covered(&started, Computation::Checksum, payload)? {
             let mut sum = Sum::default();
             payload.read(&covered, |piece| sum = sum.with(piece))?;
-            let sum = checksum::sum(&covered, &payload.outer, sum);
+            let sum = checksum::sum(&covered, &payload.outer()?, sum);
             set(started.set_checksum(sum.complement()))?;
         }
         Ok(header)
+    }
+
+    fn set_all_but_sums(
+        &self,
+        payload: &Payload<'_>,
+        started: &mut Started<'_>,
+        rcu: RcuReader<'_>,
+    ) -> Result<(), Reason> {
+        if self.keeps_headers
+            && self
+                .kept(payload.wanted, rcu)
+                .is_some_and(|kept| started.set_all(kept))
+        {
+            return Ok(());
+        }
+        if let Some(group) = payload.group {
+            set(started.set_group(group))?;
+        }
+        if let Some(fragment) = &payload.fragment {
+            started.set_proto_ctype(fragment.proto_ctype(false));
+            set(started.set_fragment(fragment))?;
+        }
+        if let Some(ChecksumPlace { start, field }) = payload.wanted.remote {
+            let remote = RemoteChecksum::new(start, field).map_err(|_| Reason::BadCsumStart)?;
+            set(started.set_remote_checksum(&remote))?;
+        }
+        self.set_coverages(payload.skb.len(), started)?;
+        let Some(keys) = &self.keys else {
+            return Ok(());
+        };
+        let keys = keys.read(rcu);
+        let key = keys.to_send().ok_or(Reason::NoKey)?;
+        if let Some(cookie) = key.cookie() {
+            set(started.set_cookie(cookie))?;
+        } else {
+            set(started.set_key_id(key.id))?;
+            let digest = digest(key, payload, started)?;
+            set(started.set_digest(&digest))?;
+        }
+        if self.keeps_headers {
+            keys.prepared
+                .keep(&self.purpose(payload.wanted), started.as_bytes());
+        }
+        Ok(())
     }
 
     /// Sets coverages. A coverage above the payload's length covers the payload.
@@ -154,7 +261,7 @@ impl Protector {
 }
 
 /// Returns the fields of a device's headers, with zeros for what differs between packets.
-fn fields(config: &Config, remcsum: bool) -> Result<DeviceFields> {
+pub(crate) fn fields(config: &Config, remcsum: bool) -> Result<DeviceFields> {
     let Protection {
         auth,
         checksum,
@@ -205,24 +312,9 @@ fn set(result: Result<(), Absent>) -> Result<(), Reason> {
 }
 
 /// Returns the digest of a header and of the covered part of a packet.
-fn digest(
-    key: &Key,
-    payload: &Payload<'_>,
-    started: &Started<'_>,
-    rcu: RcuReader<'_>,
-) -> Result<[u8; 32], Reason> {
+fn digest(key: &Key, payload: &Payload<'_>, started: &Started<'_>) -> Result<[u8; 32], Reason> {
     let covered = covered(started, Computation::Hmac, payload)?.ok_or(Reason::Truncated)?;
-    let mut addresses = payload.outer.addresses;
-    if key.nat {
-        addresses = addresses.zeroed();
-    }
-    let header = CoveredHeader::new(&addresses, &covered);
-    if covered.payload().is_empty() {
-        return Ok(key.digest_to_send(&header, rcu)?);
-    }
-    let hmac = key.hmac().ok_or(Reason::AuthMethod)?;
-    hmac.hash(|hash| {
-        hash.update(header.as_bytes());
+    key.hash(&payload.outer()?.addresses, &covered, |hash| {
         payload.read(&covered, |piece| hash.update(piece))
     })
 }
@@ -239,6 +331,15 @@ fn covered<'a>(
 }
 
 impl Payload<'_> {
+    fn outer(&self) -> Result<Outer, Reason> {
+        let addresses = Addresses::from_slices(self.wanted.source, self.destination);
+        Ok(Outer {
+            addresses: addresses.ok_or(Reason::NoRoute)?,
+            source_port: u16::from_be_bytes(self.ports.source.to_be_bytes()),
+            destination_port: u16::from_be_bytes(self.ports.destination.to_be_bytes()),
+        })
+    }
+
     /// Passes the covered bytes on.
     fn read(&self, covered: &Covered<'_>, take: impl FnMut(&[u8])) -> Result<(), Reason> {
         self.skb

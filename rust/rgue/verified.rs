@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Received headers whose keyed hash is right, kept.
+//!
+//! A keyed hash that covers no payload is the same for all packets with one header between the same addresses, so
+//! one hash serves them all. A header that was found right is kept, and a packet with the same bytes between the
+//! same addresses passes without a look at its fields. A header belongs to the keys in force, and goes with
+//! them: after each change of keys there is none. Only right headers are kept, so a sender without a key cannot
+//! push others out.
+
+use gue::{
+    group,
+    header::{BASE_LEN_BYTES, MAX_LEN_BYTES},
+    layout,
+    security::{both_equal, Method},
+    DeviceNotes, Header, RemoteChecksum,
+};
+use kernel::prelude::*;
+use net::{crypto::Secret, rcu::RcuReader, rcu_slots::RcuSlots, skb::RxSkb, udp};
+
+/// The headers of one device differ in the inner protocol, in the place of a remote checksum and, from any remote
+/// address, in the addresses.
+const SLOTS: usize = 64;
+
+/// The lengths of a header with no field but the hash, and with a group before it, in bytes.
+const WITHOUT_GROUP: usize = BASE_LEN_BYTES + layout::len_bytes(Method::Hmac.flags());
+const WITH_GROUP: usize = WITHOUT_GROUP + group::LEN_BYTES;
+
+/// A header that was found right.
+struct Verified {
+    /// The outer addresses, source first: 16 bytes each of IPv6, or 4 of IPv4.
+    addresses: Secret<32>,
+    /// With zero for the values of checksum and CRC.
+    header: Secret<MAX_LEN_BYTES>,
+}
+
+impl Verified {
+    /// Compares in a time that does not depend on the header's bytes.
+    fn is(&self, header: &[u8], addresses: &[u8]) -> bool {
+        both_equal(
+            (self.addresses.as_bytes(), addresses),
+            (self.header.as_bytes(), header),
+        )
+    }
+
+    /// Does what [`Self::is`] does, for the header of `N` bytes of a packet, which begins with its UDP header. The
+    /// first of the bytes has the length, so a kept header of another length is not equal.
+    #[inline(always)]
+    fn is_of_packet<const N: usize>(&self, skb: &RxSkb, addresses: &[u8]) -> bool {
+        let Some(header) = skb.linear_array::<N>(udp::HEADER_LEN_BYTES) else {
+            return false;
+        };
+        let headers = (&self.header.first_bytes::<N>()[..], &header[..]);
+        // A length that the compiler knows.
+        match addresses.len() {
+            8 => self
+                .addresses
+                .as_array::<8>()
+                .is_some_and(|kept| both_equal((kept, addresses), headers)),
+            _ => self
+                .addresses
+                .as_array::<32>()
+                .is_some_and(|kept| both_equal((kept, addresses), headers)),
+        }
+    }
+}
+
+/// The headers that were found right under one set of keys.
+pub(crate) struct VerifiedHeaders(RcuSlots<Verified, SLOTS>);
+
+impl VerifiedHeaders {
+    pub(crate) fn new() -> Self {
+        Self(RcuSlots::new())
+    }
+
+    /// Returns `true` if the header of a packet, which begins with its UDP header, is found kept at once: most headers
+    /// have no field but a group and the hash, and are in their first slot. After `false`, [`Self::has_of`] looks for
+    /// the header everywhere.
+    #[inline(always)]
+    pub(crate) fn has_at_once(
+        &self,
+        skb: &RxSkb,
+        header: &Header<DeviceNotes>,
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> bool {
+        let index = index(header.proto_ctype(), None, addresses);
+        let Some(kept) = self.0.get(index, rcu) else {
+            return false;
+        };
+        // A comparison of any length is a loop.
+        if header.len_bytes() == WITHOUT_GROUP {
+            kept.is_of_packet::<WITHOUT_GROUP>(skb, addresses)
+        } else {
+            header.len_bytes() == WITH_GROUP && kept.is_of_packet::<WITH_GROUP>(skb, addresses)
+        }
+    }
+
+    /// Returns `true` if the header of a packet, which begins with its UDP header, is kept.
+    // Not inlined: other packets should not save registers for it.
+    #[inline(never)]
+    pub(crate) fn has_of(
+        &self,
+        skb: &RxSkb,
+        header: &Header<DeviceNotes>,
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> bool {
+        skb.linear_range(udp::HEADER_LEN_BYTES, header.len_bytes())
+            .is_some_and(|bytes| self.has(header, bytes, addresses, rcu))
+    }
+
+    /// Returns `true` if a header between these addresses is kept. `bytes` are the header's, with zero for the
+    /// values of checksum and CRC.
+    pub(crate) fn has(
+        &self,
+        header: &Header<DeviceNotes>,
+        bytes: &[u8],
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) -> bool {
+        let index = index_of(header, addresses);
+        [index, index ^ 1].iter().any(|index| {
+            self.0
+                .get(*index, rcu)
+                .is_some_and(|kept| kept.is(bytes, addresses))
+        })
+    }
+
+    /// Keeps a header that was found right, if memory allows, in one of two slots.
+    #[cold]
+    pub(crate) fn keep(
+        &self,
+        header: &Header<DeviceNotes>,
+        bytes: &[u8],
+        addresses: &[u8],
+        rcu: RcuReader<'_>,
+    ) {
+        let index = index_of(header, addresses);
+        let is_free = |index| self.0.get(index, rcu).is_none();
+        // Without a free slot, the digest decides, so that two headers do not always meet.
+        let parity = || bytes.iter().fold(0, |sum, byte| sum ^ byte) & 1 != 0;
+        let second = !is_free(index) && (is_free(index ^ 1) || parity());
+        let new = init!(Verified {
+            addresses <- Secret::copied(addresses),
+            header <- Secret::copied(bytes),
+        });
+        self.0.set(index ^ usize::from(second), new);
+    }
+}
+
+/// Returns a number that differs between the headers of a device where possible. It tells nothing of the digest.
+fn index_of(header: &Header<DeviceNotes>, addresses: &[u8]) -> usize {
+    let remote = header.fields().remote_checksum();
+    index(header.proto_ctype(), remote, addresses)
+}
+
+#[inline(always)]
+fn index(proto_ctype: u8, remote: Option<RemoteChecksum>, addresses: &[u8]) -> usize {
+    let field = remote.map_or(0, |remote| usize::from(remote.offset()));
+    // The last byte of the source.
+    let peer = addresses
+        .get(addresses.len() / 2 - 1)
+        .map_or(0, |byte| usize::from(*byte));
+    usize::from(proto_ctype) ^ field ^ peer
+}
