@@ -14,7 +14,7 @@ use net::{
     rcu::RcuReader,
     skb::RxSkb,
     udp::{self, PortNumber},
-    udp_tunnel::{Addresses, Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
+    udp_tunnel::{Binding, EncapReceive, UdpSocket, UdpTunnelSocket, Verdict},
     DropReason,
 };
 
@@ -69,16 +69,8 @@ impl PerNetns for Here {
 }
 
 fn open(place: Place<'_>) -> Result<UdpTunnelSocket<Sink>> {
-    let binding = Binding {
-        addresses: Addresses::V4 {
-            local: [0; 4],
-            peer: [0; 4],
-        },
-        local_port: PortNumber::from_be_bytes(PORT.to_be_bytes()),
-        peer_port: PortNumber::ANY,
-        ifindex: 0,
-    };
-    let socket = UdpSocket::open(place, &binding)?;
+    let port = PortNumber::from_be_bytes(PORT.to_be_bytes());
+    let socket = UdpSocket::open(place, &Binding::any(false, port))?;
     UdpTunnelSocket::new(socket, Sink::default())
 }
 
