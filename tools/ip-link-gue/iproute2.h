@@ -67,10 +67,14 @@ enum color_attr {
 	FUNCTION(bool, is_json_context, (void))				       \
 	FUNCTION(void, open_json_object, (const char *key))		       \
 	FUNCTION(void, close_json_object, (void))			       \
+	/* The end of a line of text, as `ip -oneline` wants it. */	       \
+	FUNCTION(void, print_nl, (void))				       \
 	FUNCTION(int, print_color_string, (enum output_type, enum color_attr,  \
 		 const char *key, const char *format, const char *value))      \
 	FUNCTION(int, print_color_uint, (enum output_type, enum color_attr,    \
 		 const char *key, const char *format, unsigned int value))     \
+	FUNCTION(int, print_color_lluint, (enum output_type, enum color_attr,  \
+		 const char *key, const char *format, unsigned long long value)) \
 	FUNCTION(int, print_color_0xhex, (enum output_type, enum color_attr,   \
 		 const char *key, const char *format, unsigned long long value)) \
 	FUNCTION(int, print_color_bool, (enum output_type, enum color_attr,    \

@@ -29,6 +29,9 @@ void gue_usage(FILE *file)
 	      "		[ cover COVERAGE ]\n"
 	      "		[ headercsum [ COVERAGE ] | noheadercsum ]\n"
 	      "		[ crc [ COVERAGE ] | nocrc ]\n"
+	      "		[ fragment [ SIZE ] | nofragment ]\n"
+	      "		[ keepalive SECONDS [ dead SECONDS ] ]\n"
+	      "		[ [no]roaming ]\n"
 	      "	... gue external ...\n"
 	      "\n"
 	      "Where:	GROUP := 0-4294967295\n"
@@ -37,7 +40,9 @@ void gue_usage(FILE *file)
 	      "	TTL   := 1-255\n"
 	      "	TOS   := 0x00-0xfc\n"
 	      "	LABEL := 0-1048575\n"
-	      "	COVERAGE := { 0-65534 | all }\n",
+	      "	COVERAGE := { 0-65534 | all }\n"
+	      "	SIZE  := 1-65535\n"
+	      "	SECONDS := 0-65535\n",
 	      file);
 }
 
@@ -54,5 +59,6 @@ __attribute__((visibility("default"))) struct link_util gue_link_util = {
 	.maxattr = IFLA_GUE_MAX,
 	.parse_opt = gue_parse,
 	.print_opt = gue_print,
+	.print_xstats = gue_print_xstats,
 	.print_help = gue_help,
 };

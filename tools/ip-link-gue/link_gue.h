@@ -10,6 +10,9 @@ int gue_parse(struct link_util *self, int argc, char **argv, struct nlmsghdr *me
 /* Prints the attributes as the words that would make the same link, or as JSON. */
 void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[]);
 
+/* Prints the statistics of the peer, for `ip -s -d link`. */
+void gue_print_xstats(struct link_util *self, FILE *file, struct rtattr *xstats);
+
 void gue_usage(FILE *file);
 
 #endif

@@ -21,6 +21,8 @@ struct request {
 	int remote_family;
 	int local_family;
 	__u32 variant;
+	__u32 keepalive;
+	__u32 dead;
 	__u8 auth;
 };
 
@@ -320,10 +322,42 @@ static void parse_checksum(struct request *request, const struct option *option)
 	put_u16(request, option->attribute + 1, bytes);
 }
 
+/* The size may be left out, as the coverage of a checksum. */
+static void parse_fragment(struct request *request, const struct option *option)
+{
+	__u16 size = 0;
+
+	give(request, option, option->attribute, option->word);
+	if (request->argc > 1 && strchr("-0123456789", *request->argv[1]))
+		size = number(option, next_word(request));
+	put_u8(request, option->attribute, 1);
+	put_u16(request, IFLA_GUE_FRAGMENT_SIZE, size);
+}
+
 static void parse_switch(struct request *request, const struct option *option)
 {
 	give(request, option, option->attribute, option->word);
 	put_u8(request, option->attribute, option->value);
+}
+
+static __u32 seconds(struct request *request, const struct option *option)
+{
+	const char *text = next_word(request);
+	__u32 value = number(option, text);
+
+	give(request, option, option->attribute, text);
+	put_u16(request, option->attribute, value);
+	return value;
+}
+
+static void parse_keepalive(struct request *request, const struct option *option)
+{
+	request->keepalive = seconds(request, option);
+}
+
+static void parse_dead(struct request *request, const struct option *option)
+{
+	request->dead = seconds(request, option);
 }
 
 static void parse_external(struct request *request, const struct option *option)
@@ -364,6 +398,13 @@ static const struct option options[] = {
 	{ "noheadercsum", parse_switch, IFLA_GUE_HEADERCSUM, 0, 0, 0 },
 	{ "crc", parse_checksum, IFLA_GUE_CRC, 0, 0, 1 },
 	{ "nocrc", parse_switch, IFLA_GUE_CRC, 0, 0, 0 },
+	{ "fragment", parse_fragment, IFLA_GUE_FRAGMENT, 1, UINT16_MAX, 1 },
+	{ "nofragment", parse_switch, IFLA_GUE_FRAGMENT, 0, 0, 0 },
+	/* A peer is dead later than it is asked. */
+	{ "keepalive", parse_keepalive, IFLA_GUE_KEEPALIVE, 0, UINT16_MAX - 1, 0 },
+	{ "dead", parse_dead, IFLA_GUE_DEAD, 2, UINT16_MAX, 0 },
+	{ "roaming", parse_switch, IFLA_GUE_ROAMING, 0, 0, 1 },
+	{ "noroaming", parse_switch, IFLA_GUE_ROAMING, 0, 0, 0 },
 	{ NULL, NULL, 0, 0, 0, 0 },
 };
 
@@ -381,8 +422,9 @@ static void put_any(struct request *request)
 /* Refuses words for what lies in the header, which variant 1 lacks. */
 static void check_variant_1(const struct request *request)
 {
-	static const int fields[] = { IFLA_GUE_ID, IFLA_GUE_REMCSUM, IFLA_GUE_AUTH,
-				      IFLA_GUE_HEADERCSUM, IFLA_GUE_CRC };
+	static const int fields[] = { IFLA_GUE_ID,	   IFLA_GUE_REMCSUM, IFLA_GUE_AUTH,
+				      IFLA_GUE_HEADERCSUM, IFLA_GUE_CRC,     IFLA_GUE_FRAGMENT,
+				      IFLA_GUE_ROAMING };
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const char *word = request->word[fields[i]];
@@ -392,6 +434,19 @@ static void check_variant_1(const struct request *request)
 		if (word && !off)
 			refuse(word, word, "has no place: variant 1 has no header");
 	}
+}
+
+/* Refuses a `dead` that no `keepalive` comes before. */
+static void check_dead(const struct request *request, bool creating)
+{
+	const char *keepalive = request->word[IFLA_GUE_KEEPALIVE];
+
+	if (!request->word[IFLA_GUE_DEAD])
+		return;
+	if (keepalive ? !request->keepalive : creating)
+		refuse("dead", "dead", "needs keepalive");
+	if (keepalive && request->dead <= request->keepalive)
+		refuse("dead", "dead", "must be more seconds than keepalive");
 }
 
 /* Refuses words that exclude each other. The kernel knows what the link has already. */
@@ -415,6 +470,7 @@ static void check(const struct request *request)
 	if (request->word[IFLA_GUE_COVER] && request->auth != GUE_AUTH_HMAC &&
 	    (creating || request->word[IFLA_GUE_AUTH]))
 		refuse("cover", "cover", "needs auth hmac");
+	check_dead(request, creating);
 }
 
 int gue_parse(struct link_util *self, int argc, char **argv, struct nlmsghdr *message)

@@ -228,6 +228,25 @@ static void print_checksum(struct rtattr *attributes[], int attribute, const cha
 		print_coverage(cover, cover_key, "%s ");
 }
 
+/* The size is left out if the path's MTU decides. */
+static void print_fragment(struct rtattr *attributes[])
+{
+	__u16 size;
+
+	print_switch(attributes, IFLA_GUE_FRAGMENT, "fragment", "fragment");
+	if (get(attributes, IFLA_GUE_FRAGMENT_SIZE, &size, sizeof(size)) && size)
+		print_uint("fragment_size", "%u ", size);
+}
+
+static void print_seconds(struct rtattr *attributes[], int attribute, const char *key,
+			  const char *format)
+{
+	__u16 seconds;
+
+	if (get(attributes, attribute, &seconds, sizeof(seconds)))
+		print_uint(key, format, seconds);
+}
+
 void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[])
 {
 	static const char *const modes[] = { "ip", "ethernet" };
@@ -258,4 +277,8 @@ void gue_print(struct link_util *self, FILE *file, struct rtattr *attributes[])
 	print_auth(attributes);
 	print_checksum(attributes, IFLA_GUE_HEADERCSUM, "headercsum", "headercsum_cover");
 	print_checksum(attributes, IFLA_GUE_CRC, "crc", "crc_cover");
+	print_fragment(attributes);
+	print_seconds(attributes, IFLA_GUE_KEEPALIVE, "keepalive", "keepalive %u ");
+	print_seconds(attributes, IFLA_GUE_DEAD, "dead", "dead %u ");
+	print_switch(attributes, IFLA_GUE_ROAMING, "roaming", "roaming");
 }

@@ -7,6 +7,7 @@
 #define RT_LINK_GUE_H
 
 #include <linux/types.h>
+#include <stdint.h>
 
 enum {
 	IFLA_GUE_UNSPEC,
@@ -39,6 +40,11 @@ enum {
 	IFLA_GUE_HEADERCSUM_COVER,
 	IFLA_GUE_CRC,
 	IFLA_GUE_CRC_COVER,
+	IFLA_GUE_FRAGMENT,
+	IFLA_GUE_FRAGMENT_SIZE,
+	IFLA_GUE_KEEPALIVE,
+	IFLA_GUE_DEAD,
+	IFLA_GUE_ROAMING,
 
 	__IFLA_GUE_MAX
 };
@@ -77,5 +83,22 @@ enum ifla_gue_auth {
 
 /* The coverage of a whole payload. */
 #define GUE_COVER_ALL 65535
+
+/* Extended statistics: IFLA_INFO_XSTATS. A newer kernel may add members at the end. */
+struct ifla_gue_xstats {
+	/* Milliseconds since the last authentic message; GUE_NEVER_HEARD for none. */
+	__u64 last_heard_ms;
+	/* The last round-trip time in nanoseconds; 0 if none was measured. */
+	__u64 rtt_ns;
+	__u64 moves;
+	__u64 replays;
+	__u64 auth_failures;
+	/* Echo requests received, replies sent, and requests over the limit. */
+	__u64 requests;
+	__u64 replies;
+	__u64 limited;
+};
+
+#define GUE_NEVER_HEARD UINT64_MAX
 
 #endif
