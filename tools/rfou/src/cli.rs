@@ -14,11 +14,12 @@ Examples:
   rfou top --sort drops                   show rates, those with most drops first
   rfou key set gue0 --key-id 1 <key       give gue0 the secret in the file 'key'
   rfou apply /etc/rfou.toml --dry-run     show what differs from a file
+  rfou ping gue0                          ask the other end of gue0 for answers
   rfou check                              say what is missing on this machine
 
 Exit status:
   0  done                                 4  the port, link, key or namespace does not exist
-  1  failed; check: something is to do    5  exists already, or another program has the UDP port
+  1  failed; see 'ping' and 'check'       5  exists already, or another program has the UDP port
   2  wrong command line or file           6  the kernel lacks what the request needs
   3  not permitted                        7  apply --dry-run: something would change";
 
@@ -76,9 +77,12 @@ pub enum Command {
     /// Set, show and delete the keys of gue devices that have auth
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyCommand),
+    /// Ask the peer of a gue device for answers, and print their times
+    #[command(after_help = PING_NOTES)]
+    Ping(PingArgs),
     /// Show the rates of ports and gue devices, with drops by reason
     Top(TopArgs),
-    /// Print changes of ports and gue devices as they happen
+    /// Print changes of ports, gue devices and their peers as they happen
     Monitor(MonitorArgs),
     /// Make ports and gue devices be as a file says
     Apply(ApplyArgs),
@@ -182,7 +186,7 @@ pub struct LinkShow {
     /// Show only this device
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Show counters
+    /// Show counters, and the peer
     #[arg(short, long)]
     pub statistics: bool,
 }
@@ -285,6 +289,35 @@ pub enum Auth {
     Hmac,
 }
 
+const PING_NOTES: &str = "\
+The request goes to the kernel of the other end, and needs no address inside the tunnel. A peer that
+is Linux's fou does not answer. Ctrl-C prints the summary.
+
+Exit status: 0 if an answer came, 1 if none came; others as in 'rfou help'.";
+
+#[derive(Args, Debug)]
+pub struct PingArgs {
+    /// Name of the device
+    #[arg(value_name = "DEVICE", value_parser = device)]
+    pub device: String,
+    /// End after this number of requests; without it, Ctrl-C ends
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Seconds between two requests
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub interval: f64,
+    /// Seconds to wait for each answer
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub timeout: f64,
+}
+
+fn interval(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("not a number of seconds from 0.01 to 3600".into()),
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct TopArgs {
     /// Seconds between two screens
@@ -344,6 +377,10 @@ pub struct ApplyArgs {
     /// secrets cannot be compared
     #[arg(long, conflicts_with = "from_system")]
     pub rekey: bool,
+    /// Wait for interfaces and local addresses that are not there yet, and make the ports and gue devices
+    /// that need them when they come; end when none is missing
+    #[arg(long, conflicts_with_all = ["dry_run", "from_system"])]
+    pub wait: bool,
     /// Write the file from what is there, to FILE or to standard output
     #[arg(long)]
     pub from_system: bool,

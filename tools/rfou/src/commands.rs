@@ -8,5 +8,6 @@ pub mod generate;
 pub mod key;
 pub mod link;
 pub mod monitor;
+pub mod ping;
 pub mod port;
 pub mod top;

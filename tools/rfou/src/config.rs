@@ -52,9 +52,12 @@ impl WantedPort {
         })
     }
 
-    /// Returns a name for messages if there is no identity.
+    /// Returns the port's name, also if there is no identity.
     pub fn name(&self) -> String {
-        self.identity.to_string()
+        match &self.dev {
+            Some(dev) => format!("{} dev {dev}", self.identity),
+            None => self.identity.to_string(),
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -162,6 +165,13 @@ impl Config {
             config.links.push(link);
         }
         Ok(config)
+    }
+
+    /// Keeps only the ports and devices with these names, and removes nothing else from the system.
+    pub fn keep(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.exclusive = false;
+        self.ports.retain(|port| is_kept(&port.name()));
+        self.links.retain(|link| is_kept(&link.name()));
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Family {
     pub socket: Socket,
     id: u16,
     groups: Vec<(String, u32)>,
+    /// Messages that came among the answers to a request, and answer nothing.
+    unasked: Vec<(u8, Vec<u8>)>,
 }
 
 impl Family {
@@ -38,7 +40,12 @@ impl Family {
                 _ => (),
             }
         }
-        Ok(Self { socket, id, groups })
+        Ok(Self {
+            socket,
+            id,
+            groups,
+            unasked: Vec::new(),
+        })
     }
 
     /// Sends a command; returns the attributes' bytes of the answers.
@@ -51,6 +58,10 @@ impl Family {
         let answers = self
             .socket
             .call(self.id, flags, &message(command, attributes))?;
+        let is_answer = |answer: &Vec<u8>| answer.first() == Some(&command);
+        let (answers, others): (Vec<_>, Vec<_>) = answers.into_iter().partition(is_answer);
+        self.unasked
+            .extend(others.iter().filter_map(|other| split(other)));
         Ok(bodies(answers))
     }
 
@@ -71,14 +82,26 @@ impl Family {
     }
 
     /// Waits for notifications: commands and the attributes' bytes.
-    pub fn receive(&self) -> std::io::Result<Vec<(u8, Vec<u8>)>> {
+    pub fn receive(&mut self) -> std::io::Result<Vec<(u8, Vec<u8>)>> {
+        let mut found = std::mem::take(&mut self.unasked);
+        if !found.is_empty() && !self.socket.has_messages() {
+            return Ok(found);
+        }
         let messages = self.socket.receive()?;
-        Ok(messages
-            .into_iter()
-            .filter(|message| message.kind == self.id && message.payload.len() >= 4)
-            .map(|message| (message.payload[0], message.payload[4..].to_vec()))
-            .collect())
+        let ours = messages.iter().filter(|message| message.kind == self.id);
+        found.extend(ours.filter_map(|message| split(&message.payload)));
+        Ok(found)
     }
+
+    /// Returns whether [`Self::receive`] returns at once.
+    pub fn has_messages(&self) -> bool {
+        !self.unasked.is_empty() || self.socket.has_messages()
+    }
+}
+
+/// Splits a message into its command and the bytes of its attributes.
+fn split(message: &[u8]) -> Option<(u8, Vec<u8>)> {
+    Some((*message.first()?, message.get(4..)?.to_vec()))
 }
 
 fn group(bytes: &[u8]) -> Option<(String, u32)> {

@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_spec() {
         let spec = include_str!("../../../Documentation/netlink/gue.yaml");
-        let names = netlink::tests::names_in_spec(spec, "key");
+        let names = netlink::tests::names_in_spec(spec, "link");
         for (number, name) in [
             (attr::IFINDEX, "ifindex"),
             (attr::IFNAME, "ifname"),
@@ -354,7 +354,6 @@ mod tests {
         ] {
             assert_eq!(names[usize::from(number) - 1], name);
         }
-        assert_eq!(names.len(), 7);
         let operations = spec.split("\noperations:").nth(1).unwrap();
         let found = ["key-get", "key-set", "key-del"].map(|name| operations.find(name).unwrap());
         assert!(

@@ -82,6 +82,18 @@ pub struct Wanted {
     pub keys: Vec<keys::Wanted>,
 }
 
+impl Wanted {
+    /// Returns the device's name for messages.
+    pub fn name(&self) -> String {
+        name(&self.name)
+    }
+}
+
+/// Returns the name of a device for messages, which no port has.
+pub fn name(device: &str) -> String {
+    format!("link {device}")
+}
+
 /// A change of the devices that the kernel told.
 #[derive(Debug)]
 pub enum Event {
@@ -117,7 +129,8 @@ impl Links {
             request = request.put_u32(attr::MTU, mtu);
         }
         let mut names: Vec<_> = wanted.properties.keys().map(String::as_str).collect();
-        if !names.contains(&"remote") && !names.contains(&"external") {
+        let external = wanted.properties.get("external").and_then(Value::as_bool);
+        if !names.contains(&"remote") && external != Some(true) {
             // The kernel wants a remote address, which may be any.
             names.push("remote");
         }
@@ -163,7 +176,7 @@ impl Links {
     }
 
     /// Waits for changes.
-    pub fn receive(&self) -> std::io::Result<Vec<Event>> {
+    pub fn receive(&mut self) -> std::io::Result<Vec<Event>> {
         let messages = self.socket.receive()?;
         Ok(messages
             .iter()

@@ -2,6 +2,7 @@
 
 //! `rfou`: shows and configures UDP encapsulation on Linux.
 
+mod arrivals;
 mod cli;
 mod commands;
 mod config;
@@ -12,11 +13,13 @@ mod links;
 mod netlink;
 mod netns;
 mod output;
+mod peers;
 mod plan;
 mod port;
 mod ports;
 mod protocol;
 mod secret;
+mod systemd;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -48,6 +51,7 @@ fn run(cli: &Cli, output: Output) -> Result<u8> {
         Command::Port(command) => commands::port::run(command, which, output),
         Command::Link(command) => commands::link::run(command, output),
         Command::Key(command) => commands::key::run(command, output),
+        Command::Ping(args) => return commands::ping::run(args, output),
         Command::Top(args) => commands::top::run(args, which, output),
         Command::Monitor(args) => commands::monitor::run(args, which, output),
         Command::Apply(args) => return commands::apply::run(args, which, output),

@@ -122,6 +122,8 @@ pub struct Socket {
     sequence: u32,
     /// The length of the family's header, which comes before the attributes of a request.
     family_header: usize,
+    /// Messages that came while an answer was awaited, and belong to no request.
+    unasked: Vec<Message>,
 }
 
 impl Socket {
@@ -139,6 +141,7 @@ impl Socket {
             socket,
             sequence: 0,
             family_header: if protocol == NETLINK_ROUTE { 16 } else { 4 },
+            unasked: Vec::new(),
         })
     }
 
@@ -170,12 +173,20 @@ impl Socket {
     }
 
     /// Waits for notifications. Fails with `ENOBUFS` if some were lost.
-    pub fn receive(&self) -> io::Result<Vec<Message>> {
+    pub fn receive(&mut self) -> io::Result<Vec<Message>> {
+        if !self.unasked.is_empty() {
+            return Ok(std::mem::take(&mut self.unasked));
+        }
         Ok(self
             .read()?
             .into_iter()
             .map(|(message, ..)| message)
             .collect())
+    }
+
+    /// Returns whether [`Self::receive`] returns messages that were read before.
+    pub fn has_messages(&self) -> bool {
+        !self.unasked.is_empty()
     }
 
     fn send(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
@@ -196,6 +207,10 @@ impl Socket {
         let mut interrupted = false;
         loop {
             for (message, flags, sequence) in self.read()? {
+                if sequence == 0 {
+                    self.unasked.push(message);
+                    continue;
+                }
                 if sequence != self.sequence {
                     continue;
                 }

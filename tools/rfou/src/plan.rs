@@ -18,6 +18,8 @@ use crate::{
 use keys::SetKey;
 use serde_json::{json, Value};
 
+const EADDRNOTAVAIL: i32 = 99;
+
 /// The ports, devices and keys that exist.
 #[derive(Debug, Default)]
 pub struct System {
@@ -39,7 +41,8 @@ pub struct How {
 #[derive(Debug)]
 pub enum Step {
     DeletePort(Port),
-    AddPort(Identity, Settings),
+    /// With the port's name in the file.
+    AddPort(String, Identity, Settings),
     ReplacePort(Port, Settings),
     DeleteLink(Link),
     AddLink(Wanted),
@@ -145,7 +148,8 @@ fn compare_port(wanted: &WantedPort, ports: &[Port]) -> Result<(Option<usize>, O
         .iter()
         .position(|port| near(port) && identity.is(&port.identity));
     let Some(index) = found else {
-        return Ok((None, Some(Step::AddPort(identity, wanted.settings))));
+        let step = Step::AddPort(wanted.name(), identity, wanted.settings);
+        return Ok((None, Some(step)));
     };
     let port = &ports[index];
     let step = (port.settings != wanted.settings)
@@ -187,7 +191,7 @@ fn compare_link(link: &Link, wanted: &Wanted) -> Option<Step> {
             "'ip link del {}' and a second 'rfou apply' make it anew; its addresses and routes are lost",
             link.name
         ));
-        return Some(Step::Impossible(format!("link {}", link.name), error));
+        return Some(Step::Impossible(wanted.name(), error));
     }
     if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {
         texts.push(format!("mtu {} -> {mtu}", link.mtu));
@@ -211,13 +215,13 @@ impl Step {
     pub fn describe(&self) -> (&'static str, String) {
         match self {
             Step::DeletePort(port) => ("delete", port.to_string()),
-            Step::AddPort(identity, settings) => ("add", format!("{identity} {settings}")),
+            Step::AddPort(_, identity, settings) => ("add", format!("{identity} {settings}")),
             Step::ReplacePort(port, settings) => (
                 "change",
                 format!("{}: {} -> {settings}", port.identity, port.settings),
             ),
             Step::DeleteLink(link) => ("delete", format!("link {}", link.name)),
-            Step::AddLink(wanted) => ("add", format!("link {}", wanted.name)),
+            Step::AddLink(wanted) => ("add", wanted.name()),
             Step::ChangeLink(link, _, _, texts) => (
                 "change",
                 format!("link {}: {}", link.name, texts.join(", ")),
@@ -237,6 +241,27 @@ impl Step {
         value
     }
 
+    /// Returns the name in the file of the port or device that has to wait after an error of this step, because an
+    /// interface or a local address is not there yet. `None` after other errors.
+    pub fn waits(&self, error: &Error) -> Option<String> {
+        if error.kind != Kind::NotFound && error.errno != Some(EADDRNOTAVAIL) {
+            return None;
+        }
+        match self {
+            Step::AddPort(name, ..) | Step::Impossible(name, _) => Some(name.clone()),
+            Step::AddLink(wanted) | Step::ChangeLink(_, wanted, ..) => Some(wanted.name()),
+            _ => None,
+        }
+    }
+
+    /// Returns the name of the device whose key the step sets.
+    pub fn device_of_key(&self) -> Option<String> {
+        match self {
+            Step::SetKey(step) => Some(step.device()),
+            _ => None,
+        }
+    }
+
     /// Makes the change. A port or link that another program made or removed meanwhile, as
     /// wanted, is no error.
     pub fn run(&self, kernel: &mut Kernel) -> Result {
@@ -246,7 +271,7 @@ impl Step {
                 let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
                 unless(Kind::NotFound, ports.delete(&port.identity))
             }
-            Step::AddPort(identity, settings) => {
+            Step::AddPort(_, identity, settings) => {
                 let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
                 let Err(error) = ports.add(identity, settings) else {
                     return Ok(());
@@ -351,6 +376,31 @@ mod tests {
         );
         let kept = text.replace("exclusive = true", "");
         assert_eq!(steps(&kept, &system).len(), 2, "7000 is left alone");
+    }
+
+    #[test]
+    fn a_step_waits_for_what_may_come_and_for_nothing_else() {
+        let text = "[[port]]\nport = 1\nencap = 'gue'\nlocal = '192.0.2.9'\n\
+            [[port]]\nport = 1\nencap = 'gue'\nlocal = '192.0.2.9'\ndev = 'absent0'\n\
+            [[link]]\nname = 'gue0'\n";
+        let config = Config::parse("f", text).unwrap();
+        let plan = Plan::new(&config, &System::default(), How::default());
+        let mut no_address = Error::new(Kind::Failed, "");
+        no_address.errno = Some(EADDRNOTAVAIL);
+        let no_interface = Error::new(Kind::NotFound, "");
+        let port = "port 1 ipv4 local 192.0.2.9";
+        let on_device = format!("{port} dev absent0");
+        let names = [port, &on_device, "link gue0"];
+        for error in [&no_address, &no_interface] {
+            let waiting: Vec<_> = plan.steps.iter().map(|step| step.waits(error)).collect();
+            assert_eq!(waiting, names.map(|name| Some(name.to_string())));
+        }
+        for kind in [Kind::Failed, Kind::InUse, Kind::Permission] {
+            let error = Error::new(kind, "");
+            assert!(plan.steps.iter().all(|step| step.waits(&error).is_none()));
+        }
+        let gone = Step::DeleteLink(link(json!({})));
+        assert_eq!(gone.waits(&no_interface), None);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Ports {
     }
 
     /// Waits for changes.
-    pub fn receive(&self) -> std::io::Result<Vec<Event>> {
+    pub fn receive(&mut self) -> std::io::Result<Vec<Event>> {
         let messages = self.family.receive()?;
         Ok(messages
             .iter()

@@ -2,6 +2,8 @@
 
 //! `rfou apply`.
 
+mod wait;
+
 use crate::{
     cli::ApplyArgs,
     config::{from_system, Config},
@@ -14,6 +16,7 @@ use crate::{
 use rustix::fs::{flock, FlockOperation};
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::Path,
@@ -22,43 +25,96 @@ use std::{
 /// Held while an apply changes things: two at once would undo each other's steps.
 const LOCK: &str = "/run/rfou/apply.lock";
 
+/// The ports and devices of the file that wait for an interface or a local address, with the errors of the last try.
+type Waiting = BTreeMap<String, Error>;
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
+    which: Option<Which>,
+    output: Output,
+    /// A port or device that lacks an interface or a local address waits, and is no error.
+    waits: bool,
+}
+
 pub fn run(args: &ApplyArgs, which: Option<Which>, output: Output) -> Result<u8> {
     if args.from_system {
         return save(args, which, output);
     }
     let file = args.file.as_deref().unwrap_or(Path::new("-"));
-    let config = Config::parse(&file.display().to_string(), &read(file)?)?;
+    let text = read(file)?;
+    let config = parse(file, &text)?;
     let how = How {
         exclusive: config.exclusive || args.exclusive,
         rekey: args.rekey,
     };
-    let _lock = match args.dry_run {
-        true => None,
-        false => lock()?,
-    };
-    let (mut kernel, system) = look(which, !config.ports.is_empty())?;
-    let plan = Plan::new(&config, &system, how);
     if args.dry_run {
-        return dry_run(&plan, output);
+        let (_, system) = look(which, !config.ports.is_empty())?;
+        return dry_run(&Plan::new(&config, &system, how), output);
     }
+    let options = Options {
+        which,
+        output,
+        waits: args.wait,
+    };
+    match args.wait {
+        true => wait::run(file, &text, config, how, options),
+        false => Ok(apply(&config, how, options, &Waiting::new())?.0),
+    }
+}
+
+/// Compares the system with the file, and makes the changes. Returns the exit status, and what waits now. `before` is
+/// what waited before: nothing in a first run. Only news is printed.
+fn apply(config: &Config, how: How, options: Options, before: &Waiting) -> Result<(u8, Waiting)> {
+    let output = options.output;
+    let _lock = lock()?;
+    let (mut kernel, system) = look(options.which, !config.ports.is_empty())?;
+    let plan = Plan::new(config, &system, how);
+    let is_first = before.is_empty();
+    let mut waiting = Waiting::new();
     let mut first = None;
     let mut done = Vec::new();
+    let mut has_news = is_first;
     for step in &plan.steps {
-        let result = step.run(&mut kernel);
-        if !output.json {
-            report(step, result.as_ref().err(), output)?;
+        let device = step.device_of_key();
+        if device.is_some_and(|device| waiting.contains_key(&device)) {
+            continue;
         }
-        done.push(step.json(result.as_ref().err(), result.is_ok()));
+        let result = step.run(&mut kernel);
+        let error = result.as_ref().err();
+        done.push(step.json(error, result.is_ok()));
+        let waits = error.and_then(|error| Some((step.waits(error)?, error.clone())));
+        if let Some((name, error)) = waits.filter(|_| options.waits) {
+            let told = before.get(&name).map(|before| &before.message);
+            if told != Some(&error.message) {
+                has_news = true;
+                report_waiting(&name, &error, output)?;
+            }
+            waiting.insert(name, error);
+            continue;
+        }
+        has_news = true;
+        if !output.json {
+            report(step, error, output)?;
+        }
         first = first.or(result.err());
     }
     match output.json {
-        true => {
-            let value = json!({ "dry_run": false, "steps": done, "left_alone": plan.left });
+        true if has_news => {
+            let left = if is_first { &plan.left[..] } else { &[] };
+            let mut value = json!({ "dry_run": false, "steps": done, "left_alone": left });
+            if options.waits {
+                value["waiting"] = json!(waiting.keys().collect::<Vec<_>>());
+            }
             write(&format!("{value}\n"))?;
         }
-        false => conclude(&plan, output)?,
+        false if is_first => conclude(&plan, output)?,
+        _ => (),
     }
-    Ok(first.map_or(0, |error| error.kind.status()))
+    Ok((first.map_or(0, |error| error.kind.status()), waiting))
+}
+
+fn parse(file: &Path, text: &str) -> Result<Config> {
+    Config::parse(&file.display().to_string(), text)
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -141,6 +197,16 @@ fn report(step: &Step, error: Option<&Error>, output: Output) -> Result {
         eprintln!("      {hint}");
     }
     Ok(())
+}
+
+fn report_waiting(name: &str, error: &Error, output: Output) -> Result {
+    match output.json {
+        true => Ok(()),
+        false => write(&format!(
+            "{} {name}: {error}\n",
+            output.paint(Style::Note, "waiting")
+        )),
+    }
 }
 
 /// Says what is left alone, and that nothing differs.

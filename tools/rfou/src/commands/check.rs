@@ -162,12 +162,16 @@ fn listening(
             let text = link.properties.get(name).and_then(|value| value.as_str());
             text.is_some_and(|text| text.contains(':'))
         };
-        let family = match is_ipv6("remote") || is_ipv6("local") {
-            true => Family::Ipv6,
-            false => Family::Ipv4,
+        let external = link.properties.get("external");
+        let families = match is_ipv6("remote") || is_ipv6("local") {
+            true => &[Family::Ipv6][..],
+            false if external.and_then(|external| external.as_bool()) == Some(true) => {
+                &[Family::Ipv4, Family::Ipv6]
+            }
+            false => &[Family::Ipv4],
         };
         if let Some(port) = link.properties.get("port").and_then(|port| port.as_u64()) {
-            found.insert((port as u16, family));
+            found.extend(families.iter().map(|&family| (port as u16, family)));
         }
     }
     for wanted in config.map_or(&[][..], |config| &config.ports) {

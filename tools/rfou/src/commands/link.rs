@@ -7,7 +7,9 @@ use crate::{
     error::{Error, Kind, Result},
     links::{field::FIELDS, Link, Links},
     output::{bytes, Output, Style},
+    peers::{Peer, Peers},
 };
+use serde::Serialize;
 use serde_json::{json, Value};
 
 pub fn run(command: &LinkCommand, output: Output) -> Result {
@@ -28,14 +30,56 @@ fn show(args: &LinkShow, output: Output) -> Result {
             );
         }
     }
+    let mut peers = Vec::new();
     if !args.statistics {
         for link in &mut links {
             link.counters = None;
         }
+    } else if !links.is_empty() {
+        peers = match Peers::open() {
+            // The module is gone by now.
+            Err(error) if error.kind == Kind::Unsupported => Vec::new(),
+            peers => peers?.list()?,
+        };
     }
-    output.print(&json!({ "links": links }), || {
-        links.iter().map(|link| text(link, output)).collect()
+    let shown: Vec<_> = links
+        .iter()
+        .map(|link| Shown {
+            link,
+            peer: peers.iter().find(|peer| peer.index == link.index),
+        })
+        .collect();
+    output.print(&json!({ "links": shown }), || {
+        shown.iter().map(|shown| shown.text(output)).collect()
     })
+}
+
+/// A device with its peer.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    link: &'a Link,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<&'a Peer>,
+}
+
+impl Shown<'_> {
+    fn text(&self, output: Output) -> String {
+        let mut text = text(self.link, output);
+        if let Some(peer) = self.peer {
+            text += &format!(
+                "       peer {peer}, {} moves\n\
+                 \x20      echo requests {}, replies {}, limited {}; {} replays, {} auth failures\n",
+                peer.moves,
+                peer.requests,
+                peer.replies,
+                peer.limited,
+                peer.replays,
+                peer.auth_failures
+            );
+        }
+        text
+    }
 }
 
 /// Returns a device as a line of its state, a line of its properties, and its counters.

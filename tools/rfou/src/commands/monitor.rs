@@ -4,9 +4,10 @@
 
 use crate::{
     cli::MonitorArgs,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     links::{self, Link, Links},
     output::{write, Output, Style},
+    peers::{Change, Peer, Peers},
     port::Port,
     ports::{self, Ports, Which},
 };
@@ -29,8 +30,16 @@ struct Monitor {
     links: BTreeMap<u32, Link>,
 }
 
+/// The sockets that changes come by.
+struct Sockets {
+    ports: Ports,
+    links: Links,
+    /// Opened with the first device, because the module may come later than this program.
+    peers: Option<Peers>,
+}
+
 pub fn run(args: &MonitorArgs, which: Option<Which>, output: Output) -> Result {
-    let mut ports = Ports::open(which)?;
+    let ports = Ports::open(which)?;
     let links = Links::open()?;
     let told = ports.subscribe()?;
     links.subscribe()?;
@@ -49,19 +58,29 @@ pub fn run(args: &MonitorArgs, which: Option<Which>, output: Output) -> Result {
     for link in Links::open()?.list()? {
         monitor.links.insert(link.index, link);
     }
-    let mut known = ports.list()?;
+    let mut sockets = Sockets {
+        ports,
+        links,
+        peers: None,
+    };
+    let mut known = sockets.ports.list()?;
     loop {
         if monitor.left == Some(0) {
             return Ok(());
         }
-        let (port_ready, link_ready) = wait(&ports, &links, told)?;
+        match monitor.links.is_empty() {
+            true => sockets.peers = None,
+            false if sockets.peers.is_none() => sockets.peers = subscribed()?,
+            false => (),
+        }
+        let ready = wait(&sockets, told)?;
         if !told {
-            let now = ports.list()?;
+            let now = sockets.ports.list()?;
             monitor.compare(&known, &now)?;
             known = now;
         }
-        if port_ready {
-            match ports.receive() {
+        if ready.ports {
+            match sockets.ports.receive() {
                 Ok(events) => {
                     for event in events {
                         monitor.port(event)?;
@@ -70,8 +89,8 @@ pub fn run(args: &MonitorArgs, which: Option<Which>, output: Output) -> Result {
                 Err(error) => monitor.lost("ports", &error)?,
             }
         }
-        if link_ready {
-            match links.receive() {
+        if ready.links {
+            match sockets.links.receive() {
                 Ok(events) => {
                     for event in events {
                         monitor.link(event)?;
@@ -80,28 +99,63 @@ pub fn run(args: &MonitorArgs, which: Option<Which>, output: Output) -> Result {
                 Err(error) => monitor.lost("links", &error)?,
             }
         }
+        if let (true, Some(peers)) = (ready.peers, &mut sockets.peers) {
+            match peers.receive() {
+                Ok(changes) => {
+                    for (change, peer) in changes {
+                        monitor.peer(change, &peer)?;
+                    }
+                }
+                Err(error) => monitor.lost("peers", &error)?,
+            }
+        }
     }
 }
 
+/// Returns a connection that tells changes of peers; none if the module is gone by now.
+fn subscribed() -> Result<Option<Peers>> {
+    let peers = match Peers::open() {
+        Err(error) if error.kind == Kind::Unsupported => return Ok(None),
+        peers => peers?,
+    };
+    peers.subscribe()?;
+    Ok(Some(peers))
+}
+
+/// The sockets that are readable.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    ports: bool,
+    links: bool,
+    peers: bool,
+}
+
 /// Waits until a socket is readable, or until it is time to look.
-fn wait(ports: &Ports, links: &Links, told: bool) -> Result<(bool, bool)> {
-    let mut sockets = vec![PollFd::new(links.socket(), PollFlags::IN)];
+fn wait(from: &Sockets, told: bool) -> Result<Ready> {
+    let mut sockets = vec![PollFd::new(from.links.socket(), PollFlags::IN)];
     if told {
-        sockets.push(PollFd::new(ports.socket(), PollFlags::IN));
+        sockets.push(PollFd::new(from.ports.socket(), PollFlags::IN));
+    }
+    if let Some(peers) = &from.peers {
+        sockets.push(PollFd::new(peers.socket(), PollFlags::IN));
     }
     let timeout = Timespec {
         tv_sec: 0,
         tv_nsec: INTERVAL.as_nanos() as _,
     };
     match poll(&mut sockets, (!told).then_some(&timeout)) {
-        Err(rustix::io::Errno::INTR) => return Ok((false, false)),
+        Err(rustix::io::Errno::INTR) => return Ok(Ready::default()),
         done => done.map_err(|error| Error::io("waiting for changes", &error.into()))?,
     };
     let ready = |index: usize| {
         let socket: Option<&PollFd<'_>> = sockets.get(index);
         socket.is_some_and(|socket| !socket.revents().is_empty())
     };
-    Ok((ready(1), ready(0)))
+    Ok(Ready {
+        ports: told && ready(1),
+        links: ready(0),
+        peers: from.peers.is_some() && ready(1 + usize::from(told)),
+    })
 }
 
 impl Monitor {
@@ -151,6 +205,16 @@ impl Monitor {
         }
     }
 
+    fn peer(&mut self, change: Change, peer: &Peer) -> Result {
+        let event = match change {
+            Change::Moved => "peer-moved",
+            Change::Dead => "peer-dead",
+            Change::Alive => "peer-alive",
+        };
+        let text = format!("peer of {}: {peer}", peer.device);
+        self.tell(event, "peer", &json!(peer), &text)
+    }
+
     /// Tells that changes were lost because this program read too slowly.
     fn lost(&mut self, what: &str, error: &io::Error) -> Result {
         if error.raw_os_error() != Some(ENOBUFS) {
@@ -183,8 +247,8 @@ impl Monitor {
             ));
         }
         let style = match event {
-            "port-added" | "link-added" => Style::Good,
-            "port-deleted" | "link-deleted" => Style::Bad,
+            "port-added" | "link-added" | "peer-alive" => Style::Good,
+            "port-deleted" | "link-deleted" | "peer-dead" => Style::Bad,
             _ => Style::Note,
         };
         let verb = event.rsplit('-').next().unwrap_or(event);

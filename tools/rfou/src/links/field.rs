@@ -56,8 +56,14 @@ enum Form {
     Coverage(u16),
     /// A checksum in the header: false, true, or the bytes that it covers, by the second attribute.
     Checksum(u16, u16),
+    /// False, true, or the size of the longest packet, by the second attribute.
+    Fragment(u16, u16),
     /// True if the attribute is there.
     Flag(u16),
+    /// Seconds up to a limit; 0 is off.
+    Keepalive(u16),
+    /// Seconds; three times those of the keepalive, and none without it.
+    Dead(u16),
 }
 
 const fn field(name: &'static str, form: Form, change: Change) -> Field {
@@ -97,10 +103,17 @@ pub const FIELDS: &[Field] = &[
     field("cover", Form::Coverage(25), Change::Value),
     field("headercsum", Form::Checksum(26, 27), Change::Always),
     field("crc", Form::Checksum(28, 29), Change::Always),
+    field("fragment", Form::Fragment(30, 31), Change::Always),
+    field("keepalive", Form::Keepalive(32), Change::Always),
+    field("dead", Form::Dead(33), Change::Always),
+    field("roaming", Form::Bool(34), Change::Always),
 ];
 
 /// The number that stands for a coverage of the whole payload.
 const COVER_ALL: u16 = 65535;
+
+/// The longest time, in seconds, after which a peer is taken for dead.
+const MAX_DEAD: u64 = 65535;
 
 /// The UDP port of GUE.
 const GUE_PORT: u16 = 6080;
@@ -120,9 +133,10 @@ impl Field {
 
     fn attributes(&self) -> [Option<u16>; 2] {
         match self.form {
-            Form::Address(a, b) | Form::Inherited(a, b) | Form::Checksum(a, b) => {
-                [Some(a), Some(b)]
-            }
+            Form::Address(a, b)
+            | Form::Inherited(a, b)
+            | Form::Checksum(a, b)
+            | Form::Fragment(a, b) => [Some(a), Some(b)],
             Form::Number(a)
             | Form::Device(a)
             | Form::Port(a)
@@ -133,7 +147,9 @@ impl Field {
             | Form::Label(a)
             | Form::Bool(a)
             | Form::Coverage(a)
-            | Form::Flag(a) => [Some(a), None],
+            | Form::Flag(a)
+            | Form::Keepalive(a)
+            | Form::Dead(a) => [Some(a), None],
         }
     }
 
@@ -148,10 +164,16 @@ impl Field {
             Form::Port(_) => json!(GUE_PORT),
             Form::SourcePort(_) => json!("auto"),
             Form::Word(_, words) => json!(words[0]),
-            Form::Byte(_) | Form::Inherited(..) | Form::Label(_) => json!(0),
-            Form::Bool(_) | Form::Checksum(..) | Form::Flag(_) => json!(false),
+            Form::Byte(_) | Form::Inherited(..) | Form::Label(_) | Form::Keepalive(_) => json!(0),
+            Form::Bool(_) | Form::Checksum(..) | Form::Fragment(..) | Form::Flag(_) => {
+                json!(false)
+            }
             Form::Coverage(_) => match others.get("auth") {
                 Some(auth) if auth == "hmac" => json!(0),
+                _ => Value::Null,
+            },
+            Form::Dead(_) => match others.get("keepalive").and_then(Value::as_u64) {
+                Some(seconds @ 1..) => json!((3 * seconds).min(MAX_DEAD)),
                 _ => Value::Null,
             },
         }
@@ -218,6 +240,18 @@ impl Field {
                 value.is_boolean() || is_coverage(value),
                 "true, false, a number of bytes up to 65534 or \"all\"".into(),
             ),
+            Form::Fragment(..) => (
+                value.is_boolean() || port(value),
+                "true, false or a number of bytes from 1 to 65535".into(),
+            ),
+            Form::Keepalive(_) => (
+                up_to(MAX_DEAD - 1),
+                "a number of seconds up to 65534; 0 is off".into(),
+            ),
+            Form::Dead(_) => (
+                up_to(MAX_DEAD) && !up_to(1),
+                "a number of seconds from 2 to 65535".into(),
+            ),
         };
         match right {
             true => Ok(()),
@@ -259,8 +293,12 @@ impl Field {
             Form::Label(at) => request.put(at, (number as u32).to_be_bytes()),
             Form::Bool(at) => request.put_u8(at, value.as_bool().unwrap_or(false).into()),
             Form::Coverage(at) => request.put_u16(at, coverage(value)),
-            Form::Checksum(at, _) if *value == false => request.put_u8(at, 0),
+            Form::Keepalive(at) | Form::Dead(at) => request.put_u16(at, number as u16),
+            Form::Checksum(at, _) | Form::Fragment(at, _) if *value == false => {
+                request.put_u8(at, 0)
+            }
             Form::Checksum(at, cover) => request.put_u8(at, 1).put_u16(cover, coverage(value)),
+            Form::Fragment(at, size) => request.put_u8(at, 1).put_u16(size, number as u16),
             Form::Flag(at) => match value.as_bool() {
                 Some(true) => request.put(at, []),
                 _ => request,
@@ -273,12 +311,15 @@ impl Field {
         let find = |wanted: u16| fields.iter().find(|at| at.0 == wanted).map(|at| at.1);
         let count = |wanted| find(wanted).and_then(number);
         Some(match self.form {
-            Form::Number(at) | Form::Byte(at) => json!(count(at)?),
+            Form::Number(at) | Form::Byte(at) | Form::Keepalive(at) | Form::Dead(at) => {
+                json!(count(at)?)
+            }
             Form::Address(v4, v6) => {
                 let address = find(v4).or_else(|| find(v6)).and_then(address)?;
-                match address.is_unspecified() {
-                    true => json!("any"),
-                    false => json!(address),
+                match address {
+                    // IPv6's any address is "::", because "any" alone means IPv4.
+                    IpAddr::V4(address) if address.is_unspecified() => json!("any"),
+                    address => json!(address),
                 }
             }
             Form::Device(at) => match count(at)? {
@@ -307,6 +348,11 @@ impl Field {
             Form::Checksum(_, cover) => match count(cover).unwrap_or(0) {
                 0 => json!(true),
                 bytes if bytes == u64::from(COVER_ALL) => json!("all"),
+                bytes => json!(bytes),
+            },
+            Form::Fragment(at, _) if count(at)? == 0 => json!(false),
+            Form::Fragment(_, size) => match count(size).unwrap_or(0) {
+                0 => json!(true),
                 bytes => json!(bytes),
             },
             Form::Flag(at) => json!(find(at).is_some()),

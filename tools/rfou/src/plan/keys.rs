@@ -28,6 +28,11 @@ impl SetKey {
         }
     }
 
+    /// Returns the device's name, as [`links::Wanted::name`] does.
+    pub fn device(&self) -> String {
+        links::name(&self.device)
+    }
+
     /// Reads the secret, and sets the key.
     pub fn run(&self, kernel: &mut Kernel) -> Result {
         let key = &self.key;

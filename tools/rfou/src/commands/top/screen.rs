@@ -78,7 +78,11 @@ fn watch(
         terminal
             .draw(|frame| screen.draw(frame))
             .map_err(at_fault)?;
-        if event::poll(next.saturating_duration_since(Instant::now())).map_err(at_fault)? {
+        // With no time at all, crossterm does not look for keys, and a slow machine could not be quit.
+        let wait = next
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        if event::poll(wait).map_err(at_fault)? {
             if let Event::Key(key) = event::read().map_err(at_fault)? {
                 if screen.key(key) == Action::Quit {
                     return Ok(());

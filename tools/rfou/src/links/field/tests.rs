@@ -10,6 +10,8 @@ fn values_are_read_as_they_were_put() {
         "external": true, "ttl": 64, "tos": "inherit", "df": "inherit", "flowlabel": 0xabcde,
         "udpcsum": true, "udp6zerocsumtx": false, "udp6zerocsumrx": true, "remcsum": "linux",
         "auth": "hmac", "cover": "all", "headercsum": 65534, "crc": true,
+        "fragment": 1280,
+        "keepalive": 65534, "dead": 65535, "roaming": true,
     });
     let mut request = Builder::default();
     for (name, value) in asked.as_object().unwrap() {
@@ -41,6 +43,15 @@ fn wrong_values_are_refused() {
         ("cover", json!(true)),
         ("headercsum", json!(-1)),
         ("crc", json!("none")),
+        ("fragment", json!(0)),
+        ("fragment", json!(65536)),
+        ("fragment", json!("all")),
+        ("keepalive", json!(65535)),
+        ("keepalive", json!("off")),
+        ("dead", json!(0)),
+        ("dead", json!(1)),
+        ("dead", json!(65536)),
+        ("roaming", json!(1)),
     ] {
         let refused = Field::find(name).unwrap().check(&wrong);
         assert!(refused.is_err(), "{name} = {wrong}");
@@ -58,6 +69,14 @@ fn any_is_of_the_ip_version_of_the_other_address() {
     };
     assert_eq!(attributes(&put(false)), [(2, &[0; 4][..])]);
     assert_eq!(attributes(&put(true)), [(3, &[0; 16][..])]);
+    // A file that was written from the system makes the same device again.
+    for (ipv6, shown) in [(false, "any"), (true, "::")] {
+        let read = read_all(&put(ipv6))["remote"].clone();
+        assert_eq!(read, shown);
+        let again = remote.put(Builder::default(), &read, false).unwrap();
+        assert_eq!(again.build(), put(ipv6));
+        assert_eq!(remote.canonical(&read), "any");
+    }
 }
 
 #[test]
@@ -81,6 +100,24 @@ fn a_checksum_has_its_switch_and_its_coverage() {
 }
 
 #[test]
+fn fragments_have_their_switch_and_their_size() {
+    for (value, bytes) in [
+        (json!(false), None),
+        (json!(true), Some(0)),
+        (json!(1280), Some(1280)),
+    ] {
+        let fragment = Field::find("fragment").unwrap();
+        let request = fragment.put(Builder::default(), &value, false).unwrap();
+        let mut expected = Builder::default().put_u8(30, bytes.is_some().into());
+        if let Some(bytes) = bytes {
+            expected = expected.put_u16(31, bytes);
+        }
+        assert_eq!(request.clone().build(), expected.build());
+        assert_eq!(read_all(&request.build())["fragment"], value);
+    }
+}
+
+#[test]
 fn an_hmac_covers_nothing_unless_asked_and_a_cookie_has_no_coverage() {
     let cover = Field::find("cover").unwrap();
     let mut others = Map::new();
@@ -90,10 +127,38 @@ fn an_hmac_covers_nothing_unless_asked_and_a_cookie_has_no_coverage() {
 }
 
 #[test]
+fn a_peer_is_dead_after_three_keepalives_unless_told_otherwise() {
+    let dead = Field::find("dead").unwrap();
+    let default = |seconds: Value| {
+        let mut others = Map::new();
+        others.insert("keepalive".into(), seconds);
+        dead.default(&others)
+    };
+    assert_eq!(dead.default(&Map::new()), Value::Null);
+    assert_eq!(default(json!(0)), Value::Null);
+    assert_eq!(default(json!(5)), json!(15));
+    assert_eq!(default(json!(65534)), json!(65535));
+    assert_eq!(
+        dead.put(Builder::default(), &Value::Null, false)
+            .unwrap()
+            .build(),
+        Builder::default().build()
+    );
+}
+
+#[test]
 fn numbers_of_attributes_are_those_of_the_spec() {
     let spec = include_str!("../../../../../Documentation/netlink/rt-link-gue.yaml");
     let names = crate::netlink::tests::names_in_spec(spec, "linkinfo-gue-attrs");
-    for (name, number) in [("auth", 24), ("headercsum-cover", 27), ("crc-cover", 29)] {
+    for (name, number) in [
+        ("auth", 24),
+        ("headercsum-cover", 27),
+        ("crc-cover", 29),
+        ("fragment-size", 31),
+        ("keepalive", 32),
+        ("dead", 33),
+        ("roaming", 34),
+    ] {
         assert_eq!(names[number - 1], name);
     }
     let last = FIELDS
