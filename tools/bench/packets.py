@@ -4,6 +4,7 @@
 A file for each kind, as the generator takes them.
 """
 
+import itertools
 import pathlib
 import struct
 import sys
@@ -14,15 +15,23 @@ from scapy.layers.l2 import Ether
 
 from bench.paths import (
     COUNTS,
+    COVERING,
+    ETHERNET_DEVICES,
     FULL,
+    GENEVE_SAMPLE,
     GSO_BYTES,
+    GUE_ETHERNET,
+    PIECES,
     PROTECTED,
     SPREAD_FLOWS,
     TRAIN,
     all_paths,
     all_references,
+    covering_paths,
     device_paths,
+    ethernet_paths,
     protected_paths,
+    reassembly_paths,
 )
 from bench.wire import (
     COOKIE,
@@ -42,12 +51,14 @@ from bench.wire import (
     TUNNEL_MAC,
     VXLAN_PORT,
 )
-from testing.lib.gue_peer import build
+from testing.lib.gue_peer import build, fragments
 from testing.lib.gue_values import Header, Hmac, Outer
 
-PORTS = {"fou": FOU_PORT, "vxlan": VXLAN_PORT, "geneve": GENEVE_PORT}
+PORTS = {"fou": FOU_PORT, "vxlan": VXLAN_PORT, "geneve": GENEVE_PORT, GENEVE_SAMPLE: GENEVE_PORT}
 VXLAN = bytes.fromhex("0800000000000100")
 GENEVE = bytes.fromhex("0000655800000100")
+# GUE and EtherIP.
+GUE_ETHER_IP = bytes.fromhex("006100003000")
 GUE = bytes.fromhex("00040000")
 GUE_WITH_ID = bytes.fromhex("0104800000000001")
 
@@ -115,24 +126,28 @@ def outer(encap, version, flow, inner, checksum, transport):
     udp = UDP(sport=LOWEST_SOURCE_PORT + flow % 28000, dport=PORTS.get(encap, GUE_PORT))
     if not checksum:
         udp.chksum = 0
-    if encap in ("vxlan", "geneve"):
+    if encap in ETHERNET_DEVICES:
         inner = bytes(Ether(src=INNER_MAC, dst=TUNNEL_MAC) / IP(inner))
-        return bytes(link / head / udp / (VXLAN if encap == "vxlan" else GENEVE) / inner)
+        header = {"vxlan": VXLAN, GUE_ETHERNET: GUE_ETHER_IP}.get(encap, GENEVE)
+        return bytes(link / head / udp / header / inner)
     if encap == "gue-remcsum":
         number, field = transport
         inner = left_to_compute(inner, number, field)
         gue = struct.pack("!IIHH", 0x02040001, 0x80000000, 20, 20 + field)
     else:
         gue = {"gue": GUE, "gue-local": GUE, "gue-id": GUE_WITH_ID}.get(encap, b"")
-    if encap in PROTECTED:
-        gue = protecting(encap, version)
+    if encap in (*PROTECTED, COVERING):
+        return bytes(link / head / udp / protected(encap, version, inner))
     return bytes(link / head / udp / gue / inner)
 
 
-def protecting(encap, version):
-    """The header of a device that protects its packets."""
-    header = Header(cookie=COOKIE) if encap == "gue-cookie" else Header(hmac=Hmac(KEY_ID))
-    return build(header, b"", Outer(REMOTE[version], LOCAL[version]), HMAC_KEY)
+def protected(encap, version, inner):
+    """The packet of a device that protects its packets."""
+    if encap == "gue-cookie":
+        header = Header(cookie=COOKIE)
+    else:
+        header = Header(hmac=Hmac(KEY_ID, length=len(inner) if encap == COVERING else 0))
+    return build(header, inner, Outer(REMOTE[version], LOCAL[version]), HMAC_KEY)
 
 
 def receive(path):
@@ -143,6 +158,24 @@ def receive(path):
         frame = outer(path.encap, path.version, flow, inner, checksum, (17, 6))
         verified = DATA_VALID if checksum or path.version == 6 else 0
         yield record(frame, MOST_HEADERS, verified)
+
+
+def reassembly(path):
+    """A packet that arrives whole, in GUE fragments, or in fragments of its outer IP packet."""
+    inner = inner_udp(0, path.size)
+    link, head = Ether(src=PEER_MAC, dst=MAC), IP(src=REMOTE[4], dst=LOCAL[4])
+    udp = UDP(sport=LOWEST_SOURCE_PORT, dport=GUE_PORT, chksum=0)
+    # A multiple of 8; two of them have room for the headers that IP cuts, too.
+    half = path.size // 2 + 12
+    if path.encap == "gue-in-pieces":
+        packets = [head / udp / data for data in fragments(Header(), inner, half, None)]
+    elif path.encap == "gue-in-ip-fragments":
+        packets = (head / udp / GUE / inner).fragment(half)
+    else:
+        packets = [head / udp / GUE / inner]
+    assert len(packets) == PIECES[path.encap]
+    for packet in packets:
+        yield record(bytes(link / packet), MOST_HEADERS)
 
 
 def gro(path):
@@ -156,7 +189,7 @@ def gro(path):
 def to_tunnel(path, packet, number, field, **gso):
     """A packet for a tunnel device, with its checksum left to be computed."""
     data, front = left_to_compute(packet, number, field), 0
-    if path.encap in ("vxlan", "geneve"):
+    if path.encap in ETHERNET_DEVICES:
         front = 14
         data = bytes(Ether(src=TUNNEL_MAC, dst=INNER_MAC, type=0x0800)) + data
     if gso:
@@ -186,6 +219,7 @@ def spread():
 
 MAKERS = {
     "receive": receive,
+    "reassembly": reassembly,
     "gro": gro,
     "transmit": transmit,
     "gso": gso,
@@ -200,7 +234,11 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     done = set()
     paths = [*all_paths(), *device_paths()]
-    for path in [*paths, *protected_paths(), *all_references(paths)]:
+    paths += [*protected_paths(), *itertools.chain.from_iterable(covering_paths())]
+    paths += ethernet_paths()
+    # Pieces are compared with each other alone.
+    paths += [*all_references(paths), *reassembly_paths()]
+    for path in paths:
         if path.frames not in done:
             done.add(path.frames)
             (folder / path.frames).write_bytes(b"".join(MAKERS[path.direction](path)))

@@ -12,6 +12,18 @@ REFERENCES = ("plain", "vxlan", "geneve")
 
 # The gue device with a cookie of 8 bytes, and with a keyed hash that covers no payload.
 PROTECTED = ("gue-cookie", "gue-hmac")
+# The gue device with a keyed hash that covers all payload.
+COVERING = "gue-hmac-all"
+
+# The column of Ethernet devices, which are measured beside each other.
+ETHERNET = "ethernet"
+# Of these, the gue device with `mode ethernet`, and the sample, a Geneve device.
+GUE_ETHERNET, GENEVE_SAMPLE = "gue-ethernet", "geneve-sample"
+ETHERNET_DEVICES = (GUE_ETHERNET, GENEVE_SAMPLE, "vxlan", "geneve")
+# The gue device without fragments; with packets in two GUE fragments; with GUE packets in two IPv4
+# fragments, which IP joins before the device sees them.
+REASSEMBLED = ("gue", "gue-in-pieces", "gue-in-ip-fragments")
+PIECES = {"gue": 1, "gue-in-pieces": 2, "gue-in-ip-fragments": 2}
 
 # Number of runs of every path, after a first run that fills caches. The least one counts, because
 # other work of the kernel adds instructions to a run and never removes any.
@@ -22,7 +34,12 @@ TRAIN = 16
 GSO_BYTES = 64000
 SPREAD_FLOWS = 10000
 COUNTS = {"receive": 12000, "gro": 12288, "transmit": 12000, "gso": 1200, "gso-segmented": 60}
+COUNTS["reassembly"] = 12000
 PROFILE_COUNTS = {"receive": 640, "gro": 640, "transmit": 640, "gso": 640, "gso-segmented": 8}
+
+
+# Directions of packets that arrive.
+INCOMING = ("receive", "gro", "reassembly")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +58,19 @@ class Path:
     @property
     def frames(self):
         """The name of the file with its packets."""
-        if self.direction in ("receive", "gro"):
-            through = f"{self.encap}-v{self.version}"
+        if self.direction in INCOMING:
+            wire = "geneve" if self.encap == GENEVE_SAMPLE else self.encap
+            through = f"{wire}-v{self.version}"
         else:
-            through = "ethernet" if self.encap in ("vxlan", "geneve") else "ip"
+            through = "ethernet" if self.encap in ETHERNET_DEVICES else "ip"
         direction = self.direction.removesuffix("-segmented")
         return f"{direction}-{through}-{self.size}-{self.flows}"
 
     @property
     def kind(self):
         """The generator's word for it."""
+        if self.direction == "reassembly":
+            return "receive"
         return "transmit" if self.direction.startswith("gso") else self.direction
 
     @property
@@ -58,7 +78,7 @@ class Path:
         """Its name in the results; a reference's name differs in `encap` alone."""
         words = [self.direction, self.encap, f"v{self.version}", f"{self.size} B"]
         words.append("1 flow" if self.flows == 1 else f"{self.flows} flows")
-        if self.direction in ("receive", "gro"):
+        if self.direction in INCOMING:
             words.append("1 port" if self.ports == 1 else f"{self.ports} ports")
         if self.both_versions:
             words.append("both IP versions")
@@ -126,6 +146,29 @@ def protected_paths():
         yield Path("gso", encap, version, GSO_BYTES)
 
 
+def covering_paths():
+    """Paths by a device whose keyed hash covers payloads of two lengths: pairs of paths."""
+    for version, direction in itertools.product((4, 6), ("receive", "transmit")):
+        yield tuple(Path(direction, COVERING, version, size) for size in (SMALL, FULL))
+
+
+def ethernet_paths():
+    """Every path by Ethernet devices."""
+    for version, encap in itertools.product((4, 6), ETHERNET_DEVICES):
+        for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
+            yield Path("receive", encap, version, size, flows)
+            yield Path("transmit", encap, version, size, flows)
+        yield Path("gro", encap, version, FULL)
+        for direction in ("gso", "gso-segmented"):
+            yield Path(direction, encap, version, GSO_BYTES)
+
+
+def reassembly_paths():
+    """Paths of a packet that arrives whole, in GUE fragments and in IPv4 fragments."""
+    for encap in REASSEMBLED:
+        yield Path("reassembly", encap, 4, FULL)
+
+
 def local_paths():
     """Paths by a port or a device with a local address; all others have none.
 
@@ -142,7 +185,8 @@ def module_paths():
 
 def profiled_paths(column):
     """The paths of a column whose cost is reported by function."""
-    for path in device_paths() if column == DEVICE else module_paths():
+    paths = {DEVICE: device_paths, ETHERNET: ethernet_paths}.get(column, module_paths)
+    for path in paths():
         if path.flows == 1 and path.ports == 1 and not path.both_versions and path.size != SMALL:
             yield path
 
@@ -155,9 +199,14 @@ def all_references(paths):
 
 def measured_paths(column, only_device=False):
     """The paths of a column; of the modules and the references, only those of use to the device."""
+    if column == ETHERNET:
+        return list(ethernet_paths())
     paths = list(module_paths())
     if only_device:
         paths = list(dict.fromkeys(path.by_module for path in device_paths()))
     if column == "plain":
         return all_references(paths)
-    return [*device_paths(), *protected_paths()] if column == DEVICE else paths
+    if column == DEVICE:
+        covering = itertools.chain.from_iterable(covering_paths())
+        return [*device_paths(), *protected_paths(), *covering, *reassembly_paths()]
+    return paths

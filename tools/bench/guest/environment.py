@@ -6,7 +6,7 @@ import pathlib
 import socket
 import time
 
-from bench.paths import DEVICE, PROTECTED
+from bench.paths import COVERING, DEVICE, ETHERNET, GENEVE_SAMPLE, GUE_ETHERNET, PROTECTED
 from bench.wire import (
     COOKIE,
     FOU_PORT,
@@ -23,6 +23,7 @@ from testing.lib import netlink as nl
 from testing.lib.gue_keys import GueKeys
 from testing.lib.hosts import run
 
+SAMPLES = pathlib.Path("build/stock/samples")
 DEBUGFS = pathlib.Path("/sys/kernel/debug/rfou_bench")
 # Ports that no packet is sent to.
 FURTHER_PORTS = 20000
@@ -38,6 +39,8 @@ SEGMENTATION = (
 # The words of a gue device for each encapsulation.
 GUE_OPTIONS = {"gue": "", "gue-local": "", "gue-id": "id 1", "gue-csum": "udpcsum"}
 GUE_OPTIONS |= {"gue-cookie": "auth cookie8", "gue-hmac": "auth hmac"}
+GUE_OPTIONS[COVERING] = "auth hmac cover all"
+GUE_OPTIONS |= {"gue-in-pieces": "", "gue-in-ip-fragments": ""}
 GUE_OPTIONS["gue-remcsum"] = "udpcsum linux-remcsum"
 
 
@@ -47,16 +50,19 @@ def batch(*lines):
 
 
 def use(module):
-    """Load rfou, Linux's fou, Linux's fou and the gue device, or none; unload the others."""
+    """Load rfou, Linux's fou, Linux's fou and the gue device, or others; unload the rest."""
     loaded = pathlib.Path("/proc/modules").read_text(encoding="ascii").split("\n")
     names = [line.split()[0] for line in loaded if line]
-    for name in ("rgue", "rfou6", "rfou", "fou6", "fou"):
+    for name in ("geneve_sample", "rgue", "rfou6", "rfou", "fou6", "fou"):
         if name in names:
             run("rmmod", name)
     if module in ("fou", DEVICE):
         run("modprobe", "-a", "fou", "fou6")
-    if module == DEVICE:
+    if module in (DEVICE, ETHERNET):
         run("insmod", os.environ["RGUE_MODULE_FILE"])
+    if module == ETHERNET:
+        run("modprobe", "-a", "udp_tunnel", "ip6_udp_tunnel")
+        run("insmod", SAMPLES / "geneve_sample.ko")
     elif module == "rfou":
         run("modprobe", "-a", "udp_tunnel", "ip6_udp_tunnel", "ip_tunnel", "ip6_tunnel")
         run("insmod", os.environ["RFOU_MODULE_FILE"])
@@ -112,11 +118,31 @@ def gue_device(encap, version, name="tun1"):
     if encap == "gue-local":
         words += f" local {LOCAL[version]}"
     batch(words)
-    if encap in PROTECTED:
+    if encap in (*PROTECTED, COVERING):
         keys = GueKeys()
         keys.set(name, KEY_ID, COOKIE if encap == "gue-cookie" else HMAC_KEY)
         keys.close()
     set_up(name)
+
+
+def ethernet_device(encap, version, name="tun1"):
+    """Make an Ethernet device of any kind that drops what it receives."""
+    if encap not in (GUE_ETHERNET, GENEVE_SAMPLE):
+        tunnel(encap, version, name)
+        return
+    # As geneve's devices: checksums over IPv6 alone.
+    words = f"link add {name} address {TUNNEL_MAC} type"
+    words += " gue mode ethernet" if encap == GUE_ETHERNET else " geneve_sample id 1"
+    words += f" remote {REMOTE[version]}"
+    # Only the sample's plug-in is in that folder.
+    plugin = ("env", f"IP_LIB_DIR={SAMPLES}") if encap == GENEVE_SAMPLE else ()
+    run(*plugin, "ip", *words.split())
+    set_up(name)
+
+
+def maker(column):
+    """The function that makes the device of a path of a column."""
+    return {DEVICE: gue_device, ETHERNET: ethernet_device}.get(column, tunnel)
 
 
 def set_up(name):

@@ -3,7 +3,7 @@
 
 instructions FRAMES OUT COLUMNS [--only-device] [PATTERN]
 
-OUT: a JSON object per line; COLUMNS: plain, fou, rfou, device, or several with commas;
+OUT: a JSON object per line; COLUMNS: plain, fou, rfou, device, ethernet, or several with commas;
 --only-device: only the device's paths, and those that they are compared with; PATTERN: of paths,
 for a part only.
 """
@@ -16,7 +16,7 @@ import sys
 import time
 
 from bench.guest import environment as guest
-from bench.paths import COUNTS, DEVICE, MODULES, RUNS, measured_paths
+from bench.paths import COUNTS, INCOMING, MODULES, PIECES, RUNS, measured_paths
 from testing.lib.hosts import run
 from testing.lib.netlink import Fou
 
@@ -29,15 +29,15 @@ def measure(path, frames):
     """Instructions, that is ns, per packet, of each run; and what came out, per packet."""
     count = COUNTS[path.direction]
     guest.load(frames / path.frames)
-    guest.fire(path.kind, max(path.flows, count // 10))
+    guest.fire(path.kind, max(path.flows, count // 10) * frames_of(path))
     costs = []
     for _ in range(RUNS):
         before = guest.taken_in()
-        elapsed, swallowed, segments, _ = guest.fire(path.kind, count)
+        elapsed, swallowed, segments, _ = guest.fire(path.kind, count * frames_of(path))
         costs.append(elapsed / count)
-        if path.direction in ("receive", "gro"):
+        if path.direction in INCOMING:
             came = guest.taken_in() - before
-            wanted = count if path.direction == "receive" else None
+            wanted = count if path.direction != "gro" else None
         else:
             came = segments
             wanted = count if path.direction == "transmit" else None
@@ -46,6 +46,11 @@ def measure(path, frames):
         if came == 0 or wanted not in (None, came):
             raise DeliveryError(f"{path.name}: of {count} packets came {came}")
     return costs, came / count
+
+
+def frames_of(path):
+    """The frames that one packet comes in."""
+    return PIECES[path.encap] if path.direction == "reassembly" else 1
 
 
 def scenes(paths):
@@ -65,7 +70,7 @@ def observe(module, paths, frames, report):
     guest.use(module)
     client = Fou() if module in MODULES else None
     for (encap, version, number, both), group in scenes(paths):
-        make = guest.gue_device if module == DEVICE else guest.tunnel
+        make = guest.maker(module)
         make(encap, version)
         ports = guest.add_ports(client, encap, version, number) if client else []
         other = guest.add_ports(client, encap, 10 - version, 1) if client and both else []

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """In a guest under the profiling plugin: send packets on each profiled path.
 
-profile FRAMES SYMBOLS COLUMN   SYMBOLS: file for the kernel's symbols; COLUMN: fou, rfou or device
+profile FRAMES SYMBOLS COLUMN   SYMBOLS: file for the kernel's symbols; COLUMN: fou, rfou, device or
+ethernet
 """
 
 import pathlib
 import sys
 
 from bench.guest import environment as guest
-from bench.paths import DEVICE, PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import MODULES, PROFILE_COUNTS, RUNS, profiled_paths
 from testing.lib.netlink import Fou
 
 
@@ -17,12 +18,11 @@ def main():
     frames, symbols, column = sys.argv[1:]
     guest.start()
     guest.use(column)
-    client = None if column == DEVICE else Fou()
+    client = Fou() if column in MODULES else None
     pathlib.Path("/proc/sys/kernel/kptr_restrict").write_text("0\n", encoding="ascii")
     pathlib.Path(symbols).write_bytes(pathlib.Path("/proc/kallsyms").read_bytes())
     for path in profiled_paths(column):
-        make = guest.tunnel if client else guest.gue_device
-        make(path.encap, path.version)
+        guest.maker(column)(path.encap, path.version)
         ports = guest.add_ports(client, path.encap, path.version, path.ports) if client else []
         guest.load(pathlib.Path(frames) / path.frames)
         # Each run is a section of what the plugin counts; the first fills caches.

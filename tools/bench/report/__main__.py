@@ -14,7 +14,7 @@ import lzma
 import pathlib
 import sys
 
-from bench.paths import DEVICE, MODULES
+from bench.paths import DEVICE, ETHERNET, ETHERNET_DEVICES, MODULES
 from bench.report import figures, modules, symbols
 from bench.report.bars import bars, device_bars
 
@@ -66,6 +66,9 @@ def collect(folder, kernel, version, files):
         "paths": figures.instructions(counts),
         "device paths": figures.device_instructions(counts),
         "protection": figures.protection(counts),
+        "covering": figures.covering(counts),
+        "ethernet": figures.ethernet(counts),
+        "reassembly": figures.reassembly(counts),
         "throughput": figures.throughput(transfers),
         "device throughput": figures.throughput(transfers, DEVICE),
         "growth": figures.growth(figures.lines_of(folder / "growth.jsonl")),
@@ -81,6 +84,7 @@ def collect(folder, kernel, version, files):
         | {"made of": made_of(files, other["fou"]["module sizes"] | other["rfou"]["module sizes"])},
         "profile": differing(folder, fou, "rfou"),
         "device profile": differing(folder, fou, DEVICE),
+        "ethernet profile": symbols.compared_ethernet(profiles(folder, ETHERNET)),
     }
 
 
@@ -91,8 +95,13 @@ def print_device(folder):
         counts = counted(folder)
         results["device paths"] = figures.device_instructions(counts)
         results["protection"] = figures.protection(counts)
+        results["covering"] = figures.covering(counts)
+        results["ethernet"] = figures.ethernet(counts)
+        results["reassembly"] = figures.reassembly(counts)
     if (folder / f"profile-{DEVICE}.counts").exists():
         results["device profile"] = differing(folder, profiles(folder, "fou"), DEVICE)
+    if (folder / f"profile-{ETHERNET}.counts").exists():
+        results["ethernet profile"] = symbols.compared_ethernet(profiles(folder, ETHERNET))
     if (folder / "growth.jsonl").exists():
         results["growth"] = figures.growth(figures.lines_of(folder / "growth.jsonl"))
     if (folder / "throughput.jsonl").exists():
@@ -106,6 +115,13 @@ def print_device(folder):
         print(f"{row['ratio']:.4f}{added}: {name}: {costs}")
     for name, row in results.get("protection", {}).items():
         print(f"{row['added']:+.0f}: {name}: {row['with']:.0f}, without {row['without']:.0f}")
+    for name, row in results.get("covering", {}).items():
+        print(f"hash of all payload, {name}: {row['per byte']:.2f} a byte, {row['beside']:+.0f}")
+    for name, row in results.get("ethernet", {}).items():
+        costs = ", ".join(f"{c} {row[c]:.0f}" for c in ETHERNET_DEVICES)
+        print(f"{row['ratio']:.4f}, sample {row['sample ratio']:.4f}: {name}: {costs}")
+    if "reassembly" in results:
+        print(", ".join(f"{name} {value:.4g}" for name, value in results["reassembly"].items()))
     for name, row in results.get("device throughput", {}).items():
         print(
             f"{row['ratio']:.3f}: {name}: slower in {row['slower pairs']} of {row['pairs']} pairs"

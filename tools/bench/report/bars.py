@@ -4,7 +4,14 @@
 import dataclasses
 import statistics
 
-from bench.paths import DEVICE, device_paths, protected_paths
+from bench.paths import (
+    DEVICE,
+    GENEVE_SAMPLE,
+    GUE_ETHERNET,
+    device_paths,
+    ethernet_paths,
+    protected_paths,
+)
 
 MOST_RATIO, AIMED_RATIO = 1.008, 1.005
 MOST_MEDIAN_RATIO = 1.0
@@ -15,10 +22,14 @@ MOST_MEMORY = 2.0
 MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
 # Instructions per packet that a protection may add, by the encapsulation of a path.
 MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
+# A packet in two GUE fragments, of the same packet in two IPv4 fragments.
+MOST_REASSEMBLY = 1.5
 # Of what fou's tunnel costs above the plain tunnel. No bar: other parts of the stack have a say.
 AIMED_ADDED = 0.6
 # Of the cost with one device on the port.
 MOST_GROWTH = 1.02
+# Of Ethernet devices: the gue device by the lesser of VXLAN and Geneve, the sample by Geneve.
+MOST_BY_ETHERNET, MOST_BY_SAMPLE = 1.0, 1.02
 # So many functions of a path that misses its bar are named.
 FUNCTIONS_SHOWN = 3
 
@@ -120,6 +131,10 @@ def device_bars(results):
         found += [device_paths_bar(results, word) for word in MOST_BY_DEVICE]
     if "protection" in results:
         found += [protection_bar(results["protection"], encap) for encap in MOST_ADDED]
+    if "ethernet" in results:
+        found += ethernet_bars(results["ethernet"], results.get("ethernet profile", {}))
+    if "reassembly" in results:
+        found.append(reassembly_bar(results["reassembly"]))
     growth = results.get("growth", {})
     found += [growth_bar(name, rows) for name, rows in growth.items() if is_of_device(rows)]
     rates = results.get("device throughput")
@@ -153,6 +168,35 @@ def device_paths_bar(results, word):
     )
 
 
+def ethernet_bars(rows, profile):
+    """The bars of Ethernet devices. A miss names functions that cost the most."""
+    paths = {path.name: path for path in ethernet_paths()}
+    found = []
+    for what, encap, name, most in (
+        (
+            "gue device of mode ethernet/the lesser of VXLAN and Geneve",
+            GUE_ETHERNET,
+            "ratio",
+            MOST_BY_ETHERNET,
+        ),
+        ("geneve_sample/Geneve", GENEVE_SAMPLE, "sample ratio", MOST_BY_SAMPLE),
+    ):
+        ratios = {path: {"ratio": row[name]} for path, row in rows.items()}
+        misses = []
+        for path, ratio in above(ratios, most):
+            measured = paths[path].reference(encap).profiled.name if path in paths else None
+            misses.append((path, ratio + costs_above(profile.get(measured, ()), "the other")))
+        found.append(
+            Bar(
+                f"instructions per packet, {what}, every path",
+                f"≤ {most:.2f}",
+                f"highest {ratio_text(max(row['ratio'] for row in ratios.values()))}",
+                tuple(misses),
+            )
+        )
+    return found
+
+
 def protection_bar(rows, encap):
     """The bar of what a protection adds to the device's packets."""
     added = {
@@ -168,12 +212,23 @@ def protection_bar(rows, encap):
     )
 
 
-def costs_above(functions):
-    """The functions that cost more than with fou, the most first, as text."""
+def reassembly_bar(row):
+    """The bar of what a packet in two pieces costs."""
+    text = ratio_text(row["ratio"])
+    return Bar(
+        "instructions per packet, in two GUE fragments/in two IPv4 fragments",
+        f"≤ {MOST_REASSEMBLY:.2f}",
+        text,
+        single("reassembly", row["ratio"], text, lambda value: value > MOST_REASSEMBLY),
+    )
+
+
+def costs_above(functions, other="fou"):
+    """The functions that cost more than with fou or another, the most first, as text."""
     more = [(now - was, name) for name, _, was, now in functions if now > was]
     more.sort(reverse=True)
     text = ", ".join(f"`{name}` +{cost:.0f}" for cost, name in more[:FUNCTIONS_SHOWN])
-    return f"; above fou: {text}" if text else ""
+    return f"; above {other}: {text}" if text else ""
 
 
 def is_of_device(rows):

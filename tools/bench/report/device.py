@@ -3,7 +3,7 @@
 
 import statistics
 
-from bench.paths import DEVICE, device_paths
+from bench.paths import DEVICE, ETHERNET_DEVICES, device_paths
 from bench.report.bars import AIMED_ADDED, ratio_text
 from bench.report.markdown import table, whole
 
@@ -45,6 +45,10 @@ def section(results):
         "![instructions per packet by path: gue device, fou, VXLAN, Geneve](benchmark/device.svg)",
         "",
         *protection(results["protection"]),
+        *covering(results["covering"]),
+        *ethernet(results["ethernet"]),
+        "",
+        *reassembly(results["reassembly"]),
     ]
 
 
@@ -59,6 +63,69 @@ def protection(rows):
             [
                 [name, whole(row["with"]), whole(row["without"]), f"{row['added']:+.0f}"]
                 for name, row in rows.items()
+            ],
+        ),
+    ]
+
+
+def covering(rows):
+    """The cost of a keyed hash over payloads."""
+    return [
+        "A device with `auth hmac cover all` against the same device without: what is added for"
+        " each byte of a payload, and beside that. The latter includes the hash's own part that"
+        " does not depend on the length.",
+        "",
+        *table(
+            ["path", "added for each byte", "added beside"],
+            [
+                [name, f"{row['per byte']:.2f}", f"{row['beside']:+.0f}"]
+                for name, row in rows.items()
+            ],
+        ),
+    ]
+
+
+def ethernet(rows):
+    """Ethernet devices beside each other."""
+    return [
+        "### Ethernet",
+        "",
+        "Devices that carry Ethernet: the gue device with `mode ethernet`, the sample"
+        " `geneve_sample`, VXLAN and Geneve, with the same inner frames, in one guest.",
+        "",
+        *table(
+            [
+                "instructions per packet",
+                *ETHERNET_DEVICES,
+                "gue device / lesser of vxlan and geneve",
+                "sample / geneve",
+            ],
+            [
+                [
+                    name,
+                    *(whole(row[column]) for column in ETHERNET_DEVICES),
+                    ratio_text(row["ratio"]),
+                    ratio_text(row["sample ratio"]),
+                ]
+                for name, row in rows.items()
+            ],
+        ),
+    ]
+
+
+def reassembly(row):
+    """The cost of a packet in pieces."""
+    return [
+        "A packet of 1,400 bytes through the device: whole, in two GUE fragments, which the device"
+        " joins, and in two IPv4 fragments, which IP joins.",
+        "",
+        *table(
+            ["instructions per packet", "number"],
+            [
+                ["whole", whole(row["gue"])],
+                ["in two GUE fragments", whole(row["gue-in-pieces"])],
+                ["in two IPv4 fragments", whole(row["gue-in-ip-fragments"])],
+                ["GUE / IPv4", ratio_text(row["ratio"])],
             ],
         ),
     ]

@@ -7,7 +7,22 @@ import math
 import statistics
 import zlib
 
-from bench.paths import DEVICE, MODULES, REFERENCES, RUNS, all_paths, device_paths, protected_paths
+from bench.paths import (
+    DEVICE,
+    ETHERNET,
+    ETHERNET_DEVICES,
+    GENEVE_SAMPLE,
+    GUE_ETHERNET,
+    MODULES,
+    REFERENCES,
+    RUNS,
+    all_paths,
+    covering_paths,
+    device_paths,
+    ethernet_paths,
+    protected_paths,
+    reassembly_paths,
+)
 from bench.wire import GUE_PORT, HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
 BINS = 256
@@ -94,6 +109,68 @@ def protection(lines):
         cost = {name: found[measured_path, DEVICE][0] for name, measured_path in names.items()}
         results[path.name] = cost | {"added": cost["with"] - cost["without"]}
     return results
+
+
+def covering(lines):
+    """The cost of a keyed hash that covers payloads: {"receive, IPv4": {"per byte", "beside"}}.
+
+    "per byte": added instructions for each byte of a payload; "beside": for a payload of no bytes.
+    """
+    found = measured(lines)
+    results = {}
+    for pair in covering_paths():
+        added = {}
+        for path in pair:
+            names = path.name, path.unprotected.name
+            missing = [name for name in names if (name, DEVICE) not in found]
+            if missing:
+                raise MissingError(f"not measured: {missing}")
+            covered, plain = (found[name, DEVICE][0] for name in names)
+            added[path.size] = covered - plain
+        (low, least_added), (high, most_added) = sorted(added.items())
+        per_byte = (most_added - least_added) / (high - low)
+        results[f"{pair[0].direction}, IPv{pair[0].version}"] = {
+            "per byte": per_byte,
+            "beside": least_added - per_byte * low,
+        }
+    return results
+
+
+def ethernet(lines):
+    """Instructions per packet of Ethernet devices: {path: {device: number, ..., ratios}}.
+
+    "ratio" is the gue device's by the lesser of VXLAN's and Geneve's, "sample ratio" the sample's
+    by Geneve's.
+    """
+    found = measured(lines)
+    results = {}
+    for path in ethernet_paths():
+        if path.encap != GUE_ETHERNET:
+            continue
+        names = {encap: path.reference(encap).name for encap in ETHERNET_DEVICES}
+        missing = [name for name in names.values() if (name, ETHERNET) not in found]
+        if missing:
+            raise MissingError(f"not measured: {missing}")
+        row = {encap: found[name, ETHERNET][0] for encap, name in names.items()}
+        row["ratio"] = row[GUE_ETHERNET] / min(row["vxlan"], row["geneve"])
+        row["sample ratio"] = row[GENEVE_SAMPLE] / row["geneve"]
+        results[path.name] = row
+    return results
+
+
+def reassembly(lines):
+    """Instructions of a packet that arrives in pieces: {encap: number, ..., "ratio"}.
+
+    The ratio is that of a packet in GUE fragments to one in IPv4 fragments.
+    """
+    found = measured(lines)
+    keys = {path.encap: (path.name, DEVICE) for path in reassembly_paths()}
+    missing = [key for key in keys.values() if key not in found]
+    if missing:
+        raise MissingError(f"not measured: {missing}")
+    row = {encap: found[key][0] for encap, key in keys.items()}
+    row["ratio"] = row["gue-in-pieces"] / row["gue-in-ip-fragments"]
+    return row
 
 
 def encapsulation(row, column):

@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-from bench.paths import PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import ETHERNET, GENEVE_SAMPLE, GUE_ETHERNET, PROFILE_COUNTS, RUNS, profiled_paths
 
 # A difference of fewer instructions per packet than that is not shown.
 LEAST_SHOWN = 2
@@ -92,6 +92,19 @@ def compared(fou, ours, column):
         path.name: differences(fou[path.by_module.name], ours[path.name])
         for path in profiled_paths(column)
     }
+
+
+def compared_ethernet(profile):
+    """Differences of the gue device from the lesser of VXLAN and Geneve, and of the sample from
+    Geneve, on each of their paths."""
+    found = {}
+    against = {GUE_ETHERNET: ("vxlan", "geneve"), GENEVE_SAMPLE: ("geneve",)}
+    for path in profiled_paths(ETHERNET):
+        if path.encap in against:
+            others = [profile[path.reference(encap).name] for encap in against[path.encap]]
+            least = min(others, key=lambda counts: sum(counts.values()))
+            found[path.name] = differences(least, profile[path.name])
+    return found
 
 
 if __name__ == "__main__":

@@ -103,6 +103,12 @@ def test_miss_names_the_functions_that_cost_more_than_with_fou():
     assert others == {"0.9600; above fou: `a` +40"}
 
 
+@pytest.mark.parametrize(("ratio", "misses"), [(1.5, ()), (1.5001, (("reassembly", "1.5001"),))])
+def test_packet_in_pieces_costs_at_most_half_as_much_again_as_by_ip(ratio, misses):
+    [bar] = device_bars({"reassembly": {"ratio": ratio}})
+    assert bar.misses == misses
+
+
 def growth(*costs):
     """Figures of the device with more and more devices, and of ports, which a device has not."""
     numbers = (1, 10, 2000)
@@ -151,3 +157,25 @@ def test_protection_that_adds_too_much_is_named(encap, most):
     [misses] = device_misses(results(most + 1)).values()
     assert {name.split(", ")[1] for name, _ in misses} == {encap}
     assert {value for _, value in misses} == {f"+{most + 1}"}
+
+
+def test_ethernet_devices_above_their_bars_are_named():
+    rows = {
+        "on both limits": {"ratio": 1.0, "sample ratio": 1.02},
+        "slow": {"ratio": 1.0001, "sample ratio": 1.0},
+        "slow sample": {"ratio": 0.9, "sample ratio": 1.0201},
+    }
+    gue, sample = device_bars({"ethernet": rows})
+    assert gue.misses == (("slow", "1.0001"),)
+    assert sample.misses == (("slow sample", "1.0201"),)
+    assert not any(bar.misses for bar in device_bars({"ethernet": {"on": rows["on both limits"]}}))
+
+
+def test_miss_of_an_ethernet_device_names_functions():
+    paths = {"gue-ethernet": "ratio", "geneve-sample": "sample ratio"}
+    name = "receive, {}, v6, 1400 B, 1 flow, 1 port"
+    rows = {name.format("gue-ethernet"): dict.fromkeys(paths.values(), 1.5)}
+    profile = {name.format(encap): [(encap, "", 1.0, 8.0)] for encap in paths}
+    bars = device_bars({"ethernet": rows, "ethernet profile": profile})
+    for bar, encap in zip(bars, paths, strict=True):
+        assert bar.misses[0][1] == f"1.5000; above the other: `{encap}` +7"

@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """Arithmetic of the report: a wrong figure looks like a right one."""
 
+import itertools
 import math
 
 import pytest
 
-from bench.paths import DEVICE, RUNS, Path, all_references, device_paths, module_paths
+from bench.paths import (
+    DEVICE,
+    ETHERNET,
+    RUNS,
+    Path,
+    all_references,
+    covering_paths,
+    device_paths,
+    ethernet_paths,
+    module_paths,
+    reassembly_paths,
+)
 from bench.report import figures
 from bench.wire import HIGHEST_SOURCE_PORT, LOWEST_SOURCE_PORT
 
@@ -117,6 +129,29 @@ def test_device_without_a_run_of_its_own_is_no_figure_of_the_modules():
     assert figures.instructions(counts()).keys() == figures.instructions(device_counts()).keys()
 
 
+def reassembly_counts():
+    """Lines of a packet that comes whole, in GUE fragments and in IPv4 fragments."""
+    costs = {"gue": 50.0, "gue-in-pieces": 120.0, "gue-in-ip-fragments": 100.0}
+    return [
+        {"path": path.name, "column": DEVICE, "costs": [costs[path.encap]] * RUNS}
+        for path in reassembly_paths()
+    ]
+
+
+def test_packet_in_gue_fragments_is_compared_with_one_in_ip_fragments():
+    row = figures.reassembly(device_counts() + reassembly_counts())
+    assert row["ratio"] == pytest.approx(1.2)
+    assert row["gue"] == 50.0
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_packet_in_pieces_that_was_not_measured_is_an_error(at):
+    lines = reassembly_counts()
+    del lines[at]
+    with pytest.raises(figures.MissingError, match="not measured"):
+        figures.reassembly(lines)
+
+
 def transfers(fou, rfou, plain=(1000,) * 3, encap="gue"):
     """Lines of paired runs."""
     name = "TCP, {}, GRO and GSO on"
@@ -199,3 +234,36 @@ def test_growth_keeps_modules_and_numbers_apart():
     assert figures.growth(lines) == {
         "port added, by number of ports": {1: {"fou": 10, "rfou": 11}, 10: {"fou": 20, "rfou": 21}}
     }
+
+
+def test_ethernet_devices_are_compared_with_the_lesser_reference():
+    costs = {"gue-ethernet": 95.0, "geneve-sample": 110.0, "vxlan": 90.0, "geneve": 100.0}
+    lines = [
+        {"path": path.name, "column": ETHERNET, "costs": [costs[path.encap]] * RUNS}
+        for path in ethernet_paths()
+    ]
+    rows = figures.ethernet(lines)
+    assert len(rows) * len(costs) == len(lines)
+    for row in rows.values():
+        assert row["ratio"] == pytest.approx(95 / 90)
+        assert row["sample ratio"] == pytest.approx(1.1)
+    with pytest.raises(figures.MissingError, match="not measured"):
+        figures.ethernet(lines[:-1])
+
+
+def test_hash_of_all_payload_has_a_cost_per_byte_and_a_cost_beside():
+    lines = [
+        {
+            "path": named.name,
+            "column": DEVICE,
+            "costs": [1000.0 + (90 + 12.5 * path.size if named is path else 0)] * RUNS,
+        }
+        for path in itertools.chain.from_iterable(covering_paths())
+        for named in (path, path.unprotected)
+    ]
+    rows = figures.covering(lines)
+    assert set(rows) == {f"{way}, IPv{v}" for way in ("receive", "transmit") for v in (4, 6)}
+    for row in rows.values():
+        assert row == {"per byte": pytest.approx(12.5), "beside": pytest.approx(90)}
+    with pytest.raises(figures.MissingError):
+        figures.covering(lines[1:])

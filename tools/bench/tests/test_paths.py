@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """Paths: each one through the device has the paths that it is compared with."""
 
-from bench.paths import DEVICE, device_paths, measured_paths, profiled_paths, protected_paths
+import itertools
+
+from bench.paths import (
+    DEVICE,
+    covering_paths,
+    device_paths,
+    measured_paths,
+    profiled_paths,
+    protected_paths,
+)
 
 
 def test_device_paths_are_compared_with_measured_ones():
@@ -29,5 +38,5 @@ def test_device_paths_have_names_of_their_own():
 def test_protected_paths_are_compared_with_measured_ones():
     """The same packets without a field pass through the same column."""
     names = {path.name for path in measured_paths(DEVICE)}
-    for path in protected_paths():
+    for path in itertools.chain(protected_paths(), *covering_paths()):
         assert {path.name, path.unprotected.name} <= names
