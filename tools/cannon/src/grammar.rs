@@ -16,6 +16,7 @@ mod host;
 mod icmp;
 mod ip;
 mod mutate;
+mod pieces;
 mod protocol;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub enum Flavour {
     Fragments,
     /// The same without GRO, because GRO linearizes the headers that it reads.
     Scattered,
+    /// A tap device with GRO. The packets are for devices of kind `gue`, most of them in GUE fragments.
+    Pieces,
     /// A packet socket on a tunnel that carries IP.
     Transmit,
 }
@@ -60,6 +63,7 @@ impl Flavour {
             Self::Gro => "gro",
             Self::Fragments => "fragments",
             Self::Scattered => "scattered",
+            Self::Pieces => "pieces",
             Self::Transmit => "transmit",
         }
     }
@@ -114,6 +118,7 @@ pub fn volley(flavour: Flavour, seed: u64, number: u64) -> Vec<Shot> {
                 rng: template.clone(),
                 step,
                 hostile,
+                to_devices: flavour == Flavour::Pieces,
                 len: 0,
             };
             let mut shot = packet.shot(flavour);
@@ -123,10 +128,13 @@ pub fn volley(flavour: Flavour, seed: u64, number: u64) -> Vec<Shot> {
             (packet, shot)
         })
         .flat_map(|(mut packet, shot)| {
-            if flavour != Flavour::Transmit && packet.one_in(20) {
-                packet.fragments(flavour, &shot)
-            } else {
-                vec![shot]
+            match flavour {
+                Flavour::Transmit => vec![shot],
+                Flavour::Pieces if !packet.one_in(8) => packet.pieces(flavour, &shot),
+                _ if packet.one_in(20) => packet.fragments(flavour, &shot),
+                // Half of these packets are for no device, and stay whole.
+                _ if packet.one_in(8) => packet.pieces(flavour, &shot),
+                _ => vec![shot],
             }
         })
         .collect()
@@ -139,6 +147,8 @@ struct Packet {
     step: u32,
     /// `true` if [`Packet::wrong`] may damage the packet.
     hostile: bool,
+    /// `true` if all tunnels are devices of kind `gue`.
+    to_devices: bool,
     /// Length of the headers so far, in bytes.
     len: usize,
 }

@@ -29,6 +29,7 @@ from testing.hostile.target import (
     write_frame,
 )
 from testing.lib import progress
+from testing.lib.fragment_memory import Reassembly
 from testing.lib.hosts import run
 from testing.lib.threads import Meanwhile
 
@@ -53,8 +54,25 @@ DELIVERED_PER_THOUSAND = {
     "key6": 0.5,
     "frm4": 0.8,
     "frm6": 0.5,
+    "frg4": 0.25,
+    "frg6": 0.25,
     "reassembly": 12,
 }
+# The same where all packets are for devices, most of them in pieces.
+DELIVERED_IN_PIECES = {
+    "gue4": 4,
+    "gue6": 2,
+    "grp4": 4,
+    "grp6": 3,
+    "key4": 2,
+    "key6": 2,
+    "frm4": 2,
+    "frm6": 2,
+    "frg4": 1,
+    "frg6": 1,
+}
+# One packet in five never comes whole. Its pieces are given up soon, so that others have room.
+MEMORY_OF_PIECES, SECONDS_OF_PIECES = 400_000, 1
 # Fewer packets vary more: a tunnel must receive a fourth as many, and all packets of one tunnel
 # may pass while no capture is open. On transmit each tunnel gets its packets at once.
 FEW = 20000
@@ -70,6 +88,20 @@ PATIENCE = 25
 
 class NotWellError(AssertionError):
     """The host does not work any more, or was not reached."""
+
+
+class MemoryWatch(Meanwhile):
+    """Reads the memory of pieces that wait for the rest of their packets."""
+
+    def __init__(self, host):
+        super().__init__()
+        self.reassembly = Reassembly(host)
+        self.highest = 0
+
+    def run(self):
+        """Reads it again and again, in the thread."""
+        while not self.over.wait(0.02):
+            self.highest = max(self.highest, self.reassembly.memory())
 
 
 class Captures(Meanwhile):
@@ -148,12 +180,15 @@ def fire(shots, flavour):
     said = []
     progress.report(f"cannon, {flavour}: the host is set up")
     with target(flavour, rgue=True) as (host, tap):
+        Reassembly(host).set_limit(MEMORY_OF_PIECES)
+        Reassembly(host).set_timeout(SECONDS_OF_PIECES)
         if flavour == "scattered":
             # GRO would pull the headers that it reads into the linear part.
             host.run("ethtool", "-K", "tap0", "gro", "off")
         if not is_well(host, tap):
             raise NotWellError("the host does not work before the first shot")
         with Captures(host) as captures, contextlib.ExitStack() as stack:
+            memory = stack.enter_context(MemoryWatch(host))
             devices = [tap]
             if flavour == "transmit":
                 devices = [stack.enter_context(packet_socket(host, name)) for name in RECEIVERS]
@@ -163,6 +198,7 @@ def fire(shots, flavour):
                     if not is_well(host, tap):
                         raise NotWellError(f"{words}: an ordinary packet is not answered any more")
         counts, sent = received(host)
+        counts["bytes of pieces"] = memory.highest
         progress.report(f"cannon, {flavour}: the host is taken away")
     return said, counts, sent, captures.seen
 
@@ -202,16 +238,24 @@ def salvoes(cannon, seed, flavour, packets, rounds=ROUNDS):
 def check(packets, flavour, counts, sent, shared):
     """Fails if too few packets reached the tunnels, the wire or the captures."""
     divisor = 1000 if packets >= FEW else 4000
-    least = {name: packets * share // divisor for name, share in DELIVERED_PER_THOUSAND.items()}
+    shares = DELIVERED_IN_PIECES if flavour == "pieces" else DELIVERED_PER_THOUSAND
+    least = {name: packets * share // divisor for name, share in shares.items()}
+    # One more piece may go beyond, from each CPU.
+    if counts["bytes of pieces"] > MEMORY_OF_PIECES + 200_000:
+        raise NotWellError(f"pieces take {counts['bytes of pieces']} bytes")
+    if flavour == "pieces" and not counts["bytes of pieces"]:
+        raise NotWellError(f"no piece waited for others: {counts}")
     if flavour == "transmit":
-        if few := [name for name in RECEIVERS if sent[name] < packets // len(RECEIVERS) // 4]:
+        least_sent = packets // len(RECEIVERS) // 4
+        # A packet of a socket has no tunnel's metadata, so a device in external mode drops it.
+        if few := [name for name in RECEIVERS if name != "ext" and sent[name] < least_sent]:
             raise NotWellError(f"hardly any packets were sent by {', '.join(few)}: {sent}")
         if sent["tap0"] <= packets // 4:
             raise NotWellError(f"only {sent['tap0']} packets got to the wire")
     elif few := [name for name, count in least.items() if counts[name] < count]:
         raise NotWellError(f"too few packets got to {', '.join(few)}: {counts}")
     all_shared = packets >= (FEW_TO_TRANSMIT if flavour == "transmit" else FEW)
-    least = {name: least[name] // 4 if all_shared else 0 for name in RECEIVERS}
+    least = {name: least.get(name, 0) // 4 if all_shared else 0 for name in RECEIVERS}
     least["tap0"] = packets // 10
     if few := [name for name, count in least.items() if shared[name] < count]:
         raise NotWellError(f"hardly any packets of {', '.join(few)} were shared: {shared}")

@@ -24,6 +24,7 @@ TAP_FLAGS = {
     "gro": IFF_NAPI,
     "fragments": IFF_NAPI | IFF_NAPI_FRAGS,
     "scattered": IFF_NAPI | IFF_NAPI_FRAGS,
+    "pieces": IFF_NAPI,
     "transmit": 0,
 }
 
@@ -69,6 +70,14 @@ DEVICES = {
     " remcsum mode ethernet",
     "frm6": f"type gue id 10 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
     " mode ethernet udp6zerocsumrx",
+    # Beside var4: gets what that does not.
+    "ext": f"type gue external port {VARIANT_1_PORT} dport {VARIANT_1_PORT} linux-remcsum"
+    " udp6zerocsumrx",
+    # They cut packets into pieces.
+    "frg4": f"mtu 9000 type gue id 11 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT}"
+    " udpcsum fragment 600",
+    "frg6": f"mtu 9000 type gue id 11 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
+    " fragment udp6zerocsumrx",
 }
 # A header for the devices that carry Ethernet: EtherIP, and the frame's header before IPv4.
 HEADER_OF_FRAME = "01618000 0000000a 3000" + (HOST_MAC + PEER_MAC).replace(":", "") + "0800"
@@ -197,6 +206,10 @@ def devices():
     yield "route add 10.0.5.0/24 dev grp4"
     yield "route add fd00:4::/32 dev gue6"
     yield "route add fd00:5::/32 dev grp6"
+    yield "route add 10.0.7.0/24 encap ip id 9 dst 192.0.2.2 csum dev ext"
+    yield "route add fd00:7::/32 encap ip6 id 9 dst 2001:db8::2 dev ext"
+    yield "route add 10.0.6.0/24 dev frg4"
+    yield "route add fd00:6::/32 dev frg6"
 
 
 def header_with_key(device):
@@ -229,7 +242,7 @@ def target(flavour, flush_ms=2, rgue=False):
                                  +----------------------------------------------------------+
                                  |        ports: FOU_PORTS, GUE_PORT, NOPARTIAL_PORT        |
     this program            tap  | tap0 --+-- tunnels to .2/::2: TUNNELS, DEVICES           |
-    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1-5,9}.0/24, fd00:{1-5,9}:     |
+    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1-6,9}.0/24, fd00:{1-6,9}:     |
                                  |  ::1   +-- vlan5                                         |
                                  | lo: 10.0.0.1, fd00::1                                    |
                                  +----------------------------------------------------------+

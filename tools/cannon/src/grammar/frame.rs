@@ -46,6 +46,7 @@ impl Packet {
             };
         }
         let protocol = match self.rng.random_range(0..32) {
+            _ if self.to_devices => UDP,
             0..=25 => UDP,
             26..=28 if v6 => 58,
             26..=28 => 1,

@@ -53,6 +53,14 @@ impl Fields {
     }
 }
 
+/// Returns the digest of the outer addresses and a header, with zeros in place of the digest.
+pub(super) fn keyed_hash(addresses: &[u8], header: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("a key has any length");
+    mac.update(addresses);
+    mac.update(header);
+    mac.finalize().into_bytes().into()
+}
+
 impl Packet {
     /// Returns a GUE header of variant 0 with its payload, or a packet of variant 1.
     pub(super) fn gue(&mut self, net: &Net, depth: u32, big: bool, to: Receiver) -> Vec<u8> {
@@ -145,13 +153,9 @@ impl Packet {
         bytes.extend(flags.to_be_bytes());
         bytes.extend(fields);
         if let Some(at) = digest {
-            // Of the addresses and the header, with zeros in place of the digest.
-            let text = [&net.source, &net.target, &bytes]
-                .map(Vec::as_slice)
-                .concat();
-            let mut mac = Hmac::<Sha256>::new_from_slice(KEY).expect("a key has any length");
-            mac.update(&text);
-            bytes[4 + at..4 + at + 32].copy_from_slice(&mac.finalize().into_bytes());
+            let addresses = [net.source.as_slice(), &net.target].concat();
+            let found = keyed_hash(&addresses, &bytes);
+            bytes[4 + at..4 + at + 32].copy_from_slice(&found);
         }
         bytes.extend(payload);
         bytes

@@ -38,6 +38,8 @@ const GROUP_OF_NONE: u32 = 8;
 pub(super) const GROUP_WITH_KEY: u32 = 9;
 /// The group of the devices that carry Ethernet.
 pub(super) const GROUP_OF_FRAMES: u32 = 10;
+/// The group of the devices that cut packets into pieces.
+const GROUP_OF_PIECES: u32 = 11;
 pub(super) const COOKIE: [u8; 8] = *b"cannon!!";
 pub(super) const KEY_ID: u32 = 1;
 pub(super) const KEY: &[u8] = b"the key of the cannon";
@@ -91,11 +93,12 @@ impl Packet {
         } else {
             (GROUP_V4, GROUP_V6)
         };
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..13) {
             0..=3 => None,
             4..=7 => Some(own),
             8 | 9 => Some(GROUP_WITH_KEY),
-            10 => Some(other),
+            10 => Some(GROUP_OF_PIECES),
+            11 => Some(other),
             _ => Some(GROUP_OF_NONE),
         }
     }

@@ -8,11 +8,12 @@ use super::{
     *,
 };
 
-const FLAVOURS: [Flavour; 5] = [
+const FLAVOURS: [Flavour; 6] = [
     Flavour::Plain,
     Flavour::Gro,
     Flavour::Fragments,
     Flavour::Scattered,
+    Flavour::Pieces,
     Flavour::Transmit,
 ];
 
@@ -60,7 +61,7 @@ fn what_is_not_hostile_has_good_headers() {
 #[test]
 fn devices_get_groups_and_both_forms_of_remote_checksums() {
     let mut seen = std::collections::BTreeMap::<(u8, u16), u32>::new();
-    for number in 0..9000 {
+    for number in 0..12000 {
         for shot in volley(Flavour::Plain, 4, number) {
             // UDP over IPv4 and IPv6, without a VLAN tag, options or extensions.
             let udp = match shot.bytes.get(12..15) {
@@ -129,6 +130,53 @@ fn fragments_make_up_the_packet() {
         whole += u32::from(one && last.is_some_and(|last| last.1 + last.2 == total));
     }
     assert!(whole > 20, "{whole} packets in fragments that fit together");
+}
+
+#[test]
+fn gue_fragments_make_up_a_packet_and_some_are_wrong() {
+    let (mut whole, mut broken, mut reserved) = (0, 0, 0);
+    for number in 0..3000 {
+        let mut found = std::collections::BTreeMap::<Vec<u8>, Vec<(usize, usize, bool)>>::new();
+        for shot in volley(Flavour::Pieces, 5, number) {
+            // UDP over IPv4 to a device, with no field before the fragment's.
+            let bytes = &shot.bytes;
+            if bytes.get(12..15) != Some(&[8, 0, 0x45]) || bytes.len() < 54 {
+                continue;
+            }
+            let flags = u16::from_be_bytes([bytes[44], bytes[45]]);
+            let port = u16::from_be_bytes([bytes[36], bytes[37]]);
+            if !DEVICE_PORTS.contains(&port) || bytes[42] >> 6 != 0 || flags & 0xf800 != 0x0800 {
+                continue;
+            }
+            let field = &bytes[46..54];
+            let head = 46 + 4 * usize::from(bytes[42] & 0x1f);
+            let word = u16::from_be_bytes([field[0], field[1]]);
+            reserved += u32::from(word & 6 != 0);
+            let place = (
+                usize::from(word & 0xfff8),
+                bytes.len().saturating_sub(head),
+                word & 1 != 0,
+            );
+            found.entry(field[3..].to_vec()).or_default().push(place);
+        }
+        for mut places in found.into_values().filter(|places| places.len() > 1) {
+            places.sort_unstable();
+            let mut end = 0;
+            let fit = places.iter().all(|(start, len, _)| {
+                let fits = *start == end;
+                end = start + len;
+                fits
+            });
+            let last = places.iter().position(|place| !place.2);
+            if fit && last == Some(places.len() - 1) {
+                whole += 1;
+            } else {
+                broken += 1;
+            }
+        }
+    }
+    assert!(whole > 100 && broken > 20, "{whole} whole, {broken} broken");
+    assert!(reserved > 5, "{reserved} with reserved bits");
 }
 
 #[test]

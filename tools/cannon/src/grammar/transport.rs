@@ -55,6 +55,10 @@ impl Packet {
         let (port, payload) = if depth == 0 {
             let len = self.data_len(big);
             (self.pick(&[9, 53, 4789]), self.noise(len))
+        } else if self.to_devices {
+            // Of every protocol that a device has, and of no other tunnel.
+            let payload = self.gue(net, depth - 1, big, Receiver::Device);
+            (DEVICE_PORTS[0], payload)
         } else if self.one_in(3) {
             let (port, carried) = self.pick(&FOU_PORTS);
             (port, self.payload(net, carried, depth - 1, big))
