@@ -12,6 +12,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import ARP, Ether
 
+from testing.lib.bridges import bridge_with, learns_mtu
 from testing.lib.gue_keys import GueKeys
 from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
 from testing.lib.hosts import Capture, Host, is_udp_to, wait_until
@@ -194,6 +195,26 @@ def test_bridge_learns_behind_the_device(hosts, pair):
         learned = h2.run("bridge", "fdb", "show", "dev", "gue0").stdout
         assert h1.mac("gue0") in learned
         assert all(no_checksum_errors(host) for host in (h1, third))
+    finally:
+        third.remove()
+
+
+@pytest.mark.soak_on_debug
+@pytest.mark.parametrize("outer", [4, 6])
+def test_bridged_sender_learns_the_path_mtu(hosts, pair, outer):
+    """A frame that does not fit the path becomes an ICMP error for its sender, behind a bridge."""
+    h1, h2 = hosts
+    pair.add(outer)
+    third = Host("third")
+    try:
+        bridge_with(h1, third, "gue0")
+        h2.batch("link set gue0 mtu 1500")
+        fits = 1500 - (48 if outer == 4 else 68)
+        assert learns_mtu(third, h2, fits)
+        assert h1.traffic("gue0")["tx"]["errors"] > 0
+        # The packets that fit pass.
+        assert tcp_arrives(third, h2, "10.1.1.2", DATA)
+        assert tcp_arrives(third, h2, "fd00::2", DATA)
     finally:
         third.remove()
 
