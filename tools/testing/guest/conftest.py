@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import zlib
 
 import pytest
 
@@ -71,12 +72,18 @@ def pytest_collection_modifyitems(config, items):
     def is_left_out(item):
         if item.get_closest_marker(unwanted):
             return True
+        if item.get_closest_marker("soak_only") and "RFOU_SOAK" not in os.environ:
+            return True
         if "RFOU_SOAK" in os.environ or not item.get_closest_marker("soak_on_debug"):
             return False
         # Tests of gue devices beside Linux's fou run nowhere else.
         return kernel == "debug" or (modules[0] == "fou" and "/guest/device/" not in str(item.path))
 
     left_out = [item for item in items if is_left_out(item)]
+    if "RFOU_FEW_CASES" in os.environ:
+        left_out += further_cases(item for item in items if item not in left_out)
+    if "RFOU_TURN" in os.environ:
+        left_out += of_other_turns([item for item in items if item not in left_out])
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     if modules[0] == "fou":
@@ -85,12 +92,50 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="Linux's fou differs here"))
 
 
+def further_cases(items):
+    """Returns two of three cases of each test of behaviour.
+
+    The debug kernel looks for faults in memory and locking. Cases of one test differ in values.
+    The guest on the stock kernel tries all of them; `make soak` does so on the debug kernel.
+    """
+    cases = {}
+    for item in items:
+        if is_of_behaviour(item):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [
+        item
+        for of_test in cases.values()
+        if len(of_test) > 2
+        for i, item in enumerate(of_test)
+        if i % 3 != 0
+    ]
+
+
+def of_other_turns(items):
+    """Returns the tests of behaviour whose turn comes in another run.
+
+    RFOU_TURN is K/N: this run has one of N tests, chosen by K and by their names.
+    """
+    turn, turns = map(int, os.environ["RFOU_TURN"].split("/"))
+    return [
+        item
+        for item in items
+        if is_of_behaviour(item) and zlib.crc32(item.nodeid.encode()) % turns != turn % turns
+    ]
+
+
+def is_of_behaviour(item):
+    """Returns whether a test tries correct use, and not hostile use or failing memory."""
+    return "/guest/robustness/" not in str(item.path) and not item.get_closest_marker("debug_only")
+
+
 def pytest_configure(config):
     """Declares the markers."""
     config.addinivalue_line("markers", "rfou_only: Linux's fou differs here")
     config.addinivalue_line("markers", "shows_both: proves that Linux's fou is wrong here")
     config.addinivalue_line("markers", "stock_only: the debug kernel lacks a feature")
     config.addinivalue_line("markers", "debug_only: needs the debug kernel's checkers")
+    config.addinivalue_line("markers", "soak_only: takes minutes; only in `make soak`")
     config.addinivalue_line(
         "markers",
         "soak_on_debug: only in `make soak` there and with Linux's fou: others test the same code",

@@ -21,7 +21,8 @@ SOURCE = pathlib.Path("tools/ip-link-gue")
 SPEC = pathlib.Path("Documentation/netlink/rt-link-gue.yaml")
 # An ordinary user is refused before the kind is looked up.
 BY_THE_KERNEL = "Unknown device type|Operation not permitted"
-RTM_NEWLINK, IFLA_IFNAME, IFLA_LINKINFO, IFLA_INFO_KIND, IFLA_INFO_DATA = 16, 3, 18, 1, 2
+RTM_NEWLINK, IFLA_IFNAME, IFLA_LINKINFO = 16, 3, 18
+IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_XSTATS = 1, 2, 3
 
 
 def run(*command, **environment):
@@ -121,22 +122,34 @@ ADDRESS6 = "20010db8" + "00" * 11 + "02"
         ("crc 20 headercsum", dict(CRC_20, headercsum="01", **{"headercsum-cover": u16(0)})),
         ("crc all", {"crc": "01", "crc-cover": u16(65535)}),
         ("nocrc", {"crc": "00"}),
+        ("fragment df set", {"fragment": "01", "fragment-size": u16(0), "df": "01"}),
+        ("fragment 1280", {"fragment": "01", "fragment-size": u16(1280)}),
+        ("nofragment", {"fragment": "00"}),
+        ("keepalive 5", {"keepalive": u16(5)}),
+        ("keepalive 5 dead 20", {"keepalive": u16(5), "dead": u16(20)}),
+        ("dead 65535 keepalive 65534", {"dead": u16(65535), "keepalive": u16(65534)}),
+        ("keepalive 0", {"keepalive": u16(0)}),
+        ("dead 2", {"dead": u16(2)}),
+        ("roaming", {"roaming": "01"}),
+        ("noroaming", {"roaming": "00"}),
     ],
 )
 def test_words_become_these_attributes_and_no_others(words, attributes):
     assert sent("set", words) == list(attributes.items())
 
 
-def shown(folder, attributes):
+def shown(folder, attributes, *options, xstats=None):
     """Returns what `ip` prints of a link that it reads from a file instead of a kernel."""
     numbers = {name: number for number, name in attribute_names().items()}
     data = [attribute(numbers[name], bytes.fromhex(value)) for name, value in attributes.items()]
     info = attribute(IFLA_INFO_KIND, b"gue\0") + attribute(IFLA_INFO_DATA, b"".join(data))
+    if xstats is not None:
+        info += attribute(IFLA_INFO_XSTATS, xstats)
     body = struct.pack("=BxHiII", 0, 0xFFFE, 9, 0, 0) + attribute(IFLA_IFNAME, b"gue0\0")
     body += attribute(IFLA_LINKINFO, info)
     file = folder / "message"
     file.write_bytes(struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, 0, 0, 0) + body)
-    return run("ip", "-d", "monitor", "file", str(file)).stdout
+    return run("ip", "-d", *options, "monitor", "file", str(file)).stdout
 
 
 HMAC = {"auth": "04", "cover": u16(0)}
@@ -156,6 +169,14 @@ HMAC = {"auth": "04", "cover": u16(0)}
         ({"headercsum": "01", "headercsum-cover": u16(65535)}, "headercsum all"),
         (CRC_20, "crc 20"),
         ({"remcsum": "01", "crc": "00"}, "remcsum nocrc"),
+        ({"fragment": "00"}, "nofragment"),
+        ({"fragment": "01", "fragment-size": u16(0)}, "fragment"),
+        ({"fragment": "01", "fragment-size": u16(1280)}, "fragment 1280"),
+        ({"keepalive": u16(0), "roaming": "00"}, "keepalive 0 noroaming"),
+        (
+            {"keepalive": u16(5), "dead": u16(15), "roaming": "01"},
+            "keepalive 5 dead 15 roaming",
+        ),
     ],
 )
 def test_attributes_are_printed_as_the_words_that_make_them(tmp_path, attributes, words):
@@ -166,6 +187,40 @@ def test_attributes_are_printed_as_the_words_that_make_them(tmp_path, attributes
 
 def test_an_auth_of_a_newer_kernel_is_printed_as_unknown(tmp_path):
     assert "gue auth unknown" in shown(tmp_path, {"auth": "05"})
+
+
+PEER = struct.pack("=8Q", 412, 1234567, 1, 2, 3, 4, 5, 6)
+NOBODY = struct.pack("=8Q", 2**64 - 1, *(0,) * 7)
+
+
+@pytest.mark.parametrize(
+    ("xstats", "lines"),
+    [
+        (
+            PEER,
+            [
+                "peer: heard 412 ms ago rtt 1.234 ms moves 1 replays 2 auth-failures 3",
+                "echo: requests 4 replies 5 limited 6",
+            ],
+        ),
+        (
+            NOBODY,
+            [
+                "peer: heard never moves 0 replays 0 auth-failures 0",
+                "echo: requests 0 replies 0 limited 0",
+            ],
+        ),
+        # A newer kernel may tell more, and none tells less.
+        (PEER + bytes(8), ["peer: heard 412 ms ago", "echo: requests 4 replies 5 limited 6"]),
+        (PEER[:-1], []),
+    ],
+)
+def test_extended_statistics_are_two_lines(tmp_path, xstats, lines):
+    text = shown(tmp_path, {"roaming": "00"}, "-s", xstats=xstats)
+    after = text.partition("    gue noroaming ")[2].splitlines()[1:]
+    assert [line.strip()[: len(like)] for line, like in zip(after, lines, strict=False)] == lines
+    assert text.count("peer:") == text.count("echo:") == (1 if lines else 0)
+    assert "peer:" not in shown(tmp_path, {"roaming": "00"}, xstats=xstats)
 
 
 def test_external_needs_no_remote():
@@ -227,7 +282,23 @@ def test_external_needs_no_remote():
         ("remote any variant 1 crc all", "crc has no place: variant 1 has no header"),
         ("remote any auth none noheadercsum nocrc variant 1", BY_THE_KERNEL),
         ("remote any auth hmac cover all headercsum crc 8", BY_THE_KERNEL),
+        ("remote any fragment 0", "fragment must be a number from 1 to 65535"),
+        ("remote any fragment 65536", "fragment must be a number from 1 to 65535"),
+        ("remote any nofragment 1280", 'gue: unknown argument "1280"'),
+        ("remote any fragment variant 1", "fragment has no place: variant 1 has no header"),
+        ("remote any nofragment variant 1", BY_THE_KERNEL),
         ("remote any key 1", 'gue: unknown argument "key"'),
+        ("remote any keepalive", "Command line is not complete"),
+        ("remote any keepalive 65535", "keepalive must be a number from 0 to 65534"),
+        ("remote any keepalive soon", '"soon" is wrong: keepalive must be a number'),
+        ("remote any keepalive 5 keepalive 5", 'duplicate "keepalive": "5" is the second value'),
+        ("remote any keepalive 5 dead 5", "dead must be more seconds than keepalive"),
+        ("remote any dead 5", "dead needs keepalive"),
+        ("remote any dead 5 keepalive 0", "dead needs keepalive"),
+        ("remote any keepalive 1 dead 1", "dead must be a number from 2 to 65535"),
+        ("remote any roaming noroaming", "noroaming contradicts an earlier argument"),
+        ("remote any variant 1 roaming", "roaming has no place: variant 1 has no header"),
+        ("remote any variant 1 noroaming keepalive 1 dead 2", BY_THE_KERNEL),
     ],
 )
 def test_refusal_names_the_argument(words, text):

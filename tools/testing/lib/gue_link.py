@@ -46,6 +46,11 @@ ATTRIBUTES = {
     "headercsum_cover": 27,
     "crc": 28,
     "crc_cover": 29,
+    "fragment": 30,
+    "fragment_size": 31,
+    "keepalive": 32,
+    "dead": 33,
+    "roaming": 34,
 }
 NAMES = {number: name for name, number in ATTRIBUTES.items()}
 REMCSUM_DRAFT, REMCSUM_LINUX = 1, 2
@@ -68,6 +73,9 @@ FORMATS = {
     "cover": "=H",
     "headercsum_cover": "=H",
     "crc_cover": "=H",
+    "fragment_size": "=H",
+    "keepalive": "=H",
+    "dead": "=H",
     "external": "",
 }
 

@@ -323,19 +323,23 @@ def check(data, outer, agreement=None, udp_checksum=True):
     return header, payload
 
 
+def piece(header, payload, offset, end, outer, key=b"", ident=1):
+    """Returns a packet with the payload's bytes from `offset` to `end`, as a fragment."""
+    place = Fragment(offset, end < len(payload), header.proto, ident)
+    opaque = 0 if header.control else NO_NEXT_HEADER
+    placed = dataclasses.replace(header, fragment=place, proto=opaque if offset else header.proto)
+    return build(placed, payload[offset:end], outer, key)
+
+
 def fragments(header, payload, size, outer, key=b"", ident=1):
     """Cuts a payload. Returns a packet with its own header for each piece of up to `size` bytes."""
     size -= size % 8
-    pieces = []
-    for offset in range(0, max(len(payload), 1), size):
-        piece = payload[offset : offset + size]
-        more = offset + size < len(payload)
-        place = Fragment(offset, more, header.proto, ident)
-        opaque = 0 if header.control else NO_NEXT_HEADER
-        proto = opaque if offset else header.proto
-        placed = dataclasses.replace(header, fragment=place, proto=proto)
-        pieces.append(build(placed, piece, outer, key))
-    return pieces
+    starts = range(0, max(len(payload), 1), size)
+    ends = (min(start + size, len(payload)) for start in starts)
+    return [
+        piece(header, payload, start, end, outer, key, ident)
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def reassemble(received):
@@ -353,3 +357,13 @@ def reassemble(received):
 def echo(kind, sequence, token):
     """Returns the payload of one of rfou's control messages: kind 1 asks, kind 2 answers."""
     return struct.pack("!IBBHQQ", RFOU, kind, 0, 0, sequence, token)
+
+
+def parse_echo(payload):
+    """Returns kind, sequence and token of one of rfou's control messages."""
+    refuse_if(len(payload) < 24, "control message: truncated")
+    experiment, kind, flags, _, sequence, token = struct.unpack_from("!IBBHQQ", payload)
+    refuse_if(experiment != RFOU, "control message of another experiment")
+    refuse_if(kind not in (1, 2), "control message of an unknown kind")
+    refuse_if(flags, "control message: unknown flag")
+    return kind, sequence, token

@@ -15,6 +15,7 @@ from testing.lib import netlink
 ETH_P_ALL = 0x0003
 MS_BIND = 0x1000
 MNT_DETACH = 0x2
+SO_RCVBUFFORCE = 33
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -259,13 +260,16 @@ class Capture:
     def __init__(self, host, device):
         self.socket = host.packet_socket(device)
         # Room for a burst: a full buffer would look like loss on the wire.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
 
-    def frames(self, wanted, count=1, timeout=5.0):
-        """Returns the frames for which `wanted(frame)` holds: `count`, or those within the time."""
+    def frames(self, wanted, count=1, timeout=5.0, enough=lambda found: False):
+        """Returns the frames for which `wanted(frame)` holds.
+
+        Ends with `count` frames, when `enough(found)` is true, or when the time is over.
+        """
         found = []
         deadline = time.monotonic() + timeout
-        while len(found) < count:
+        while len(found) < count and not enough(found):
             # With timeout 0, the frames that have come already.
             self.socket.settimeout(max(0, deadline - time.monotonic()))
             try:

@@ -31,6 +31,14 @@ def rmmod(name):
     return libc.syscall(DELETE_MODULE, name.encode(), O_NONBLOCK) == 0
 
 
+def rmmod_in_use(name):
+    """Unloads a module whose users come and go; returns whether that succeeded in time."""
+    end = time.monotonic() + 5
+    while not (gone := rmmod(name)) and is_loaded(name) and time.monotonic() < end:
+        time.sleep(0.01)
+    return gone
+
+
 def is_loaded(name):
     """Returns whether a module is loaded."""
     return pathlib.Path("/sys/module", name).exists()

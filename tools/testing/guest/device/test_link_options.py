@@ -31,6 +31,9 @@ DEFAULTS = {
     "auth": "none",
     "headercsum": False,
     "crc": False,
+    "fragment": False,
+    "keepalive": 0,
+    "roaming": False,
 }
 REMOTE, REMOTE6 = "192.0.2.2", "2001:db8::2"
 DEFAULTS4, DEFAULTS6 = DEFAULTS | {"remote": REMOTE}, DEFAULTS | {"remote": REMOTE6}
@@ -78,7 +81,7 @@ def test_defaults_are_shown(host, expected):
     assert words(host) == (
         f"remote {expected['remote']} port 6080 dport 6080 sport auto mode ip variant 0 ttl auto"
         " tos 0 df unset flowlabel 0 noudpcsum noudp6zerocsumtx noudp6zerocsumrx noremcsum"
-        " auth none noheadercsum nocrc"
+        " auth none noheadercsum nocrc nofragment keepalive 0 noroaming"
     )
     host.ip("link", "del", "gue0")
     assert nothing_is_left(host)
@@ -87,8 +90,9 @@ def test_defaults_are_shown(host, expected):
 def test_every_option_is_shown_in_its_place(host):
     options = (
         "remote 2001:db8::2 id 4294967295 local 2001:db8::1 dev eth0 port 7000 dport 7001"
-        " srcport 1000 2000 mode ip variant 0 ttl 64 tos 0xb8 df inherit flowlabel 0xfedcb udpcsum"
+        " srcport 7000 7000 mode ip variant 0 ttl 64 tos 0xb8 df inherit flowlabel 0xfedcb udpcsum"
         " udp6zerocsumtx udp6zerocsumrx remcsum auth hmac cover 0 headercsum crc"
+        " fragment 1280 keepalive 5 dead 20 roaming"
     )
     add(host, options)
     assert words(host) == options
@@ -99,7 +103,7 @@ def test_every_option_is_shown_in_its_place(host):
         "link": "eth0",
         "port": 7000,
         "dport": 7001,
-        "port_range": {"low": 1000, "high": 2000},
+        "port_range": {"low": 7000, "high": 7000},
         "mode": "ip",
         "variant": 0,
         "ttl": 64,
@@ -118,6 +122,11 @@ def test_every_option_is_shown_in_its_place(host):
         "headercsum_cover": 0,
         "crc": True,
         "crc_cover": 0,
+        "fragment": True,
+        "fragment_size": 1280,
+        "keepalive": 5,
+        "dead": 20,
+        "roaming": True,
     }
     # The words that are shown make the same link.
     host.ip("link", "del", "gue0")
@@ -160,6 +169,18 @@ CHANGES = [
     ("headercsum", {"headercsum": True, "headercsum_cover": 0}, "noheadercsum", {}),
     ("", {}, "crc 65534", {"crc": True, "crc_cover": 65534}),
     ("crc 20", {"crc": True, "crc_cover": 20}, "nocrc", {}),
+    ("", {}, "fragment", {"fragment": True}),
+    ("fragment", {"fragment": True}, "fragment 300", {"fragment": True, "fragment_size": 300}),
+    ("fragment 65535", {"fragment": True, "fragment_size": 65535}, "nofragment", {}),
+    ("", {}, "keepalive 5", {"keepalive": 5, "dead": 15}),
+    (
+        "keepalive 5 dead 20",
+        {"keepalive": 5, "dead": 20},
+        "keepalive 10",
+        {"keepalive": 10, "dead": 20},
+    ),
+    ("keepalive 5", {"keepalive": 5, "dead": 15}, "dead 6", {"keepalive": 5, "dead": 6}),
+    ("keepalive 65534", {"keepalive": 65534, "dead": 65535}, "keepalive 0", {}),
     (
         "auth hmac",
         {"auth": "hmac", "cover": 0},
@@ -227,7 +248,7 @@ def test_link_is_made_and_shown(host, options, expected):
         ("local 192.0.2.3", "local cannot be changed"),
         ("dev eth0", "dev cannot be changed"),
         ("mode ethernet", "mode cannot be changed"),
-        ("external", "external is not supported"),
+        ("external", "external cannot be changed"),
         ("local 2001:db8::1", "local and remote must be of the same IP version"),
         ("variant 1", "variant 1 has no header for an id"),
         ("auth cookie8", "auth cannot be changed"),
@@ -277,6 +298,11 @@ YNL_SET = {
     "headercsum-cover": 0,
     "crc": 1,
     "crc-cover": 0,
+    "fragment": 1,
+    "fragment-size": 1280,
+    "keepalive": 5,
+    "dead": 20,
+    "roaming": 0,
 }
 
 
@@ -291,6 +317,8 @@ def test_ynl_makes_changes_shows_and_deletes(host, ynl):
             *ynl.dump("getlink", {"linkinfo": {"kind": "gue"}}),
         ]
         found = [answer["linkinfo"]["data"] for answer in answers]
+        never = {"last-heard-ms": 2**64 - 1, "rtt-ns": 0, "moves": 0, "limited": 0}
+        assert all(never.items() <= answer["linkinfo"]["xstats"].items() for answer in answers)
         assert len(found) == 2 and found[0] == found[1], "one link, and the dump shows the same"
         return found[0]
 
@@ -317,7 +345,7 @@ FAULTS = [
     ({"variant": 2}, "variant"),
     ({"variant": 1, "id": 5}, "id"),
     ({"variant": 1, "remcsum": "linux"}, "remcsum"),
-    ({"external": True}, "external"),
+    ({"external": True}, "remote"),
     ({"ttl": 5, "ttl-inherit": 1}, "ttl-inherit"),
     ({"tos": 1}, "tos"),
     ({"df": 3}, "df"),
@@ -326,6 +354,11 @@ FAULTS = [
     ({"udp-zero-csum6-tx": 2}, "udp-zero-csum6-tx"),
     ({"udp-zero-csum6-rx": 2}, "udp-zero-csum6-rx"),
     ({"remcsum": 3}, "remcsum"),
+    ({"dead": 5}, "dead"),
+    ({"keepalive": 5, "dead": 5}, "dead"),
+    ({"remote": "0.0.0.0", "keepalive": 5}, "keepalive"),
+    ({"roaming": 1}, "roaming"),
+    ({"roaming": 2}, "roaming"),
 ]
 
 

@@ -29,6 +29,9 @@ DEFAULTS = {
     "auth": 0,
     "headercsum": 0,
     "crc": 0,
+    "fragment": 0,
+    "keepalive": 0,
+    "roaming": 0,
 }
 
 
@@ -84,6 +87,10 @@ def test_every_option_is_shown(gue, hosts):
         "headercsum_cover": 0,
         "crc": 1,
         "crc_cover": 0,
+        "fragment": 1,
+        "fragment_size": 1280,
+        "keepalive": 65534,
+        "dead": 65535,
     }
     gue.add("gue0", **options)
     assert gue.show("gue0") == DEFAULTS | options
@@ -187,7 +194,11 @@ REFUSED = {
         errno.EOPNOTSUPP,
         "a coverage above 0 needs mode ip",
     ),
-    "external": ({"external": True}, errno.EOPNOTSUPP, "external is not supported"),
+    "external with a remote": (
+        {"external": True, "remote": "192.0.2.2"},
+        errno.EINVAL,
+        "external excludes remote",
+    ),
     "variant 2": ({"remote": "192.0.2.2", "variant": 2}, errno.EINVAL, "variant must be 0 or 1"),
     "variant 1 with id": (
         {"remote": "192.0.2.2", "variant": 1, "id": 7},
@@ -265,13 +276,33 @@ REFUSED = {
         errno.EINVAL,
         "a coverage needs crc",
     ),
+    "fragment 2": (
+        {"remote": "192.0.2.2", "fragment": 2},
+        errno.EINVAL,
+        "fragment must be 0 or 1",
+    ),
+    "size without fragment": (
+        {"remote": "192.0.2.2", "fragment_size": 1280},
+        errno.EINVAL,
+        "a size needs fragment",
+    ),
+    "variant 1 with fragment": (
+        {"remote": "192.0.2.2", "variant": 1, "fragment": 1},
+        errno.EINVAL,
+        "variant 1 has no header for fragment",
+    ),
+    "size below 256 bytes of payload": (
+        {"remote": "192.0.2.2", "fragment": 1, "fragment_size": 295},
+        errno.EINVAL,
+        "the size must have room for the outer headers and 256 bytes",
+    ),
     "remcsum under a hash": (
         {"remote": "192.0.2.2", "auth": 4, "cover": 8, "remcsum": 1},
         errno.EINVAL,
         "remcsum leaves a checksum open, which a coverage above 0 would cover",
     ),
     "unknown attribute": (
-        {"remote": "192.0.2.2", "30": b"\1"},
+        {"remote": "192.0.2.2", "99": b"\1"},
         errno.EINVAL,
         "Unknown attribute type",
     ),
@@ -315,6 +346,8 @@ CHANGES = [
     {"dport": 7000},
     {"headercsum": 1, "headercsum_cover": 0},
     {"crc": 1, "crc_cover": 0},
+    {"fragment": 1, "fragment_size": 1280},
+    {"keepalive": 5, "dead": 20},
 ]
 
 
@@ -398,8 +431,18 @@ def test_device_ends_with_the_namespace_that_it_is_in(gue, hosts):
     gue.add("gue0", remote="192.0.2.2", netns=file)
     os.close(file)
     other.remove()
-    gue.add("gue0", remote="192.0.2.2")
+    wait_until(lambda: is_made(gue), "the namespace has ended")
     gue.delete("gue0")
+
+
+def is_made(gue):
+    """Makes a device, unless another one still has its packets."""
+    try:
+        gue.add("gue0", remote="192.0.2.2")
+    except NetlinkError as error:
+        assert error.errno == errno.EEXIST
+        return False
+    return True
 
 
 def test_devices_end_with_the_module(gue, hosts):

@@ -82,8 +82,11 @@ def test_tunnel_over_a_port_is_a_peer(hosts, kind, dialect):
         assert tcp_arrives(*hosts, second, DATA), (gso, gro)
         assert tcp_arrives(*reversed(hosts), first, DATA), (gso, gro)
         assert all(no_checksum_errors(host) for host in hosts), (gso, gro)
-        for host in hosts:
-            assert host.snmp("TcpExtTCPOFOQueue") == 0, "a segment overtook another"
+        # On a machine that stalls, TCP probes for a loss, and the repeated segment is counted as one
+        # that overtook another.
+        if not any(host.snmp("TcpRetransSegs") for host in hosts):
+            for host in hosts:
+                assert host.snmp("TcpExtTCPOFOQueue") == 0, "a segment overtook another"
     assert hosts[0].traffic("gue0")["rx"]["errors"] == 0
     assert hosts[1].traffic("tun1")["rx"]["errors"] == 0
 

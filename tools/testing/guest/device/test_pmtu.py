@@ -12,54 +12,22 @@ h1: gue0 10.1.1.1, fd00::1 -- eth0 ==== left :r: right ==== eth0 -- gue0 10.1.1.
 import pytest
 
 from testing.lib.hosts import Capture, Host, wait_until
+from testing.lib.routed_hosts import OUTER, routed_hosts
 from testing.lib.traffic import tcp_arrives
 
 # The debug kernel takes seconds for each.
 pytestmark = pytest.mark.soak_on_debug
 
 PATH_MTU = 1400
-OUTER = {4: ("192.0.2.1", "198.51.100.2"), 6: ("2001:db8:1::1", "2001:db8:2::2")}
-GATEWAYS = {4: ("192.0.2.9", "198.51.100.9"), 6: ("2001:db8:1::9", "2001:db8:2::9")}
 INNER = {4: ("10.1.1.1", "10.1.1.2"), 6: ("fd00::1", "fd00::2")}
-LENGTH = {4: 24, 6: 64}
 IP_HEADER = {4: 20, 6: 40}
 
 
 @pytest.fixture
 def path():
     """Two hosts, and a router between them."""
-    made = []
-    try:
-        for name in ("h1", "r", "h2"):
-            made.append(Host(name))
-        h1, router, h2 = made
-        ends = (h1, "eth0", OUTER, 0), (router, "left", GATEWAYS, 0)
-        ends += (router, "right", GATEWAYS, 1), (h2, "eth0", OUTER, 1)
-        h1.batch("link add eth0 index 99 mtu 1500 type veth peer name left netns r")
-        wire = f"link add eth0 index 98 mtu {PATH_MTU} type veth peer name right mtu {PATH_MTU}"
-        h2.batch(f"{wire} netns r")
-        router.sysctl("net.ipv4.ip_forward", 1)
-        router.sysctl("net.ipv6.conf.all.forwarding", 1)
-        for host, device, addresses, side in ends:
-            host.batch(
-                "link set lo up",
-                f"addr add {addresses[4][side]}/24 dev {device}",
-                f"addr add {addresses[6][side]}/64 dev {device} nodad",
-                f"link set {device} up",
-            )
-            # As in `two_hosts`.
-            host.sysctl(f"net.ipv6.neigh.{device}.retrans_time_ms", 20)
-            host.sysctl(f"net.ipv6.neigh.{device}.mcast_solicit", 100)
-            if host == router:
-                # A router asks for neighbours from an address like this.
-                host.ip("addr", "add", "fe80::9/64", "dev", device, "nodad")
-            else:
-                gateways = (GATEWAYS[version][side] for version in (4, 6))
-                host.batch(*(f"route add default via {gateway}" for gateway in gateways))
-        yield h1, router, h2
-    finally:
-        for host in made:
-            host.remove()
+    with routed_hosts(PATH_MTU) as made:
+        yield made
 
 
 def make_devices(path, outer, options):

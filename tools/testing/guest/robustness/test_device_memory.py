@@ -17,13 +17,17 @@ from testing.hostile.target import (
     HEADER_OF_FRAME,
     HOST_MAC,
     PEER_MAC,
+    VARIANT_1_PORT,
     header_with_key,
     outstanding,
     target,
 )
+from testing.lib import gue_peer
 from testing.lib.faults import each_allocation, failing_atomic_allocations, prepare
+from testing.lib.fragment_memory import Reassembly
 from testing.lib.gue_keys import ACCEPT, BOTH, GueKeys
 from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
+from testing.lib.gue_values import Header, Outer
 from testing.lib.hosts import Capture, wait_until
 from testing.lib.netlink import NetlinkError
 from testing.lib.rgue_module import reload_rgue
@@ -43,6 +47,7 @@ SOL_PACKET, PACKET_VNET_HDR = 263, 15
 LINKS = {
     "IPv4": {"remote": "192.0.2.2", "id": 7, "remcsum": 1},
     "IPv6": {"remote": "2001:db8::2"},
+    "external": {"external": True, "remcsum": 1},
 }
 
 
@@ -88,9 +93,11 @@ def exists(host):
     return "gue0:" in host.proc_net("dev")
 
 
-def listens(host):
-    """Returns whether a host has a UDP socket on the devices' port."""
-    return f":{PORT:04X} " in host.proc_net("udp") + host.proc_net("udp6")
+def listens(host, external=False):
+    """Returns whether a host has a socket on the devices' port; `external`: both or none."""
+    found = [f":{PORT:04X} " in host.proc_net(name) for name in ("udp", "udp6")]
+    assert not external or found[0] == found[1], "half of an external device"
+    return any(found)
 
 
 def test_making_a_device_and_setting_it_up(hosts, links, options):
@@ -100,7 +107,9 @@ def test_making_a_device_and_setting_it_up(hosts, links, options):
         with failing:
             done = attempt(links.add, "gue0", up=True, **options)
         there = exists(h1)
-        assert there == listens(h1), f"allocation {failing.number}: half a device"
+        assert there == listens(h1, "external" in options), (
+            f"allocation {failing.number}: half a device"
+        )
         assert done is None or done == there, f"allocation {failing.number}: {done}, {there}"
         failed += done is False
         if there:
@@ -109,7 +118,7 @@ def test_making_a_device_and_setting_it_up(hosts, links, options):
     assert failed > 3, f"{failed} failures: the allocations were not reached"
     # Nothing holds the packets of the devices that were not made.
     links.add("gue0", up=True, **options)
-    assert exists(h1) and listens(h1)
+    assert exists(h1) and listens(h1, "external" in options)
 
 
 def test_setting_a_device_up_and_down(hosts, links, options):
@@ -120,7 +129,9 @@ def test_setting_a_device_up_and_down(hosts, links, options):
         for failing in each_allocation(stride=3):
             with failing:
                 done = attempt(links.up, "gue0", up)
-            assert done is None or done == (listens(h1) == up), f"allocation {failing.number}"
+            assert done is None or done == (listens(h1, "external" in options) == up), (
+                f"allocation {failing.number}"
+            )
             failed += done is False
             links.up("gue0", not up)
         links.up("gue0", up)
@@ -134,7 +145,7 @@ def test_deleting_a_device(hosts, links, options):
         with failing:
             done = attempt(links.delete, "gue0")
         there = exists(h1)
-        assert there == listens(h1)
+        assert there == listens(h1, "external" in options)
         assert done is None or done != there
         if there:
             links.delete("gue0")
@@ -228,7 +239,7 @@ def test_keys_are_set_and_deleted_whole_or_not(hosts, links, auth):
     keys.close()
 
 
-def inner_packet(version, to=1):
+def inner_packet(version, to=1, segmented=True):
     """Returns a UDP packet whose checksum is left to compute, after its virtio header."""
     if version == 4:
         packet = IP(src="10.0.9.2", dst=f"10.0.{to}.1") / UDP(sport=9, dport=9) / bytes(2000)
@@ -236,7 +247,8 @@ def inner_packet(version, to=1):
         packet = IPv6(src="fd00:9::2", dst=f"fd00:{to}::1") / UDP(sport=9, dport=9) / bytes(2000)
     start = 20 if version == 4 else 40
     # To segment (UDP_L4) into pieces of 500 bytes.
-    return struct.pack("<BBHHHH", 1, 5, start + 8, 500, start, 6) + bytes(packet)
+    kind = (5, start + 8, 500) if segmented else (0, 0, 0)
+    return struct.pack("<BBHHHH", 1, *kind, start, 6) + bytes(packet)
 
 
 @pytest.mark.parametrize(
@@ -245,18 +257,26 @@ def inner_packet(version, to=1):
         ("gue4", 4),
         ("grp6", 6),
         ("key6", 4),
+        ("ext", 4),
         pytest.param("var4", 6, marks=pytest.mark.soak_on_debug),
+        # Cut into pieces.
+        ("frg4", 6),
+        pytest.param("frg6", 4, marks=pytest.mark.soak_on_debug),
     ],
 )
 def test_sending(device, version):
     # A capture shares each packet, so that it is copied before headers are pushed.
     with target("transmit", rgue=True) as (host, _), Capture(host, device) as capture:
+        if device == "ext":
+            tunnel = "tunnel_key set id 9 src_ip 192.0.2.1 dst_ip 192.0.2.2"
+            host.run("tc", "qdisc", "add", "dev", device, "clsact")
+            host.run(*f"tc filter add dev {device} egress matchall action {tunnel}".split())
         with host.inside():
             sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         with sender:
             sender.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
             sender.bind((device, 0))
-            packet = inner_packet(version)
+            packet = inner_packet(version, segmented=not device.startswith("frg"))
             sender.send(packet)
             assert capture.frames(lambda frame: len(frame) > 2000), (
                 "the capture does not share the packet"
@@ -284,6 +304,7 @@ HEADERS = {
     "grp6": "02048200 fedcba98 0014001a",
     "key6": header_with_key("key6").hex(),
     "frm4": HEADER_OF_FRAME,
+    "ext": "03048001 fedcba98 80000000 0014001a",
 }
 
 
@@ -295,11 +316,12 @@ def frame_to(device, payload, source=40000):
     else:
         outer /= IPv6(src="2001:db8::2", dst="2001:db8::1", tc=3)
     header = bytes.fromhex(HEADERS[device])
-    return bytes(outer / UDP(sport=source, dport=DEVICE_PORT) / header / payload)
+    port = VARIANT_1_PORT if device == "ext" else DEVICE_PORT
+    return bytes(outer / UDP(sport=source, dport=port) / header / payload)
 
 
 @pytest.mark.parametrize("flavour", ["plain", "fragments"])
-@pytest.mark.parametrize("device", ["grp4", "grp6", "key6", "frm4"])
+@pytest.mark.parametrize("device", ["grp4", "grp6", "key6", "frm4", "ext"])
 def test_receiving(flavour, device):
     # Not "gro", because only allocations in the writer's own context can be made to fail.
     # Congestion was met on the way, so the inner header is written to.
@@ -318,6 +340,39 @@ def test_receiving(flavour, device):
         before = host.traffic(device)["rx"]["packets"]
         os.writev(tap, pieces)
         wait_until(lambda: host.traffic(device)["rx"]["packets"] > before, "the device works", 5)
+
+
+@pytest.mark.parametrize(
+    "flavour", ["plain", pytest.param("fragments", marks=pytest.mark.soak_on_debug)]
+)
+@pytest.mark.parametrize("device", ["frg4", "frg6"])
+def test_receiving_pieces(flavour, device):
+    """Without memory a piece is dropped, and the others wait for the timeout."""
+    inner = bytes(IP(src="10.0.9.2", dst="10.0.0.1", tos=2) / UDP(sport=9, dport=9) / bytes(1200))
+    ends = ("192.0.2.2", "192.0.2.1") if device == "frg4" else ("2001:db8::2", "2001:db8::1")
+    outer = Outer(*ends, sport=40000, dport=DEVICE_PORT)
+    # The outer headers in the linear part, the rest in pages.
+    virtio = struct.pack("<BBHHHH", 0, 0, 60, 0, 0, 0)
+
+    def send(tap, ident):
+        """Sends a packet in three pieces, the last one first."""
+        for data in reversed(gue_peer.fragments(Header(group=11), inner, 424, outer, ident=ident)):
+            frame = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer.packet(data))
+            os.writev(tap, [virtio, frame[:60], frame[60:70], frame[70:200], frame[200:]])
+
+    with target(flavour, rgue=True) as (host, tap), host.packet_socket("tap0"):
+        memory = Reassembly(host)
+        memory.set_timeout(1)
+        for failing in each_allocation():
+            with failing:
+                try:
+                    send(tap, failing.number)
+                except OSError as error:
+                    assert error.errno in NO_MEMORY, str(error)
+        before = host.traffic(device)["rx"]["packets"]
+        send(tap, 5000)
+        wait_until(lambda: host.traffic(device)["rx"]["packets"] > before, "the device works", 5)
+        wait_until(lambda: memory.memory() == 0, "pieces without the others are freed", 5)
 
 
 @pytest.fixture(name="own_reasons")

@@ -20,16 +20,19 @@ from testing.hostile.target import (
     HOST_MAC,
     KEYS,
     PEER_MAC,
+    VARIANT_1_PORT,
     header_with_key,
     leave_witness,
     target,
     wait_for_witnesses,
     write_frame,
 )
+from testing.lib import gue_peer
 from testing.lib.gue_keys import ACCEPT, BOTH, GueKeys
 from testing.lib.gue_link import GueLinks
+from testing.lib.gue_values import Header, Outer
 from testing.lib.hosts import CommandError, run, wait_until
-from testing.lib.roles import all_at_once, insmod, is_loaded, rmmod
+from testing.lib.roles import all_at_once, insmod, is_loaded, rmmod, rmmod_in_use
 
 pytestmark = [
     pytest.mark.rfou_only,
@@ -45,6 +48,9 @@ ROUTES = {
     "grp4": "10.0.5.0/24",
     "gue6": "fd00:4::/32",
     "grp6": "fd00:5::/32",
+    "ext": "10.0.7.0/24 encap ip id 9 dst 192.0.2.2 csum",
+    "frg4": "10.0.6.0/24",
+    "frg6": "fd00:6::/32",
 }
 # A header for each of these devices, before an IPv4 packet.
 HEADERS = {
@@ -56,6 +62,7 @@ HEADERS = {
     "key6": (header_with_key("key6").hex(),),
     "frm4": (HEADER_OF_FRAME,),
     "frm6": (HEADER_OF_FRAME,),
+    "ext": ("01048000fedcba98", "03048001fedcba98 80000000 00140024"),
 }
 
 
@@ -73,12 +80,28 @@ def frames():
                 # To the host itself, or on through another device.
                 for to in ("10.0.0.1", "10.0.5.1"):
                     inner = IP(src="10.0.9.2", dst=to, ttl=9) / tcp / bytes(500)
-                    udp = UDP(sport=40000, dport=DEVICE_PORT)
+                    udp = UDP(sport=40000, dport=VARIANT_1_PORT if name == "ext" else DEVICE_PORT)
                     yield bytes(outer / udp / bytes.fromhex(header) / inner)
+    yield from pieces()
 
 
-def make_namespace(number):
-    """Makes, in a child, a namespace that ends with devices and packets on their way."""
+def pieces():
+    """Yields pieces of packets for the devices, and of packets that never come whole."""
+    inner = bytes(IP(src="10.0.9.2", dst="10.0.5.1", ttl=9) / UDP(sport=1, dport=2) / bytes(500))
+    for device, group in {"gue4": None, "gue6": None, "frg4": 11, "frg6": 11}.items():
+        ends = ("192.0.2.2", "192.0.2.1") if device[-1] == "4" else ("2001:db8::2", "2001:db8::1")
+        outer = Outer(*ends, sport=40000, dport=DEVICE_PORT)
+        for ident in range(4):
+            some = gue_peer.fragments(Header(group=group), inner, 200, outer, ident=ident)
+            for data in some[:-1] if ident % 2 else some:
+                yield bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer.packet(data))
+
+
+def make_namespace(number, *, without_module):
+    """Makes, in a child, a namespace that ends with devices and packets on their way.
+
+    without_module: the module may be gone for some of the devices.
+    """
     os.unshare(os.CLONE_NEWNET)
     leave_witness(number)
     lines = ["link set lo up"]
@@ -89,25 +112,46 @@ def make_namespace(number):
             f"addr add 10.7.{group}.1/24 dev {name}",
             f"link set {name} up",
         ]
+    # The routes of tunnels are kept beside the tunnels, which end with the namespace, too.
+    lines += [
+        "link add ring3 type gue external port 6081 dport 6081",
+        "link set ring3 up",
+        "route add 10.7.3.0/24 encap ip id 3 dst 127.0.0.1 dev ring3",
+        "route add 10.7.4.0/24 encap ip6 id 3 dst ::1 csum dev ring3",
+    ]
     # Sends to this namespace's socket from another namespace, and ends with this one.
     lines += [
         f"link add away{number} type gue id 3 remote 127.0.0.1",
         f"link set away{number} netns 1",
     ]
-    run("ip", "-batch", "-", stdin="".join(f"{line}\n" for line in lines))
+    done = run(
+        "ip",
+        *["-force"] * without_module,
+        "-batch",
+        "-",
+        check=not without_module,
+        stdin="".join(f"{line}\n" for line in lines),
+    )
+    assert done.returncode >= 0, "a signal ended ip"
     # A packet goes round in the device until its TTL is 0.
     pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sent = 0
     for _ in range(30):
-        for group in (1, 2):
-            sender.sendto(bytes(100), (f"10.7.{group}.2", 9))
+        for group in (1, 2, 3, 4):
+            try:
+                sent += sender.sendto(bytes(100), (f"10.7.{group}.2", 9))
+            except OSError:
+                if not without_module:
+                    raise
+    assert sent > 0, "no device was there"
 
 
 class Roles:
     """The roles at a host under fire, all at once."""
 
-    def __init__(self, host, tap):
-        self.host, self.tap = host, tap
+    def __init__(self, host, tap, *, without_module=False):
+        self.host, self.tap, self.without_module = host, tap, without_module
         self.pieces = [[bytes(10), frame] for frame in frames()]
 
     def shoot(self):
@@ -124,7 +168,7 @@ class Roles:
             v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         while True:
             sent = False
-            for number in (4, 5):
+            for number in (4, 5, 6):
                 with contextlib.suppress(OSError):
                     sent |= v4.sendto(bytes(1200), (f"10.0.{number}.1", 9)) > 0
                 with contextlib.suppress(OSError):
@@ -164,8 +208,12 @@ class Roles:
             }
             changed = 0
             for name in ROUTES:
+                # The others come with each packet of a device in external mode.
+                of_device = options if name != "ext" else {
+                    option: options[option] for option in ("dport", "remcsum", "udp_zero_csum6_rx")
+                }  # fmt: skip
                 with contextlib.suppress(OSError):
-                    links.set(name, **options)
+                    links.set(name, **of_device)
                     changed += 1
             yield changed > 0
         links.close()
@@ -220,7 +268,7 @@ class Roles:
             if child == 0:
                 status = 1
                 try:
-                    make_namespace(number)
+                    make_namespace(number, without_module=self.without_module)
                     status = 0
                 finally:
                     os._exit(status)
@@ -291,15 +339,16 @@ def test_module_comes_and_goes_under_traffic():
 
     def reload():
         for number in itertools.count():
-            gone = rmmod("rgue")
+            gone = rmmod_in_use("rgue")
             loaded = insmod(rgue)
             yield gone and loaded
-            # Time for the other roles.
-            time.sleep(number % 3)
+            # Time for the other roles: unloading takes a second at least, and much longer on a
+            # busy machine.
+            time.sleep(2 + 2 * (number % 3))
 
     try:
         with target("gro", rgue=True) as (host, tap):
-            counts = all_at_once([*Roles(host, tap).all(), reload])
+            counts = all_at_once([*Roles(host, tap, without_module=True).all(), reload])
             assert all(counts.values()), f"a role had no effect: {counts}"
             rmmod("rgue")
             no_sockets_left(host)

@@ -79,7 +79,13 @@ VALUES = {
     "udp_zero_csum6_tx": (0, 1, 2),
     "udp_zero_csum6_rx": (0, 1, 2),
     "remcsum": (0, 1, 2, 3),
+    "auth": (0, 1, 4, 5),
+    "keepalive": (0, 1, 2, 65535),
+    "dead": (0, 2, 3, 65535),
+    "roaming": (0, 1, 1, 2),
 }
+# The options that `roaming` needs.
+ROAMING = {"remote": "0.0.0.0", "sport": 6080, "auth": 1, "roaming": 1, "keepalive": 1}
 
 
 def nested(number, content):
@@ -115,7 +121,11 @@ def random_attribute(rng):
 def random_data(rng):
     """Returns the bytes of IFLA_INFO_DATA."""
     data = b""
-    if not one_in(rng, 4):
+    if one_in(rng, 6):
+        data = b"".join(
+            nl.attribute(ATTRIBUTES[name], encode(name, ROAMING[name])) for name in ROAMING
+        )
+    elif not one_in(rng, 4):
         remote = rng.choice(("remote", "remote6"))
         data = nl.attribute(ATTRIBUTES[remote], encode(remote, rng.choice(VALUES[remote])))
     return data + b"".join(random_attribute(rng) for _ in range(rng.choice((0, 1, 1, 2, 3, 5))))

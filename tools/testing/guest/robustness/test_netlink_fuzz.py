@@ -11,7 +11,7 @@ import pytest
 
 from testing.lib import gue_keys as keys
 from testing.lib import netlink as nl
-from testing.lib import ports, progress
+from testing.lib import peer_family, ports, progress
 from testing.lib.gue_keys import GueKeys
 from testing.lib.gue_link import COOKIE8, HMAC, GueLinks
 from testing.lib.hosts import libc
@@ -58,7 +58,7 @@ class FouFamily:
     known = KNOWN
     values = VALUES
     change = (nl.ADD, nl.ADD, nl.ADD, nl.DEL, nl.DEL)
-    get = nl.GET
+    get = (nl.GET, nl.GET)
     beginnings = ((),)
 
 
@@ -75,7 +75,7 @@ class RfouFamily:
         ports.PROTOCOL: VALUES[nl.IPPROTO],
     }
     change = (ports.PORT_ADD, ports.PORT_ADD, ports.PORT_ADD, ports.PORT_DEL, ports.PORT_DEL)
-    get = ports.PORT_GET
+    get = (ports.PORT_GET, ports.PORT_GET)
     # Few messages of random attributes pass strict validation.
     beginnings = ((), ports.gue(5555), ports.fou(5556, 41, 6), ports.key(5555), ports.key(5556, 6))
 
@@ -88,19 +88,29 @@ class GueFamily:
         errno.ENODEV,
         errno.ENOENT,
         errno.ENOSPC,
+        # Of pings.
+        errno.EAGAIN,
+        errno.ENOKEY,
+        errno.ENETDOWN,
+        errno.EHOSTUNREACH,
     }
     values = {
         keys.IFINDEX: [keys.u32(index) for index in (0, 1, 2, 3, 4, 1 << 31, 2**32 - 1)],
-        keys.IFNAME: [f"{name}\0".encode() for name in ("lo", "none", "k0", "k1", "k" * 15)],
+        keys.IFNAME: [f"{name}\0".encode() for name in ("lo", "none", "k0", "k1", "p0", "k" * 15)],
         keys.KEY_ID: [keys.u32(number) for number in (0, 1, 2, 3, 2**32 - 1)],
         keys.SECRET: [bytes(length) for length in (1, 7, 8, 16, 32, 64, 128)],
         keys.DIRECTION: [nl.u8(direction) for direction in (0, 1, 2, 3, 4, 255)],
         keys.NAT: [b""],
+        # Of answers.
+        peer_family.REMOTE4: [bytes(4)],
+        peer_family.SEQUENCE: [bytes(8)],
     }
-    change = (keys.SET, keys.SET, keys.SET, keys.DEL)
-    get = keys.GET
+    change = (keys.SET, keys.SET, keys.SET, keys.DEL, peer_family.PING)
+    get = (keys.GET, peer_family.PEER_GET)
     beginnings = (
         (),
+        (keys.ifname("p0"),),
+        (keys.ifname("k0"),),
         *(
             (keys.ifname(name), (keys.KEY_ID, keys.u32(number)), *secret)
             for name, secret in (
@@ -122,6 +132,8 @@ def make_devices(host=None):
     links = GueLinks(host)
     for number, (name, auth) in enumerate(DEVICES.items()):
         links.add(name, remote="192.0.2.2", id=number, auth=auth)
+    # One to ping, also while its timer runs.
+    links.add("p0", remote="192.0.2.2", keepalive=1, up=True)
     links.close()
 
 
@@ -154,7 +166,7 @@ def random_attribute(rng, values):
 
 def random_message(rng, family):
     """Returns a message: command, version, flags and attributes."""
-    command = rng.choice((*family.change, family.get, family.get))
+    command = rng.choice((*family.change, *family.get))
     if one_in(rng, 20):
         command = rng.randrange(256)
     flags = nl.NLM_F_ACK

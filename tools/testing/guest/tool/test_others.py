@@ -99,7 +99,8 @@ def test_the_service_is_valid_and_starts_before_networkd(rfou, tmp_path):
     done = run("systemd-analyze", "verify", "--man=no", unit, check=False)
     assert done.returncode == 0, done.stderr
     assert "systemd-networkd.service" in text.split("Before=")[1].splitlines()[0]
-    # The command of the unit is one that the command understands.
-    command = text.split("ExecReload=/usr/bin/rfou ")[1].splitlines()[0].split()
-    assert command[0] == "apply" and pathlib.Path(command[1]).is_absolute()
-    rfou(*command, "--dry-run", status=NOT_FOUND)
+    # The commands of the unit are some that the command understands.
+    for name in ("ExecStart", "ExecReload"):
+        command = text.split(f"{name}=/usr/bin/rfou ")[1].splitlines()[0].split()
+        assert command[0] == "apply" and pathlib.Path(command[-1]).is_absolute()
+        rfou(*command, status=NOT_FOUND)
