@@ -5,7 +5,6 @@ sit has no such mode.
 """
 
 import errno
-import json
 import os
 import pathlib
 import struct
@@ -14,7 +13,8 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-from testing.lib.hosts import Capture, run
+from testing.lib.bpf import all_notes, compiled, notes_of
+from testing.lib.hosts import Capture
 
 # The debug kernel has no BTF.
 pytestmark = pytest.mark.stock_only
@@ -27,20 +27,12 @@ def program(tmp_path_factory):
     if "RFOU_BPF_OBJECT" in os.environ:
         return pathlib.Path(os.environ["RFOU_BPF_OBJECT"])
     source = pathlib.Path(__file__).with_name("encap.bpf.c")
-    target = tmp_path_factory.mktemp("bpf") / "encap.o"
-    include = f"/usr/include/{os.uname().machine}-linux-gnu"
-    run("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-I{include}", "-c", source,
-        "-o", target)  # fmt: skip
-    return target
+    return compiled(source, tmp_path_factory.mktemp("bpf"))
 
 
 def seen(hook):
     """Returns what a hook's programs noted; hooks of both hosts count in order of loading."""
-    maps = json.loads(run("bpftool", "-j", "map", "list").stdout)
-    notes = [each["id"] for each in maps if each.get("name", "").endswith(".bss")]
-    [entry] = json.loads(run("bpftool", "-j", "map", "dump", "id", sorted(notes)[-4:][hook]).stdout)
-    data = bytes(int(byte, 16) for byte in entry["value"])
-    return struct.unpack_from("=IIiii", data)
+    return struct.unpack_from("=IIiii", notes_of(all_notes()[-4:][hook]))
 
 
 def external_device(host, number, program, section):

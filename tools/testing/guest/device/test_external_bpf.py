@@ -5,8 +5,6 @@ h1: gue0 10.1.1.1 -- eth0 ===== eth0 -- gue0 10.1.1.2 :h2
 """
 
 import ipaddress
-import json
-import os
 import pathlib
 import struct
 
@@ -15,8 +13,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
+from testing.lib.bpf import attach, compiled, last_notes
 from testing.lib.bridges import bridge_with
-from testing.lib.hosts import Capture, Host, is_udp_to, run, wait_until
+from testing.lib.hosts import Capture, Host, is_udp_to, wait_until
 from testing.lib.openvswitch import Datapath
 
 PORT = 6080
@@ -28,27 +27,12 @@ CSUM, KEY, DONT_FRAGMENT = 0x1, 0x4, 0x100
 def program(tmp_path_factory):
     """The compiled programs."""
     source = pathlib.Path(__file__).with_name("external.bpf.c")
-    target = tmp_path_factory.mktemp("bpf") / "external.o"
-    include = f"/usr/include/{os.uname().machine}-linux-gnu"
-    run("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-I{include}", "-c", source,
-        "-o", target)  # fmt: skip
-    return target
-
-
-def attach(host, hook, program, section):
-    """Makes a program the only one of a hook of the host's device."""
-    host.run("tc", "qdisc", "replace", "dev", "gue0", "clsact")
-    host.run("tc", "filter", "del", "dev", "gue0", hook, check=False)
-    host.run("tc", "filter", "add", "dev", "gue0", hook, "bpf", "da", "obj", program, "sec",
-             section)  # fmt: skip
+    return compiled(source, tmp_path_factory.mktemp("bpf"))
 
 
 def seen():
     """Returns what the last loaded program noted: key, remote and local address, flags, ..."""
-    maps = json.loads(run("bpftool", "-j", "map", "list").stdout)
-    notes = max(each["id"] for each in maps if each.get("name", "").endswith(".bss"))
-    [entry] = json.loads(run("bpftool", "-j", "map", "dump", "id", notes).stdout)
-    data = bytes(int(byte, 16) for byte in entry["value"])
+    data = last_notes()
     key, remote, tos, ttl, flags, label, local, result = struct.unpack("=I16sBB2sI16si", data[:48])
     flags = int.from_bytes(flags, "big")
     return {

@@ -5,8 +5,6 @@ h1: gue0 10.1.1.1 -- eth0 ===== eth0 -- gue0 10.1.1.2 :h2
 """
 
 import errno
-import json
-import os
 import pathlib
 import socket
 import struct
@@ -15,8 +13,9 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
+from testing.lib.bpf import attach, compiled, last_notes
 from testing.lib.gue_keys import GueKeys
-from testing.lib.hosts import Capture, is_udp_to, run
+from testing.lib.hosts import Capture, is_udp_to
 from testing.lib.rgue_module import reload_rgue
 from testing.lib.traffic import tcp_arrives
 from testing.lib.tunnels import no_checksum_errors
@@ -31,11 +30,7 @@ DATA = bytes(range(251)) * 1000
 def program(tmp_path_factory):
     """The compiled programs."""
     source = pathlib.Path(__file__).with_name("private.bpf.c")
-    target = tmp_path_factory.mktemp("bpf") / "private.o"
-    include = f"/usr/include/{os.uname().machine}-linux-gnu"
-    run("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-I{include}", "-c", source,
-        "-o", target)  # fmt: skip
-    return target
+    return compiled(source, tmp_path_factory.mktemp("bpf"))
 
 
 def add(hosts, options, secret=b""):
@@ -51,21 +46,11 @@ def add(hosts, options, secret=b""):
             keys.set("gue0", 1, secret)
             keys.close()
         host.ip("link", "set", "gue0", "up")
-        host.run("tc", "qdisc", "add", "dev", "gue0", "clsact")
-
-
-def attach(host, hook, program, section):
-    """Attaches a program to a hook of the host's device."""
-    host.run("tc", "filter", "add", "dev", "gue0", hook, "bpf", "da", "obj", program, "sec",
-             section)  # fmt: skip
 
 
 def seen():
     """Returns what the programs of the last loaded section noted: the private data, and results."""
-    maps = json.loads(run("bpftool", "-j", "map", "list").stdout)
-    notes = max(each["id"] for each in maps if each.get("name", "").endswith(".bss"))
-    [entry] = json.loads(run("bpftool", "-j", "map", "dump", "id", notes).stdout)
-    data = bytes(int(byte, 16) for byte in entry["value"])
+    data = last_notes()
     length, *results = struct.unpack_from("=5i", data, 124)
     return data[: max(0, length)], length, results
 
