@@ -82,7 +82,7 @@ def test_tunnel_over_a_port_is_a_peer(hosts, kind, dialect):
         assert tcp_arrives(*hosts, second, DATA), (gso, gro)
         assert tcp_arrives(*reversed(hosts), first, DATA), (gso, gro)
         assert all(no_checksum_errors(host) for host in hosts), (gso, gro)
-        # On a machine that stalls, TCP probes for a loss, and the repeated segment is counted as one
+        # On a machine that stalls, TCP probes for a loss, and the repeated segment counts as one
         # that overtook another.
         if not any(host.snmp("TcpRetransSegs") for host in hosts):
             for host in hosts:
