@@ -32,6 +32,20 @@ static __always_inline u64 sum_with_four(u64 sum, const u8 *start)
 #endif
 }
 
+static __always_inline __wsum negated_fold(u64 sum)
+{
+	sum = (u32)sum + (sum >> 32);
+	return wsum_negate((__force __wsum)((u32)sum + (u32)(sum >> 32)));
+}
+
+/* Subtracts the sum of the eight bytes of a UDP header, and a known sum, from a sum. */
+static __always_inline __wsum csum_without_udp(__wsum csum, const u8 *udp, __wsum known)
+{
+	u64 sum = (u64)(__force u32)wsum_negate(csum) + (__force u32)known;
+
+	return negated_fold(sum_with(sum, udp));
+}
+
 /* Subtracts the sum of a header from a sum. Fast for a header of a few words. */
 static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigned int len)
 {
@@ -58,6 +72,5 @@ static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigne
 #endif
 	for (; len; len -= sizeof(u64), start += sizeof(u64))
 		sum = sum_with(sum, start);
-	sum = (u32)sum + (sum >> 32);
-	return wsum_negate((__force __wsum)((u32)sum + (u32)(sum >> 32)));
+	return negated_fold(sum);
 }

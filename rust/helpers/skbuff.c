@@ -234,6 +234,12 @@ __rust_helper void rust_helper_skb_sub_csum(struct sk_buff *skb, const void *sta
 	skb->csum = csum_without(skb->csum, start, len);
 }
 
+/* The same for a UDP header, and bytes after it whose sum is known. */
+__rust_helper void rust_helper_skb_sub_known_csum(struct sk_buff *skb, const void *udp, __wsum rest)
+{
+	skb->csum = csum_without_udp(skb->csum, udp, rest);
+}
+
 __rust_helper int rust_helper_skb_unclone(struct sk_buff *skb, gfp_t pri)
 {
 	return skb_unclone(skb, pri);

@@ -25,7 +25,7 @@ mod pieces;
 mod tests;
 mod xmit;
 
-pub use decap::{InnerSkb, RemcsumMode, RxSkb};
+pub use decap::{InnerSkb, Pulled, RemcsumMode, RxSkb};
 pub use device::{OuterSource, Refused};
 pub use gso::GsoType;
 pub use owned::OwnedSkb;

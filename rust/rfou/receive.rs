@@ -8,7 +8,7 @@ use kernel::prelude::*;
 use net::{
     ip_proto::{ChecksumPlace, InnerProtocol},
     rcu::RcuReader,
-    skb::{InnerSkb, RemcsumMode, RxSkb},
+    skb::{InnerSkb, Pulled, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, Verdict},
 };
@@ -153,41 +153,78 @@ impl GueDecapsulator {
     }
 }
 
+/// A packet whose outer headers were pulled, and its kind; or the packet to drop.
+type Decapsulated = Result<(InnerSkb, Pulled), Dropped>;
+
 /// Pulls `len_bytes` bytes of headers.
 #[inline(always)]
-fn decapsulate(
-    mut skb: RxSkb,
-    len_bytes: usize,
-    protocol: InnerProtocol,
-) -> Result<InnerSkb, Dropped> {
+fn decapsulate(mut skb: RxSkb, len_bytes: usize, protocol: InnerProtocol) -> Decapsulated {
     match skb.decapsulate(len_bytes) {
-        Ok(()) => Ok(InnerSkb::new(skb, protocol)),
+        Ok(pulled) => Ok((InnerSkb::new(skb, protocol), pulled)),
         Err(error) => Err(Dropped(skb, Reason::of(error, Reason::Truncated))),
     }
 }
 
 /// Delivers and records a packet from which `len_bytes` bytes of headers were pulled.
 #[inline(always)]
-fn deliver<const IPV6: bool>(
-    records: &Records,
-    inner: Result<InnerSkb, Dropped>,
-    len_bytes: usize,
-) -> Verdict {
-    let mut inner = match inner {
-        Ok(inner) => inner,
+fn deliver<const IPV6: bool>(records: &Records, inner: Decapsulated, len_bytes: usize) -> Verdict {
+    let inner = match inner {
+        Ok((mut inner, Pulled::Packet)) => {
+            let left = inner.shorten_outer::<IPV6>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES);
+            record(records, inner, len_bytes, left, IPV6, Records::received)
+        }
+        Ok((inner, Pulled::GsoPacket)) => shorten_gso(records, inner, len_bytes, IPV6),
         Err(dropped) => return dropped.record::<IPV6>(records),
     };
-    // Last: sockets that share the packet may see the change, and a dropped packet stays unchanged.
-    match inner.shorten_outer::<IPV6>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES) {
+    inner.map_or(Verdict::Consumed, Verdict::Deliver)
+}
+
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn shorten_gso(
+    records: &Records,
+    mut inner: InnerSkb,
+    len_bytes: usize,
+    ipv6: bool,
+) -> Option<InnerSkb> {
+    let left = if ipv6 {
+        inner.shorten_outer::<true>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES)
+    } else {
+        inner.shorten_outer::<false>(len_bytes, MOST_OUTER_HEADERS_LEN_BYTES)
+    };
+    record(
+        records,
+        inner,
+        len_bytes,
+        left,
+        ipv6,
+        Records::received_segments,
+    )
+}
+
+/// Records a packet whose outer length was adapted, with the length that is left. Frees a packet whose outer length is
+/// wrong.
+// The length is adapted last: sockets that share the packet may see the change, and a dropped packet stays unchanged.
+#[inline(always)]
+fn record(
+    records: &Records,
+    inner: InnerSkb,
+    len_bytes: usize,
+    left: Result<usize>,
+    ipv6: bool,
+    received: impl FnOnce(&Records, &InnerSkb, usize, usize, bool),
+) -> Option<InnerSkb> {
+    match left {
         Ok(left) => {
             let gue_len_bytes = len_bytes.wrapping_sub(udp::HEADER_LEN_BYTES);
-            records.received::<IPV6>(&inner, len_bytes, left.wrapping_add(gue_len_bytes));
-            Verdict::Deliver(inner)
+            let payload_len = left.wrapping_add(gue_len_bytes);
+            received(records, &inner, len_bytes, payload_len, ipv6);
+            Some(inner)
         }
         Err(error) => {
             let reason = Reason::of(error, Reason::BadOuterLength);
-            inner.free(records.dropped(reason, IPV6));
-            Verdict::Consumed
+            inner.free(records.dropped(reason, ipv6));
+            None
         }
     }
 }

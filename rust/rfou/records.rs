@@ -34,44 +34,48 @@ impl Records {
         })
     }
 
-    /// Records a packet that goes to the inner protocol. `headers_len` bytes of headers were pulled, from
+    /// Records a packet of the wire that goes to the inner protocol. `headers_len` bytes of headers were pulled, from
     /// UDP's header on. UDP's payload had `payload_len` bytes.
     #[inline(always)]
-    pub(crate) fn received<const IPV6: bool>(
+    pub(crate) fn received(
         &self,
         inner: &InnerSkb,
         headers_len: usize,
         payload_len: usize,
+        ipv6: bool,
     ) {
-        let protocol = inner.protocol().number();
-        if inner.is_gso() {
-            self.received_segments(inner, protocol, headers_len, payload_len, IPV6);
-            return;
-        }
-        self.counters.count_received(1, payload_len);
-        if trace::Receive::is_on() {
-            self.hit_receive(inner, protocol, headers_len, payload_len, IPV6);
-        }
+        self.received_packets(1, inner, headers_len, payload_len, ipv6);
     }
 
-    // Not inlined: other packets should not save registers for it. Takes no reference to an `InnerSkb`,
-    // because every packet would be on the stack for it.
-    #[cold]
-    #[inline(never)]
-    fn received_segments(
+    /// Does what [`Self::received`] does, for a GSO packet: each of its segments counts as a packet.
+    #[inline(always)]
+    pub(crate) fn received_segments(
         &self,
-        skb: &SkBuff,
-        protocol: u8,
+        inner: &InnerSkb,
         headers_len: usize,
         payload_len: usize,
         ipv6: bool,
     ) {
-        self.counters.count_received(skb.segments(), payload_len);
+        self.received_packets(inner.segments(), inner, headers_len, payload_len, ipv6);
+    }
+
+    #[inline(always)]
+    fn received_packets(
+        &self,
+        packets: u16,
+        inner: &InnerSkb,
+        headers_len: usize,
+        payload_len: usize,
+        ipv6: bool,
+    ) {
+        self.counters.count_received(packets, payload_len);
         if trace::Receive::is_on() {
-            self.hit_receive(skb, protocol, headers_len, payload_len, ipv6);
+            let protocol = inner.protocol().number();
+            self.hit_receive(inner, protocol, headers_len, payload_len, ipv6);
         }
     }
 
+    // Takes no reference to an `InnerSkb`, because every packet would be on the stack for it.
     #[cold]
     #[inline(never)]
     fn hit_receive(

@@ -46,26 +46,32 @@ impl SkBuff {
     }
 
     /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts the bytes from a
-    /// checksum over the whole packet (`CHECKSUM_COMPLETE`).
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`). The bytes' sum after their first eight is
+    /// `after_udp`, if it is known.
     ///
     /// Fails with `EBADMSG` if a partial checksum does not lie in the rest.
     ///
     /// # Safety
     ///
-    /// The `len` bytes at `start` must be initialized, and have just been pulled from the packet.
+    /// The `len` bytes at `start` must be initialized, and have just been pulled from the packet. There must be
+    /// at least eight of them if `after_udp` is known.
     #[inline(always)]
     pub(super) unsafe fn postpull_checksum(
         self: Pin<&mut Self>,
         start: *const u8,
         len: u32,
+        after_udp: Option<Sum>,
     ) -> Result {
         let skb = self.as_raw();
         // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. The caller
-        // promises initialized bytes that were just pulled, which is what both functions ask for.
+        // promises initialized bytes that were just pulled, which is what all three functions ask for, and
+        // eight of them for a known sum.
         unsafe {
             if bindings::skb_has_checksum(skb) {
                 if bindings::skb_is_checksum_partial(skb) {
                     self.keep_partial_checksum(start, len)?;
+                } else if let Some(sum) = after_udp {
+                    bindings::skb_sub_known_csum(skb, start.cast(), sum.as_raw());
                 } else {
                     bindings::skb_sub_csum(skb, start.cast(), len);
                 }

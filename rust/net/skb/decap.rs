@@ -5,8 +5,9 @@
 
 use super::{to_result, OwnedSkb, SkBuff};
 use crate::{
+    checksum::Sum,
     ip_proto::{ChecksumPlace, InnerProtocol},
-    DropReason,
+    udp, DropReason,
 };
 use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::prelude::*;
@@ -19,6 +20,17 @@ pub enum RemcsumMode {
     Partial,
     /// Compute it now.
     Compute,
+}
+
+/// The kind of a packet whose outer headers were pulled.
+///
+/// Tells it while it is known, so that a receiver does not look for it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulled {
+    /// One packet of the wire.
+    Packet,
+    /// Several packets as one.
+    GsoPacket,
 }
 
 /// A packet that a tunnel's socket received, to be decapsulated.
@@ -71,7 +83,7 @@ impl RxSkb {
         self.0.free(reason);
     }
 
-    /// Pulls `len` bytes of outer headers.
+    /// Pulls `len` bytes of outer headers, and returns the packet's kind.
     ///
     /// Sets the transport header to the new data, adapts a checksum over the whole packet
     /// (`CHECKSUM_COMPLETE`), and clears the GSO types of the outer headers. Softirq context. Fails with
@@ -79,13 +91,23 @@ impl RxSkb {
     /// ([`SkBuff::partial_checksum`]), with `ENOMEM` if the shared information of a GSO packet could not be
     /// made private.
     #[inline(always)]
-    pub fn decapsulate(&mut self, len: usize) -> Result {
-        self.as_pin_mut().decapsulate(len)
+    pub fn decapsulate(&mut self, len: usize) -> Result<Pulled> {
+        self.decapsulate_with_sum(len, None)
+    }
+
+    /// Does what [`Self::decapsulate`] does, for a packet that begins with its UDP header. `after_udp` is the sum of
+    /// the bytes to pull after that header, if it is known: a checksum over the whole packet is adapted without a look
+    /// at them. With a wrong sum, the packet's receiver drops it for its checksum.
+    ///
+    /// Fails also with `EINVAL` if `len` is less than a UDP header's.
+    #[inline(always)]
+    pub fn decapsulate_with_sum(&mut self, len: usize, after_udp: Option<Sum>) -> Result<Pulled> {
+        self.as_pin_mut().decapsulate_with_sum(len, after_udp)
     }
 
     /// Pulls `len` bytes of outer headers, and handles the checksum that the sender left to the receiver:
     /// the sum from `place.start` on, to be stored inverted at `place.field`, both counted from the inner
-    /// packet's first byte. The field holds the sum of the pseudo header.
+    /// packet's first byte. The field holds the sum of the pseudo header. Returns the packet and its kind.
     ///
     /// [`RemcsumMode::Partial`] computes nothing: the checksum becomes a partial one, which the packet's
     /// receiver takes as good. That holds for the checksum of the first TCP or UDP header after IP or GRE.
@@ -104,10 +126,10 @@ impl RxSkb {
         protocol: InnerProtocol,
         place: ChecksumPlace,
         mode: RemcsumMode,
-    ) -> Result<InnerSkb, (Self, Error)> {
+    ) -> Result<(InnerSkb, Pulled), (Self, Error)> {
         let skb = match mode {
             RemcsumMode::Partial => match self.decapsulate_leaving_checksum(len, protocol, place) {
-                Ok(inner) => return Ok(inner),
+                Ok(inner) => return Ok((inner, Pulled::Packet)),
                 Err(skb) => skb,
             },
             RemcsumMode::Compute => self,
@@ -164,18 +186,21 @@ impl RxSkb {
         protocol: InnerProtocol,
         place: ChecksumPlace,
         mode: RemcsumMode,
-    ) -> Result<InnerSkb, (Self, Error)> {
+    ) -> Result<(InnerSkb, Pulled), (Self, Error)> {
         let mut skb = self.as_pin_mut();
-        match skb
-            .as_mut()
-            .decapsulate(len)
-            .and_then(|()| skb.process_remote_checksum(protocol, place, mode))
-        {
-            // INVARIANT: `process_remote_checksum` leaves no other checksum.
-            Ok(()) => Ok(InnerSkb {
-                skb: self.0,
-                protocol,
-            }),
+        let pulled = skb.as_mut().decapsulate(len).and_then(|pulled| {
+            skb.process_remote_checksum(protocol, place, mode)?;
+            Ok(pulled)
+        });
+        match pulled {
+            Ok(pulled) => {
+                // INVARIANT: `process_remote_checksum` leaves no other checksum.
+                let inner = InnerSkb {
+                    skb: self.0,
+                    protocol,
+                };
+                Ok((inner, pulled))
+            }
             Err(error) => Err((self, error)),
         }
     }
@@ -283,21 +308,35 @@ impl Deref for InnerSkb {
 impl SkBuff {
     /// Pulls `len` bytes of outer headers: see [`RxSkb::decapsulate`].
     #[inline(always)]
-    pub(super) fn decapsulate(mut self: Pin<&mut Self>, len: usize) -> Result {
+    pub(super) fn decapsulate(self: Pin<&mut Self>, len: usize) -> Result<Pulled> {
+        self.decapsulate_with_sum(len, None)
+    }
+
+    /// Does what [`RxSkb::decapsulate_with_sum`] does.
+    #[inline(always)]
+    pub(super) fn decapsulate_with_sum(
+        mut self: Pin<&mut Self>,
+        len: usize,
+        after_udp: Option<Sum>,
+    ) -> Result<Pulled> {
+        if after_udp.is_some() && len < udp::HEADER_LEN_BYTES {
+            return Err(EINVAL);
+        }
         let start = self.as_mut().header(len)?.as_ptr();
-        // SAFETY: `header` has found `len` linear bytes, at `start`. `pull` pulls these bytes, does not
-        // move them and has returned their number. The packet is valid and exclusively borrowed; no
+        // SAFETY: `header` has found `len` linear bytes, at `start`: at least a UDP header if a sum is known. `pull`
+        // pulls these bytes, does not move them and has returned their number. The packet is valid and exclusively borrowed; no
         // reference points into it when C may make its shared information private.
         unsafe {
             let len = self.as_mut().pull(len);
-            self.as_mut().postpull_checksum(start, len)?;
+            self.as_mut().postpull_checksum(start, len, after_udp)?;
             // Does for other packets what `iptunnel_pull_offloads` does.
             if !self.is_gso() {
                 bindings::skb_clear_encapsulation(self.as_raw());
-                return Ok(());
+                return Ok(Pulled::Packet);
             }
-            to_result(bindings::iptunnel_pull_offloads(self.as_raw()))
+            to_result(bindings::iptunnel_pull_offloads(self.as_raw()))?;
         }
+        Ok(Pulled::GsoPacket)
     }
 
     /// Pulls `len` bytes and sets the transport header to the new data. Returns the length in C's type.

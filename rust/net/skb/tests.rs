@@ -2,7 +2,7 @@
 
 //! KUnit tests of packets.
 
-use super::{OwnedSkb, TxSkb};
+use super::{OwnedSkb, Pulled, TxSkb};
 use crate::checksum::Sum;
 use kernel::prelude::*;
 use net_bindings as bindings;
@@ -103,18 +103,37 @@ mod skb {
             .iter()
             .flat_map(|(bytes, lens)| lens.iter().map(move |len| (*bytes, *len)))
         {
-            let mut skb = OwnedSkb::of_bytes(0, bytes)?;
-            let sum = Sum::of(bytes).as_raw();
-            // SAFETY: `skb` owns a valid packet, and no reference to it exists here.
-            unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
-            skb.as_pin_mut().decapsulate(len)?;
-            // SAFETY: As for the checksum's setting above.
-            let left = unsafe { bindings::skb_complete_checksum(skb.as_raw()) };
-            let left = Sum::from_raw(left);
-            let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;
-            assert_eq!(left.to_field(), expected.to_field());
-            assert!(left.as_raw() != 0);
+            check_sum_after_pull(bytes, len, None)?;
+            if let Some(after_udp) = bytes.get(8..len) {
+                check_sum_after_pull(bytes, len, Some(Sum::of(after_udp)))?;
+            }
         }
+        Ok(())
+    }
+
+    /// Pulls `len` of these bytes.
+    fn check_sum_after_pull(bytes: &[u8], len: usize, after_udp: Option<Sum>) -> Result {
+        let mut skb = OwnedSkb::of_bytes(0, bytes)?;
+        let sum = Sum::of(bytes).as_raw();
+        // SAFETY: `skb` owns a valid packet, and no reference to it exists here.
+        unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
+        skb.as_pin_mut().decapsulate_with_sum(len, after_udp)?;
+        // SAFETY: As for the checksum's setting above.
+        let left = unsafe { bindings::skb_complete_checksum(skb.as_raw()) };
+        let left = Sum::from_raw(left);
+        let expected = bytes.get(len..).map(Sum::of).ok_or(EINVAL)?;
+        assert_eq!(left.to_field(), expected.to_field());
+        assert!(left.as_raw() != 0);
+        Ok(())
+    }
+
+    #[test]
+    fn known_sum_is_of_bytes_after_a_udp_header() -> Result {
+        let mut skb = OwnedSkb::of_bytes(0, b"short of")?;
+        let none = Some(Sum::of(b""));
+        assert!(skb.as_pin_mut().decapsulate_with_sum(7, none) == Err(EINVAL));
+        assert_eq!(skb.len(), 8);
+        assert!(skb.as_pin_mut().decapsulate_with_sum(8, none) == Ok(Pulled::Packet));
         Ok(())
     }
 }

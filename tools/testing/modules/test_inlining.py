@@ -36,6 +36,7 @@ SHARED = (
     "net::segmentation::of_tcp_in_other",
     "net::udp_tunnel::hooks::gro_receive_v6::<*>",
     "net::udp_xmit::flow_source_port",
+    "rfou::receive::shorten_gso",
 )
 # Steps that few packets take: a GSO packet's count, headers out of line, no room, a drop, a lookup
 # after a timeout, a trace event.
@@ -51,7 +52,6 @@ RARE = (
     "<rfou::reason::Reason>::of",
     "<rfou::records::Records>::dropped",
     "<rfou::records::Records>::hit_receive",
-    "<rfou::records::Records>::received_segments",
     "rfou*::transmit::hit_tracepoint",
 )
 

@@ -20,7 +20,7 @@ SITES = {
             "net::udp_tunnel::hooks::encap_rcv::<rfou::receive::FouDecapsulator, *>": 2,
             "net::udp_tunnel::hooks::encap_rcv::<rfou::receive::GueDecapsulator, *>": 2,
             "<rfou::receive::GueDecapsulator>::receive_remcsum::<*>": 2,
-            "<rfou::records::Records>::received_segments": 1,
+            "rfou::receive::shorten_gso": 1,
         },
         "rfou_drop": {"<rfou::records::Records>::dropped": 1},
         "rfou_transmit": {"net::ip_tunnel::hooks::build_header::<*>": 2},

@@ -88,7 +88,7 @@ impl Tunnel {
         match order.on_receive {
             0 => Ok(InnerSkb::new(skb, protocol)),
             1 => match skb.decapsulate(len) {
-                Ok(()) => Ok(InnerSkb::new(skb, protocol)),
+                Ok(_) => Ok(InnerSkb::new(skb, protocol)),
                 Err(_) => Err(skb),
             },
             // Also after a failure.
@@ -99,20 +99,23 @@ impl Tunnel {
             }
             3 => skb
                 .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                .map(|(inner, _)| inner)
                 .map_err(|(skb, _)| skb),
             4 => skb
                 .decapsulate_with_remote_checksum(len, protocol, place, how)
+                .map(|(inner, _)| inner)
                 .map_err(|(skb, _)| skb),
             // Pulls again after a failure.
             5 => match skb.decapsulate_with_remote_checksum(len, protocol, place, how) {
-                Ok(inner) => Ok(inner),
+                Ok((inner, _)) => Ok(inner),
                 Err((skb, _)) => skb
                     .decapsulate_with_remote_checksum(len, protocol, place, RemcsumMode::Partial)
+                    .map(|(inner, _)| inner)
                     .map_err(|(skb, _)| skb),
             },
             // Any length, also of another IP version.
             _ => match skb.decapsulate(len) {
-                Ok(()) => {
+                Ok(_) => {
                     let mut inner = InnerSkb::new(skb, protocol);
                     let by = order.gro_len;
                     let _ = inner.shorten_outer::<IPV6>(by, usize::MAX);
