@@ -130,14 +130,14 @@ impl Entry {
         };
         let place = checksum_place(&header.fields());
         if fragment.offset_bytes() == 0 && !fragment.more {
-            return self.deliver::<IPV6, ()>(skb, at, fragment.original, place, ());
+            return self.deliver::<IPV6, ()>(skb, at, None, fragment.original, place, ());
         }
         let part = match self.part::<IPV6>(&mut skb, at, &fragment, place) {
             Ok(part) => part,
             Err(reason) => return Err(Dropped::Outer(skb, reason)),
         };
         let decapsulated = match part.place {
-            None => skb.decapsulate(part.pull),
+            None => skb.decapsulate(part.pull).map(|_| ()),
             // Has no use in a fragment, and is done as the draft's order of receive says.
             Some(place) => skb.decapsulate_computing_checksum(part.pull, place),
         };

@@ -4,12 +4,13 @@
 
 use crate::{
     demux::{Entry, Key, Receiver},
-    guard,
+    guard::{self, Glance},
     reason::Reason,
 };
 use gue::{protocol, walk, Device, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
+    checksum::Sum,
     icmp::QuotedPacket,
     ip_proto::{ChecksumPlace, InnerProtocol},
     metadata::RxMetadata,
@@ -88,8 +89,8 @@ impl EncapReceive for Receiver {
         let Some(device) = device else {
             return self.receive_external::<IPV6>(skb, header, rcu);
         };
-        let passes = device.guard.passes(&skb, &header, addresses, rcu);
-        match device.receive::<IPV6, ()>(skb, header, passes, rcu) {
+        let glance = device.guard.glance(&skb, &header, addresses, rcu);
+        match device.receive::<IPV6, ()>(skb, header, glance, rcu) {
             Ok(()) => Verdict::Consumed,
             Err(dropped) => device.dropped(dropped),
         }
@@ -186,10 +187,12 @@ impl Receiver {
         let Some(device) = self.find_external(rcu) else {
             return Verdict::Drop(skb, Reason::NoDevice.number());
         };
-        let passes = skb
+        let glance = skb
             .outer_addresses::<IPV6>()
-            .is_some_and(|addresses| device.guard.passes(&skb, &header, addresses, rcu));
-        match device.receive::<IPV6, RxMetadata>(skb, header, passes, rcu) {
+            .map_or(Glance::Unknown, |addresses| {
+                device.guard.glance(&skb, &header, addresses, rcu)
+            });
+        match device.receive::<IPV6, RxMetadata>(skb, header, glance, rcu) {
             Ok(()) => Verdict::Consumed,
             Err(dropped) => device.dropped(dropped),
         }
@@ -224,13 +227,16 @@ impl Entry {
         &self,
         mut skb: RxSkb,
         header: Header<DeviceNotes>,
-        passes: bool,
+        glance: Glance,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
         if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
             return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
         }
-        if !passes {
+        let mut sum = None;
+        if let Glance::Passes(known) = glance {
+            sum = known;
+        } else {
             // A control message does not pass, and neither does a fragment.
             if header.is_control() {
                 return self
@@ -254,16 +260,18 @@ impl Entry {
         };
         let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
         let place = checksum_place(&header.fields());
-        self.deliver::<IPV6, M>(skb, at, header.proto_ctype(), place, metadata)
+        self.deliver::<IPV6, M>(skb, at, sum, header.proto_ctype(), place, metadata)
     }
 
     /// Gives a packet whose checks have passed to the device. Its payload begins after `at` bytes, and is a packet of
-    /// `proto`; its sender leaves the checksum at `place` to the receiver.
+    /// `proto`; its sender leaves the checksum at `place` to the receiver. `sum` is the sum of the header before the
+    /// payload, if it is known.
     #[inline(always)]
     pub(crate) fn deliver<const IPV6: bool, M: Metadata>(
         &self,
         skb: RxSkb,
         at: usize,
+        sum: Option<Sum>,
         proto: u8,
         place: Option<ChecksumPlace>,
         metadata: M,
@@ -275,7 +283,7 @@ impl Entry {
             return Err(Dropped::Outer(skb, Reason::NotIp));
         };
         let inner = match place {
-            None => decapsulate(skb, at, protocol)?,
+            None => decapsulate(skb, at, sum, protocol)?,
             Some(place) => decapsulate_remcsum(skb, at, protocol, place)?,
         };
         self.rx
@@ -302,7 +310,7 @@ impl Entry {
             Err(reason) => return Err(Dropped::Outer(skb, reason)),
         };
         let inner = match place {
-            None => decapsulate(skb, len_bytes, protocol)?,
+            None => decapsulate(skb, len_bytes, None, protocol)?,
             Some(place) => match after_ether_ip(place) {
                 Some(place) => decapsulate_remcsum(skb, len_bytes, protocol, place)?,
                 None => return Err(Dropped::Outer(skb, Reason::BadRemcsum)),
@@ -368,15 +376,16 @@ fn has_zero_checksum(skb: &mut RxSkb) -> bool {
         .is_ok_and(|header| header.ends_with(&[0, 0]))
 }
 
-/// Pulls `len_bytes` bytes of headers.
+/// Pulls `len_bytes` bytes of headers. `sum` is their sum after UDP's header, if it is known.
 #[inline(always)]
 fn decapsulate(
     mut skb: RxSkb,
     len_bytes: usize,
+    sum: Option<Sum>,
     protocol: InnerProtocol,
 ) -> Result<InnerSkb, Dropped> {
-    match skb.decapsulate(len_bytes) {
-        Ok(()) => Ok(InnerSkb::new(skb, protocol)),
+    match skb.decapsulate_with_sum(len_bytes, sum) {
+        Ok(_) => Ok(InnerSkb::new(skb, protocol)),
         Err(error) => Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
     }
 }
@@ -391,6 +400,7 @@ fn decapsulate_remcsum(
     place: ChecksumPlace,
 ) -> Result<InnerSkb, Dropped> {
     skb.decapsulate_with_remote_checksum(len_bytes, protocol, place, RemcsumMode::Partial)
+        .map(|(inner, _)| inner)
         .map_err(|(skb, error)| Dropped::Outer(skb, Reason::of(error, Reason::BadRemcsum)))
 }
 

@@ -16,7 +16,7 @@ use gue::{
     DeviceNotes, Header, RemoteChecksum,
 };
 use kernel::prelude::*;
-use net::{crypto::Secret, rcu::RcuReader, rcu_slots::RcuSlots, skb::RxSkb, udp};
+use net::{checksum::Sum, crypto::Secret, rcu::RcuReader, rcu_slots::RcuSlots, skb::RxSkb, udp};
 
 /// The headers of one device differ in the inner protocol, in the place of a remote checksum and, from any remote
 /// address, in the addresses.
@@ -32,6 +32,8 @@ struct Verified {
     addresses: Secret<32>,
     /// With zero for the values of checksum and CRC.
     header: Secret<MAX_LEN_BYTES>,
+    /// The sum of `header`.
+    sum: Sum,
 }
 
 impl Verified {
@@ -73,9 +75,9 @@ impl VerifiedHeaders {
         Self(RcuSlots::new())
     }
 
-    /// Returns `true` if the header of a packet, which begins with its UDP header, is found kept at once: most headers
-    /// have no field but a group and the hash, and are in their first slot. After `false`, [`Self::has_of`] looks for
-    /// the header everywhere.
+    /// Returns the sum of the header of a packet, which begins with its UDP header, if the header is found kept at
+    /// once: most headers have no field but a group and the hash, and are in their first slot. After `None`,
+    /// [`Self::has_of`] looks for the header everywhere.
     #[inline(always)]
     pub(crate) fn has_at_once(
         &self,
@@ -83,17 +85,16 @@ impl VerifiedHeaders {
         header: &Header<DeviceNotes>,
         addresses: &[u8],
         rcu: RcuReader<'_>,
-    ) -> bool {
+    ) -> Option<Sum> {
         let index = index(header.proto_ctype(), None, addresses);
-        let Some(kept) = self.0.get(index, rcu) else {
-            return false;
-        };
+        let kept = self.0.get(index, rcu)?;
         // A comparison of any length is a loop.
-        if header.len_bytes() == WITHOUT_GROUP {
+        let is_kept = if header.len_bytes() == WITHOUT_GROUP {
             kept.is_of_packet::<WITHOUT_GROUP>(skb, addresses)
         } else {
             header.len_bytes() == WITH_GROUP && kept.is_of_packet::<WITH_GROUP>(skb, addresses)
-        }
+        };
+        is_kept.then_some(kept.sum)
     }
 
     /// Returns `true` if the header of a packet, which begins with its UDP header, is kept.
@@ -144,6 +145,7 @@ impl VerifiedHeaders {
         let new = init!(Verified {
             addresses <- Secret::copied(addresses),
             header <- Secret::copied(bytes),
+            sum: Sum::of(bytes),
         });
         self.0.set(index ^ usize::from(second), new);
     }

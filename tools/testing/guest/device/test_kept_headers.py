@@ -5,6 +5,8 @@ h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
 
 import dataclasses
+import pathlib
+import struct
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -13,6 +15,7 @@ from scapy.layers.l2 import Ether
 from testing.guest.device.test_external import add, on_the_wire, ping
 from testing.guest.device.test_protected import INNER, KEY, Ends
 from testing.lib import gue_peer
+from testing.lib.bpf import attach, compiled, last_notes
 from testing.lib.gue_keys import ACCEPT, GueKeys
 from testing.lib.gue_link import COOKIE32, HMAC, REMCSUM_DRAFT
 from testing.lib.gue_values import Agreement, Header, Hmac, Outer
@@ -37,6 +40,13 @@ def ends(hosts, request):
     made.close()
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The compiled program that compares sums."""
+    source = pathlib.Path(__file__).with_name("checksum.bpf.c")
+    return compiled(source, tmp_path_factory.mktemp("bpf"))
+
+
 def rx_counts(ends, name="gue0"):
     """Returns the numbers of packets and errors that a device has received."""
     counts = ends.h2.traffic(name)["rx"]
@@ -59,6 +69,22 @@ def test_each_byte_of_a_known_header_is_compared(ends, form):
         ends.send(right[:at] + bytes([right[at] ^ 37]) + right[at + 1 :], between)
     assert ends.come_out(right, between) == [INNER]
     assert rx_counts(ends) == (4, len(places))
+
+
+# The debug kernel has no BTF.
+@pytest.mark.stock_only
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
+def test_sum_of_a_packet_with_a_known_header_is_right(ends, form, program):
+    """The stack has the sum of the packet that came, and the device knows the header's."""
+    options, values = FORMS[form]
+    ends.add(KEY, **LINK, **options)
+    attach(ends.h2, "ingress", program, "tc/compare")
+    between = Outer(ends.there, ends.here)
+    data = gue_peer.build(Header(hmac=Hmac(1), **values), INNER, between, KEY)
+    for _ in range(4):
+        assert ends.come_out(data, between) == [INNER]
+    assert struct.unpack_from("=III", last_notes()) == (0, 4, 0), "none, right, wrong"
 
 
 @pytest.mark.soak_on_debug
