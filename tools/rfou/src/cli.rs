@@ -72,7 +72,7 @@ pub enum Command {
     #[command(subcommand, arg_required_else_help = true)]
     Port(PortCommand),
     /// Show gue devices
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(subcommand, arg_required_else_help = true, after_help = LINK_NOTES)]
     Link(LinkCommand),
     /// Set, show and delete the keys of gue devices that have auth
     #[command(subcommand, arg_required_else_help = true)]
@@ -179,6 +179,15 @@ pub enum LinkCommand {
     /// Show gue devices with what differs from the defaults
     #[command(visible_alias = "list")]
     Show(LinkShow),
+    /// Answers those who look for it here.
+    #[command(hide = true, aliases = ["set", "change", "del", "delete"], disable_help_flag = true)]
+    Add(OtherWords),
+}
+
+#[derive(Args, Debug)]
+pub struct OtherWords {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub words: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -288,6 +297,12 @@ pub enum Auth {
     Cookie32,
     Hmac,
 }
+
+const LINK_NOTES: &str = "\
+'ip' adds, changes and deletes gue devices:
+  ip link add gue0 type gue id 5 local 192.0.2.1 remote 192.0.2.2
+  ip link help gue                        show all options
+'rfou apply' does so by a file.";
 
 const PING_NOTES: &str = "\
 The request goes to the kernel of the other end, and needs no address inside the tunnel. A peer that

@@ -15,6 +15,10 @@ use serde_json::{json, Value};
 pub fn run(command: &LinkCommand, output: Output) -> Result {
     match command {
         LinkCommand::Show(args) => show(args, output),
+        LinkCommand::Add(_) => Err(Error::usage(
+            "'ip' adds, changes and deletes gue devices, and so does 'rfou apply'",
+        )
+        .hint("for example 'ip link add gue0 type gue id 5 local 192.0.2.1 remote 192.0.2.2'")),
     }
 }
 

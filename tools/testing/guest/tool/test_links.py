@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from testing.lib.rfou_command import FAILED, NOT_FOUND, WOULD_CHANGE, checked
+from testing.lib.rfou_command import FAILED, NOT_FOUND, USAGE, WOULD_CHANGE, checked
 
 pytestmark = [
     pytest.mark.stock_only,
@@ -55,6 +55,12 @@ def test_devices_are_shown_with_what_differs_from_the_defaults(hosts, rfou):
     assert "counters" not in link
     error = rfou.refused("link", "show", "gue9", status=NOT_FOUND)
     assert "gue9" in error["message"] and error["argument"] == "NAME"
+
+
+@pytest.mark.parametrize("words", ["add gue0 type gue id 5", "set gue0 --ttl 3", "del gue0", "add"])
+def test_who_looks_for_other_orders_here_is_told_where_they_are(rfou, words):
+    assert "ip link add gue0 type gue id 5" in rfou("link", *words.split(), status=USAGE).stderr
+    assert "ip link add gue0 type gue id 5" in rfou("link", "--help").stdout
 
 
 def test_counters_are_what_went_through(hosts, rfou):
