@@ -13,22 +13,17 @@ static __always_inline u64 sum_with(u64 sum, const u8 *start)
 	return sum + (sum < word);
 }
 
-/* Adds four words of 64 bits and the carries. */
-static __always_inline u64 sum_with_four(u64 sum, const u8 *start)
+/* Adds two words of 64 bits and the carries. */
+static __always_inline u64 sum_with_two(u64 sum, const u8 *start)
 {
 #if __has_builtin(__builtin_addcll)
 	unsigned long long carry;
 
 	sum = __builtin_addcll(sum, get_unaligned((const u64 *)start), 0, &carry);
 	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 8)), carry, &carry);
-	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 16)), carry, &carry);
-	sum = __builtin_addcll(sum, get_unaligned((const u64 *)(start + 24)), carry, &carry);
 	return sum + carry;
 #else
-	sum = sum_with(sum, start);
-	sum = sum_with(sum, start + 8);
-	sum = sum_with(sum, start + 16);
-	return sum_with(sum, start + 24);
+	return sum_with(sum_with(sum, start), start + 8);
 #endif
 }
 
@@ -63,14 +58,16 @@ static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigne
 		start += sizeof(u32);
 		len -= sizeof(u32);
 	}
-	/* A digest, or a long cookie. */
-	for (; unlikely(len >= 32); len -= 32, start += 32)
-		sum = sum_with_four(sum, start);
+	if (len % (2 * sizeof(u64))) {
+		sum = sum_with(sum, start);
+		start += sizeof(u64);
+		len -= sizeof(u64);
+	}
 #ifdef __clang__
-	/* One or two rounds in most packets. */
+	/* At most one round in most packets. */
 #pragma nounroll
 #endif
-	for (; len; len -= sizeof(u64), start += sizeof(u64))
-		sum = sum_with(sum, start);
+	for (; len; len -= 2 * sizeof(u64), start += 2 * sizeof(u64))
+		sum = sum_with_two(sum, start);
 	return negated_fold(sum);
 }

@@ -46,8 +46,8 @@ impl SkBuff {
     }
 
     /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts the bytes from a
-    /// checksum over the whole packet (`CHECKSUM_COMPLETE`). The bytes' sum after their first eight is
-    /// `after_udp`, if it is known.
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`). `after_udp` is the sum of the bytes
+    /// after the first eight, if the caller knows it.
     ///
     /// Fails with `EBADMSG` if a partial checksum does not lie in the rest.
     ///

@@ -24,7 +24,7 @@ pub enum RemcsumMode {
 
 /// The kind of a packet whose outer headers were pulled.
 ///
-/// Tells it while it is known, so that a receiver does not look for it again.
+/// A receiver reads the kind here, and does not look for GSO again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
     /// One packet of the wire.
@@ -96,8 +96,9 @@ impl RxSkb {
     }
 
     /// Does what [`Self::decapsulate`] does, for a packet that begins with its UDP header. `after_udp` is the sum of
-    /// the bytes to pull after that header, if it is known: a checksum over the whole packet is adapted without a look
-    /// at them. With a wrong sum, the packet's receiver drops it for its checksum.
+    /// the bytes to pull after that header, if the caller knows it: a checksum over the whole packet is adapted without
+    /// a look at them. The sum must be right. With a wrong one, the stack may accept a corrupt packet, or it reports a
+    /// fault of the device and computes the sum again.
     ///
     /// Fails also with `EINVAL` if `len` is less than a UDP header's.
     #[inline(always)]
@@ -324,8 +325,8 @@ impl SkBuff {
         }
         let start = self.as_mut().header(len)?.as_ptr();
         // SAFETY: `header` has found `len` linear bytes, at `start`: at least a UDP header if a sum is known. `pull`
-        // pulls these bytes, does not move them and has returned their number. The packet is valid and exclusively borrowed; no
-        // reference points into it when C may make its shared information private.
+        // pulls these bytes, does not move them and has returned their number. The packet is valid and exclusively
+        // borrowed; no reference points into it when C may make its shared information private.
         unsafe {
             let len = self.as_mut().pull(len);
             self.as_mut().postpull_checksum(start, len, after_udp)?;

@@ -57,7 +57,7 @@ def random_order(rng):
     """Returns any order."""
     start = rng.choice(STARTS)
     return Order(
-        on_receive=rng.randrange(8),
+        on_receive=rng.randrange(9),
         in_gro=rng.choice((4, rng.randrange(32))),
         protocol=rng.choice(PROTOCOLS),
         gro_protocol=rng.choice((IPV4, IPV6, GRE, TCP, UDP)),
