@@ -76,7 +76,7 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 pub(crate) enum Glance {
     /// [`check`] decides.
     Unknown,
-    /// The packet has passed. The sum of its header is known if the header was kept.
+    /// The packet has passed. The sum of its header is known if the header was found kept at once.
     Passes(Option<Sum>),
 }
 
@@ -130,9 +130,9 @@ impl Guard {
         self.keys.is_some()
     }
 
-    /// Passes a packet that [`check`] would accept, as far as that is found without a look at each field.
-    /// Most packets pass here: they have no protecting field and need none, or an accepted cookie, or a keyed hash
-    /// that was found right before. A control message does not pass, and neither does a fragment.
+    /// Returns [`Glance::Passes`] for a packet that [`check`] would accept, if this is found without a look at each
+    /// field. Most packets pass here: they have no protecting field and need none, or an accepted cookie, or a keyed
+    /// hash that an earlier check accepted. A control message does not pass, and neither does a fragment.
     #[inline(always)]
     pub(crate) fn glance(
         &self,
@@ -165,8 +165,7 @@ impl Guard {
         const COOKIE8: u16 = Method::Cookie8.flags();
         const COOKIE16: u16 = Method::Cookie16.flags();
         let flags = self.passing_flags;
-        // Asks for the shortest cookie first: its check is cheap, so that a comparison more is felt.
-        if flags != COOKIE8 && flags == Method::Hmac.flags() {
+        if flags == Method::Hmac.flags() {
             return Some(keys.know(skb, header, addresses, rcu));
         }
         let at =

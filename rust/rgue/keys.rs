@@ -290,8 +290,8 @@ impl KeysInForce {
         self.to_send.as_deref()
     }
 
-    /// Passes a packet whose header, between these outer addresses, has a keyed hash that covers no payload and
-    /// that was found right before. The packet begins with its UDP header.
+    /// Returns [`Glance::Passes`] if a packet's header is kept for these outer addresses: its keyed hash covers no
+    /// payload, and an earlier check accepted it. The packet begins with its UDP header.
     #[inline(always)]
     pub(crate) fn know(
         &self,
