@@ -114,16 +114,13 @@ impl Tunnel {
                     .map(|(inner, _)| inner)
                     .map_err(|(skb, _)| skb),
             },
-            // A sum that is wrong, of bytes that may not be there; again after a failure.
+            // A sum that is wrong, of bytes that may not be there; again, also after a failure. The stack would report
+            // the sum as a fault of the device, so the packet is dropped.
             8 => {
                 let sum = Some(Sum::of(b"wrong"));
-                match skb
-                    .decapsulate_with_sum(len, sum)
-                    .or_else(|_| skb.decapsulate_with_sum(order.gro_len, sum))
-                {
-                    Ok(_) => Ok(InnerSkb::new(skb, protocol)),
-                    Err(_) => Err(skb),
-                }
+                let _ = skb.decapsulate_with_sum(len, sum);
+                let _ = skb.decapsulate_with_sum(order.gro_len, sum);
+                Err(skb)
             }
             // Any length, also of another IP version.
             _ => match skb.decapsulate(len) {
