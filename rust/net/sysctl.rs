@@ -5,7 +5,7 @@
 //! C header: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h)
 
 use crate::netns::Place;
-use core::{mem, ptr, ptr::NonNull};
+use core::{mem, ptr::NonNull};
 use kernel::{ffi::c_void, prelude::*};
 use net_bindings as bindings;
 
@@ -91,16 +91,13 @@ impl<const N: usize> Settings<N> {
             proc_handler: entry.handler,
             ..Default::default()
         });
-        let entries = KBox::new(entries, GFP_KERNEL)?;
+        let mut entries = KBox::new(entries, GFP_KERNEL)?;
+        // Linux 7.2 takes a pointer that is not `const`.
+        let table = (&raw mut *entries).cast::<bindings::ctl_table>();
         // SAFETY: The place is a valid namespace. The table has `N` entries, whose names are static; it keeps its
         // place until `drop` has removed the settings. The caller promises valid data.
         let header = unsafe {
-            bindings::register_net_sysctl_sz(
-                place.as_raw(),
-                path.as_char_ptr(),
-                ptr::from_ref(&*entries).cast(),
-                N,
-            )
+            bindings::register_net_sysctl_sz(place.as_raw(), path.as_char_ptr(), table, N)
         };
         // INVARIANT: C has registered the entries.
         Ok(Self {
