@@ -2,22 +2,22 @@
 
 //! Surplus space: the bytes of a header after its last field.
 //!
-//! gue-09 has receivers skip the bytes. Ends that agree on a meaning use them for private data.
+//! gue-09 requires receivers to skip these bytes. Two ends may agree to carry private data in them.
 
 use crate::{header::MAX_LEN_BYTES, Error};
 
 /// The bits of the first byte that count words (Hlen).
 const HLEN_MASK: u8 = 0x1f;
 
-/// Puts surplus space after the header of variant 0 that takes the first `len` bytes of `packet`, and adds its
-/// length to Hlen. Returns the length of both in bytes.
+/// Writes `surplus` after the variant 0 header in the first `len` bytes of `packet`, over the bytes there, and adds the
+/// length of `surplus` to Hlen. Returns the new length of the header in bytes.
 ///
 /// # Errors
 ///
-/// Nothing is written then.
+/// `packet` is unchanged then.
 ///
-/// - [`Error::HeaderTooLong`]: the header would have more words than Hlen can count, or `surplus` is no whole
-///   number of words.
+/// - [`Error::HeaderTooLong`]: the header would have more words than Hlen can count, or `surplus` is not a
+///   whole number of words.
 /// - [`Error::BufferTooShort`].
 ///
 /// ```

@@ -2,8 +2,8 @@
 
 //! Fragments of received packets: they wait until the packet is whole.
 //!
-//! Fragments pass the checks of a device one by one, before they take memory. The packet that they make then goes
-//! the way of one that was never cut.
+//! Fragments pass the checks of a device one by one, before they take memory. A reassembled packet then takes the same
+//! path as an unfragmented one.
 
 use crate::{
     demux::Entry,
@@ -26,10 +26,10 @@ use net::{
     udp, DropReason,
 };
 
-/// The queues of packets of which fragments are still to come.
+/// Marks the reassembly queues of GUE.
 pub(crate) enum Queue {}
 
-/// The way to the queues of a namespace.
+/// A handle to the reassembly queues of a namespace.
 pub(crate) type Fragments = Pieces<Queue>;
 
 static QUEUES: Queues<Queue> = Queues::new();
@@ -55,8 +55,8 @@ pub(crate) fn register(scope: &'static Scope) -> Result<&'static Registration<Di
 #[derive(Clone)]
 pub(crate) struct Reassembler {
     fragments: Fragments,
-    /// Tells the fragments of devices apart, and those that a device has accepted before a change of its demands
-    /// from those after it.
+    /// A part of each key: keeps apart the fragments of different devices, and those that one device accepted before
+    /// and after a change of its checks.
     id: u32,
 }
 
@@ -70,7 +70,7 @@ impl Reassembler {
         }
     }
 
-    /// Returns the name of the packet that a fragment is of. The device stands for group and destination port.
+    /// Returns the key of a fragment's queue. The id tells the device, and so group and destination port.
     fn key<const IPV6: bool>(&self, skb: &RxSkb, fragment: &Fragment) -> Option<Key> {
         let source_port: &[u8; 2] = skb.linear_header(2)?.first_chunk()?;
         let mut key = Key([0; KEY_LEN_BYTES]);
@@ -138,7 +138,8 @@ impl Entry {
         };
         let decapsulated = match part.place {
             None => skb.decapsulate(part.pull).map(|_| ()),
-            // Has no use in a fragment, and is done as the draft's order of receive says.
+            // A remote checksum is useless in a fragment. Receivers process it before reassembly
+            // (gue-extensions-06 §11.2).
             Some(place) => skb.decapsulate_computing_checksum(part.pull, place),
         };
         if let Err(error) = decapsulated {
@@ -158,8 +159,8 @@ impl Entry {
         }
     }
 
-    /// Returns a fragment as part of its packet. Frames are joined without the EtherIP header, which is in their first
-    /// fragment.
+    /// Describes a fragment for reassembly. In `mode ethernet`, leaves out the EtherIP header of the first fragment, and
+    /// subtracts its length from later offsets.
     fn part<const IPV6: bool>(
         &self,
         skb: &mut RxSkb,
@@ -194,7 +195,7 @@ impl Entry {
                 None => None,
             };
         } else {
-            // Offsets are multiples of 8.
+            // The offset is 8 at least.
             part.piece.offset = part.piece.offset.saturating_sub(ETHER_IP.len() as u16);
         }
         Ok(part)

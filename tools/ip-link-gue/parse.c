@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From words to attributes. Only what the user typed becomes an attribute: the
- * kernel has the defaults, and keeps what a change does not name.
+ * Parses words of the command line into netlink attributes. Only what the user typed
+ * becomes an attribute: the kernel has the defaults, and keeps what a change does not name.
  */
 #include <arpa/inet.h>
 #include <linux/netlink.h>
@@ -53,7 +53,7 @@ static const char *next_word(struct request *request)
 	return *++request->argv;
 }
 
-/* Marks an attribute as given, for the only time. */
+/* Marks an attribute as given. Refuses a second time. */
 static void give(struct request *request, const struct option *option, int attribute,
 		 const char *value)
 {
@@ -145,7 +145,7 @@ static void parse_srcport(struct request *request, const struct option *option)
 
 	give(request, option, IFLA_GUE_SPORT, high);
 	if (ntohs(range.low) > ntohs(range.high))
-		refuse(option->word, high, "must not end below its first port");
+		refuse(option->word, high, "must not have its last port below its first");
 	put(request, IFLA_GUE_SPORT_RANGE, &range, sizeof(range));
 }
 
@@ -160,7 +160,7 @@ static void parse_dev(struct request *request, const struct option *option)
 	put(request, option->attribute, &index, sizeof(index));
 }
 
-/* Returns the family of an address that one host may have, 0 for "any". */
+/* Parses an address of one host. Returns its family, or 0 for "any". */
 static int address(const struct option *option, const char *text, struct in6_addr *bytes)
 {
 	const __u8 *first = (const __u8 *)bytes;
@@ -296,7 +296,7 @@ static __u16 coverage(const struct option *option, const char *text)
 	if (!strcmp(text, "all"))
 		return GUE_COVER_ALL;
 	if (get_u32(&bytes, text, 0) || bytes >= GUE_COVER_ALL)
-		refuse(option->word, text, "must cover all, or a number of bytes from 0 to 65534");
+		refuse(option->word, text, "must be all, or a number of bytes from 0 to 65534");
 	return bytes;
 }
 
@@ -308,7 +308,7 @@ static void parse_cover(struct request *request, const struct option *option)
 	put_u16(request, option->attribute, coverage(option, text));
 }
 
-/* The coverage may be left out: a word that is no coverage is the next option. */
+/* The coverage is optional: any other word is the next option. */
 static void parse_checksum(struct request *request, const struct option *option)
 {
 	__u16 bytes = 0;
@@ -322,7 +322,7 @@ static void parse_checksum(struct request *request, const struct option *option)
 	put_u16(request, option->attribute + 1, bytes);
 }
 
-/* The size may be left out, as the coverage of a checksum. */
+/* The size is optional, as the coverage of a checksum is. */
 static void parse_fragment(struct request *request, const struct option *option)
 {
 	__u16 size = 0;
@@ -400,7 +400,7 @@ static const struct option options[] = {
 	{ "nocrc", parse_switch, IFLA_GUE_CRC, 0, 0, 0 },
 	{ "fragment", parse_fragment, IFLA_GUE_FRAGMENT, 1, UINT16_MAX, 1 },
 	{ "nofragment", parse_switch, IFLA_GUE_FRAGMENT, 0, 0, 0 },
-	/* A peer is dead later than it is asked. */
+	/* dead must be greater than keepalive, so their ranges differ by one at each end. */
 	{ "keepalive", parse_keepalive, IFLA_GUE_KEEPALIVE, 0, UINT16_MAX - 1, 0 },
 	{ "dead", parse_dead, IFLA_GUE_DEAD, 2, UINT16_MAX, 0 },
 	{ "roaming", parse_switch, IFLA_GUE_ROAMING, 0, 0, 1 },
@@ -408,7 +408,7 @@ static const struct option options[] = {
 	{ NULL, NULL, 0, 0, 0, 0 },
 };
 
-/* "any" is of the family of the other address: of IPv4 if there is none. */
+/* "any" takes the family of the other address, or IPv4 if there is none. */
 static void put_any(struct request *request)
 {
 	static const struct in6_addr any;
@@ -419,7 +419,7 @@ static void put_any(struct request *request)
 		put_address(request, IFLA_GUE_LOCAL, request->remote_family, &any);
 }
 
-/* Refuses words for what lies in the header, which variant 1 lacks. */
+/* Refuses options that need a GUE header: variant 1 has none. */
 static void check_variant_1(const struct request *request)
 {
 	static const int fields[] = { IFLA_GUE_ID,	   IFLA_GUE_REMCSUM, IFLA_GUE_AUTH,
@@ -432,11 +432,11 @@ static void check_variant_1(const struct request *request)
 						      : word && !strncmp(word, "no", 2);
 
 		if (word && !off)
-			refuse(word, word, "has no place: variant 1 has no header");
+			refuse(word, word, "needs a GUE header, and variant 1 has none");
 	}
 }
 
-/* Refuses a `dead` that no `keepalive` comes before. */
+/* Refuses dead without keepalive, or not greater than keepalive. */
 static void check_dead(const struct request *request, bool creating)
 {
 	const char *keepalive = request->word[IFLA_GUE_KEEPALIVE];
@@ -449,19 +449,19 @@ static void check_dead(const struct request *request, bool creating)
 		refuse("dead", "dead", "must be more seconds than keepalive");
 }
 
-/* Refuses words that exclude each other. The kernel knows what the link has already. */
+/* Refuses options that exclude each other. The kernel knows those that the link has. */
 static void check(const struct request *request)
 {
 	bool creating = request->message->nlmsg_flags & NLM_F_CREATE;
 
 	if (request->remote_family && request->local_family &&
 	    request->remote_family != request->local_family)
-		refuse("local", "local", "and remote must be of one IP version");
+		refuse("local", "local", "must be of the IP version of remote");
 	if (request->word[IFLA_GUE_EXTERNAL]) {
 		if (request->word[IFLA_GUE_REMOTE])
-			refuse("remote", "remote", "comes with each packet if external is given");
+			refuse("remote", "remote", "cannot be combined with external");
 		if (request->word[IFLA_GUE_ID])
-			refuse("id", "id", "comes with each packet if external is given");
+			refuse("id", "id", "cannot be combined with external");
 	} else if (creating && !request->word[IFLA_GUE_REMOTE]) {
 		missarg("remote");
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work of a device: a function that a worker calls now or later, while the device is up.
+//! The work of a device: a function that runs on a workqueue while the device is up.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -45,7 +45,7 @@ pub(super) unsafe fn enable<T: Operations>(private: *mut Private<T>) {
     unsafe { bindings::enable_delayed_work(of(private)) };
 }
 
-/// Disables the work of a device that goes down, and waits until it does not run any more. May sleep.
+/// Disables the work of a device that goes down, and waits for a running one to end. May sleep.
 ///
 /// # Safety
 ///
@@ -57,10 +57,9 @@ pub(super) unsafe fn disable<T: Operations>(private: *mut Private<T>) {
 
 /// # Safety
 ///
-/// Only C may call this, with the work of a `Private<T>` that [`init`] was called for.
+/// Only the workqueue may call this, with the work of a `Private<T>` that was passed to [`init`].
 unsafe extern "C" fn run<T: Operations>(work: *mut bindings::work_struct) {
-    // SAFETY: The work is the first field of a `delayed_work`, which is a field of a `Private<T>`, as `init` was
-    // promised.
+    // SAFETY: `init` was called for this `Private<T>`: the work is the first field of its `delayed_work`.
     let private = unsafe { work.byte_sub(offset_of!(Private<T>, work)) }.cast::<Private<T>>();
     // SAFETY: The work runs only while the device is up: `ndo_open` enables it, and `ndo_stop`, which C calls
     // before `ndo_uninit`, waits until it does not run. So the private data's `data` is initialized, and the
@@ -70,15 +69,15 @@ unsafe extern "C" fn run<T: Operations>(work: *mut bindings::work_struct) {
 }
 
 impl<T: Operations> Device<T> {
-    /// Lets [`Operations::work`] run at once, also if it waits for a later time. Does nothing if the device is
+    /// Queues [`Operations::work`] to run at once, also if it is queued for later. Does nothing if the device is
     /// down. Any context.
     pub fn run_work_now(&self) {
         // SAFETY: By the type invariant the private data is valid, and `ndo_init` has initialized the work.
         unsafe { run_now(of(Private::<T>::of(self.as_raw()))) };
     }
 
-    /// Lets [`Operations::work`] run after a number of milliseconds, or a little later, unless it waits already.
-    /// Does nothing if the device is down. Any context.
+    /// Queues [`Operations::work`] to run after at least `ms` milliseconds, unless it is queued already. Does
+    /// nothing if the device is down. Any context.
     pub fn run_work_in(&self, ms: u32) {
         // SAFETY: As in `run_work_now`.
         unsafe { bindings::delayed_work_run_in(of(Private::<T>::of(self.as_raw())), ms) };

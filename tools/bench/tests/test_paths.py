@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Paths: each one through the device has the paths that it is compared with."""
+"""Checks that the benchmark measures each path that a path is compared with."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def test_device_paths_are_compared_with_measured_ones():
     assert {path.by_module.name for path in device_paths()} <= names
 
 
-def test_device_alone_needs_all_that_it_is_compared_with():
+def test_only_device_measures_the_paths_that_the_device_is_compared_with():
     needed = {path.by_module.name for path in device_paths()}
     assert {path.name for path in measured_paths("fou", only_device=True)} == needed
     references = {path.name for path in measured_paths("plain", only_device=True)}
@@ -36,7 +36,7 @@ def test_device_paths_have_names_of_their_own():
 
 
 def test_protected_paths_are_compared_with_measured_ones():
-    """The same packets without a field pass through the same column."""
+    """The device measures the counterpart without protection of each protected path, too."""
     names = {path.name for path in measured_paths(DEVICE)}
     for path in itertools.chain(protected_paths(), *covering_paths()):
         assert {path.name, path.unprotected.name} <= names

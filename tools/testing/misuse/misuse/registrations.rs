@@ -91,7 +91,7 @@ impl Dumpit<Commands> for List {
     }
 }
 
-/// State of no size with a destructor.
+/// Zero-sized state with a destructor.
 struct Empty;
 
 static EMPTY: Slot<Empty> = Slot::new();
@@ -110,7 +110,7 @@ impl Drop for Empty {
     }
 }
 
-/// An encapsulation that finds UDP within UDP down to the packet's end.
+/// An encapsulation that always finds a header of no length, and UDP after it.
 struct Nested;
 
 impl<F: Flow> IpTunnelEncap<F> for Nested {
@@ -152,7 +152,7 @@ impl Reassembly for Queue {
     }
 }
 
-/// Registers queues, after an attempt to have directories without them.
+/// Registers queues. Checks first that directories cannot be registered without them.
 fn register_queues(scope: &'static Scope) -> Result {
     match netns::register::<Directory<Queue>>(scope) {
         Err(EINVAL | EBUSY) => frags::register::<Queue>(scope).map(|_| ()),
@@ -172,7 +172,7 @@ const STEPS: &[(Step, Error)] = &[
     (devices::register_kind, EEXIST),
 ];
 
-/// Fails after the first `count` steps; another error says that no steps are left.
+/// Runs the first `count` steps, then fails with `ECANCELED`; with another error if no step is left.
 pub(crate) fn fail_after(scope: &'static Scope, count: u32) -> Result {
     for (done, (step, _)) in (0..).zip(STEPS) {
         if done == count {
@@ -212,7 +212,7 @@ pub(crate) fn fail_during_a_dump(scope: &'static Scope) -> Result {
     Err(ETIMEDOUT)
 }
 
-/// State that registers a family when the first namespace is made after the module's load.
+/// State that registers a family when it is made for a namespace that is younger than the module.
 struct Late;
 
 static LATE: Slot<Late> = Slot::new();
