@@ -176,8 +176,9 @@ impl<T> QueuesRef<T> {
 
 /// Registers queues, and makes a directory in every namespace. Process context, may sleep.
 ///
-/// The module's end frees all pieces and waits until they are gone. Fails with `EBUSY` if the queues are
-/// registered already, with `ENOMEM`, also if the folder of settings has one of a directory's names.
+/// Unloading the module frees all pieces and waits until they are gone. Fails with `EBUSY` if the queues are already
+/// registered. Fails with `ENOMEM` without memory, or if [`Reassembly::SYSCTL_FOLDER`] already has an entry of the
+/// same name.
 pub fn register<T: Reassembly>(
     scope: &'static Scope,
 ) -> Result<&'static Registration<Directory<T>>> {

@@ -22,11 +22,11 @@ use net_bindings as bindings;
 /// The tunnel that a packet is sent through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelInfo {
-    /// The outer addresses. A local address of zero is for routing to choose.
+    /// The outer addresses. Routing chooses the local address if it is zero.
     pub addresses: Addresses,
     /// The key, or 0.
     pub id: u64,
-    /// A key was asked for, be it 0.
+    /// The tunnel has a key, even if `id` is 0.
     pub has_key: bool,
     /// The IPv4 TOS or the IPv6 traffic class.
     pub tos: u8,
@@ -52,10 +52,10 @@ impl TunnelInfo {
     /// Returns the tunnel that a packet is to be sent through; `None` if nothing was set for the packet.
     pub fn of_sent(skb: &SkBuff) -> Option<Self> {
         let info = tunnel_info(skb)?.as_ptr();
-        // A BPF program on another CPU may set the metadata of a later packet in the same place: the fields are
-        // plain words, and each is read once.
-        // SAFETY: The packet has a reference to the information, or is in an RCU read side as long as it has
-        // none, so that the pointer is valid.
+        // Read each field once: a BPF program on another CPU may reuse the same metadata for a later packet. The
+        // fields are plain words.
+        // SAFETY: The pointer is valid: the packet has a reference to the information, or stays within an RCU read
+        // side while it has none.
         let (key, mode, options_len) = unsafe {
             (
                 (&raw const (*info).key).read_volatile(),
@@ -90,7 +90,7 @@ impl TunnelInfo {
         })
     }
 
-    /// Returns the number of option bytes: bytes beside the information that are of no other kind of tunnel.
+    /// Returns the number of option bytes after the tunnel information; 0 if they belong to another kind of tunnel.
     #[inline]
     pub fn options_len(&self) -> usize {
         self.options_len.into()
@@ -133,8 +133,8 @@ fn tunnel_info(skb: &SkBuff) -> Option<NonNull<bindings::ip_tunnel_info>> {
     NonNull::new(unsafe { bindings::skb_tunnel_info(skb.as_raw()) })
 }
 
-/// Returns the cache of routes that belongs to the tunnel of a packet, if that is of this IP version. C has
-/// routes of this version alone in it; the cache may be without memory, which C's functions look for.
+/// Returns the route cache of a packet's tunnel, or `None` without a tunnel of this IP version. C stores only routes
+/// of this version there. The cache may be unallocated; C's functions check for that.
 ///
 /// The pointer is valid as long as the packet is.
 pub(crate) fn route_cache(skb: &SkBuff, is_ipv6: bool) -> Option<*mut bindings::dst_cache> {
@@ -173,11 +173,11 @@ fn addresses(key: &bindings::ip_tunnel_key, mode: u32) -> Addresses {
 pub struct RxMetadata(NonNull<bindings::metadata_dst>);
 
 impl RxMetadata {
-    /// Notes the outer headers of a packet, of IPv6 or of IPv4, that begins with its UDP header, a key and option
-    /// bytes, which are of no other kind of tunnel. Softirq context.
+    /// Makes metadata from the packet's outer headers, `key` and `options`. The packet's data must begin at its UDP
+    /// header. The options are not flagged as those of another kind of tunnel. Softirq context.
     ///
-    /// Fails with `EINVAL` if the packet's headers are not where UDP found them, or for more than
-    /// [`MAX_OPTIONS_LEN_BYTES`]; with `ENOMEM`.
+    /// Fails with `EINVAL` if the packet's headers are not where UDP found them, or if `options` is longer than
+    /// [`MAX_OPTIONS_LEN_BYTES`]. Fails with `ENOMEM` without memory.
     pub fn new<const IPV6: bool>(skb: &RxSkb, key: Option<u32>, options: &[u8]) -> Result<Self> {
         let options_len = u8::try_from(options.len()).map_err(|_| EINVAL)?;
         let (family, ip_len) = if IPV6 {
@@ -241,8 +241,9 @@ impl InnerSkb {
     }
 }
 
-/// Exchanges the addresses in a packet's metadata, if it has any of a tunnel: the packet was to be sent from the
-/// address `local`, and has become the other end's answer. Fails with `ENOMEM`.
+/// Swaps the outer addresses in a packet's tunnel metadata, for an ICMP error that C made of a packet to be sent
+/// from `local`: the error must seem to come from the other end. Does nothing if the packet has no tunnel metadata.
+/// Fails with `ENOMEM`.
 pub(crate) fn turn_round(skb: Pin<&mut SkBuff>, local: &[u8]) -> Result {
     let raw = skb.as_raw();
     // SAFETY: By the invariant of `SkBuff` the packet is valid.
@@ -270,7 +271,7 @@ pub(crate) fn turn_round(skb: Pin<&mut SkBuff>, local: &[u8]) -> Result {
     Ok(())
 }
 
-/// A packet that a device would send, whose metadata are completed for whoever watches the packet.
+/// A packet whose tunnel metadata a device completes without sending the packet (`ndo_fill_metadata_dst`).
 ///
 /// # Invariants
 ///

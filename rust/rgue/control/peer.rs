@@ -225,8 +225,8 @@ impl Peer {
         let mut wakes = answered.was_ping;
         let is_peer = standing != Standing::Stranger || state.moves_to == Some(from);
         if is_peer || answered.was_challenge {
-            // Also a lower one: the token proves that the message is newer than the request. Others that came after
-            // the request stay old, because somebody may have recorded them and held this one up.
+            // Accept a lower number too: the token proves that the reply is newer than the request. Do not go back
+            // behind a message accepted since the request: an attacker may have recorded it and delayed the reply.
             state.accepted = if answered.accepted == state.accepted {
                 echo.sequence
             } else {
@@ -343,7 +343,7 @@ impl Peer {
         })
     }
 
-    /// The peer has the place that it has proved, or cannot have it.
+    /// Ends the move to `to`, successful or not. A later move to another place stays pending.
     pub(super) fn end_move(&self, to: Place) {
         self.state.with(|state| {
             state.moves_to = state.moves_to.take_if(|place| *place != to);
@@ -369,7 +369,8 @@ impl Peer {
 }
 
 impl State {
-    /// Returns the sequence number of the next message: the time of day, and above all before.
+    /// Returns the sequence number of the next message: the wall clock or one above the last number sent, whichever is
+    /// higher.
     fn next_sequence(&mut self) -> u64 {
         self.sent = wall_clock_ns().max(self.sent.saturating_add(1));
         self.sent
@@ -400,7 +401,8 @@ impl State {
         } else {
             next = next.min(dies_at);
         }
-        // The kernel's timers are late by up to an eighth of their time, so the rest is waited for anew.
+        // A kernel timer may expire late, by up to an eighth of its timeout. Wait for less; the next tick waits for the
+        // rest.
         let wait = next.saturating_sub(now) / NS_PER_MS;
         Tick {
             asks,

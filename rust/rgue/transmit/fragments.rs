@@ -34,7 +34,7 @@ pub(super) struct Fragmenter {
     fragment_overhead: u32,
     /// The length of the headers of the link in inner packets, in bytes.
     link_len: u32,
-    /// The bytes before the inner packet that are cut with it.
+    /// The bytes to prepend to the inner packet before cutting: an EtherIP header, or none.
     before: &'static [u8],
     /// The name of the next packet that is cut. The receiver sees 40 bits.
     next: AtomicU64,
@@ -145,7 +145,7 @@ fn transmit_over<V: IpVersion>(
     }
 }
 
-/// The way of fragments of a flow.
+/// The parameters for sending a flow's packets in fragments.
 struct Cut<'a, V: IpVersion> {
     xmit: &'a Xmit<'a, Gue>,
     sender: &'a Sender,
