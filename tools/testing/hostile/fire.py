@@ -255,7 +255,8 @@ def check(packets, flavour, counts, sent, shared):
     elif few := [name for name, count in least.items() if counts[name] < count]:
         raise NotWellError(f"too few packets got to {', '.join(few)}: {counts}")
     all_shared = packets >= (FEW_TO_TRANSMIT if flavour == "transmit" else FEW)
-    least = {name: least.get(name, 0) // 4 if all_shared else 0 for name in RECEIVERS}
+    # Captures come and go, so a device that gets a few packets may have none of them captured.
+    least = {name: least.get(name, 0) // 8 if all_shared else 0 for name in RECEIVERS}
     least["tap0"] = packets // 10
     if few := [name for name, count in least.items() if shared[name] < count]:
         raise NotWellError(f"hardly any packets of {', '.join(few)} were shared: {shared}")
