@@ -64,8 +64,8 @@ static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigne
 		len -= sizeof(u64);
 	}
 #ifdef __clang__
-	/* At most one round in most packets. */
-#pragma nounroll
+	/* At most one round for most packets. Unrolled if the length is a constant. */
+#pragma clang loop unroll(full)
 #endif
 	for (; len; len -= 2 * sizeof(u64), start += 2 * sizeof(u64))
 		sum = sum_with_two(sum, start);

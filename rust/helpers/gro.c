@@ -2,6 +2,7 @@
 
 #include <linux/unaligned.h>
 #include <net/gro.h>
+#include <net/hotdata.h>
 
 __rust_helper unsigned int rust_helper_skb_gro_offset(const struct sk_buff *skb)
 {
@@ -38,37 +39,41 @@ __rust_helper void rust_helper_skb_gro_postpull_rcsum(struct sk_buff *skb, const
 		NAPI_GRO_CB(skb)->csum = csum_without(NAPI_GRO_CB(skb)->csum, start, len);
 }
 
-static __always_inline u64 gro_word_differs(const u8 *a, const u8 *b)
+static __always_inline u64 gro_word_differs(const u8 *a, const u8 *b, unsigned int at)
 {
-	return get_unaligned((const u64 *)a) ^ get_unaligned((const u64 *)b);
+	return get_unaligned((const u64 *)(a + at)) ^ get_unaligned((const u64 *)(b + at));
 }
 
-/* True if two headers of a word or a few differ. */
+/* True if two headers of 4 to 16 bytes differ. The words may overlap. */
+static __always_inline bool gro_few_differ(const u8 *a, const u8 *b, unsigned int len)
+{
+	const unsigned int end = len - sizeof(u32);
+
+	if (len >= sizeof(u64))
+		return gro_word_differs(a, b, 0) || gro_word_differs(a, b, len - sizeof(u64));
+	return get_unaligned((const u32 *)a) != get_unaligned((const u32 *)b) ||
+	       get_unaligned((const u32 *)(a + end)) != get_unaligned((const u32 *)(b + end));
+}
+
+/* True if two headers differ. */
 static __always_inline bool gro_differ(const u8 *a, const u8 *b, unsigned int len)
 {
-	/* A digest, or a long cookie. */
-	for (; unlikely(len >= 32); len -= 32, a += 32, b += 32)
-		if (gro_word_differs(a, b) | gro_word_differs(a + 8, b + 8) |
-		    gro_word_differs(a + 16, b + 16) | gro_word_differs(a + 24, b + 24))
-			return true;
-	for (; len >= sizeof(u32); len -= sizeof(u32), a += sizeof(u32), b += sizeof(u32))
-		if (get_unaligned((const u32 *)a) != get_unaligned((const u32 *)b))
-			return true;
-	while (len) {
-		/* As after EtherIP. */
-		if (len >= sizeof(u16)) {
-			if (get_unaligned((const u16 *)a) != get_unaligned((const u16 *)b))
+	unsigned int at = 0;
+
+	if (len < sizeof(u32)) {
+		for (; at < len; at++)
+			if (a[at] != b[at])
 				return true;
-			len -= sizeof(u16);
-			a += sizeof(u16);
-			b += sizeof(u16);
-		} else {
-			if (*a++ != *b++)
-				return true;
-			len--;
-		}
+		return false;
 	}
-	return false;
+#ifdef __clang__
+	/* Three or four rounds for a long cookie or a digest. Unrolled if the length is a constant. */
+#pragma clang loop unroll(full)
+#endif
+	for (; at + 2 * sizeof(u64) < len; at += sizeof(u64))
+		if (gro_word_differs(a, b, at))
+			return true;
+	return gro_few_differ(a + at, b + at, len - at);
 }
 
 __rust_helper void rust_helper_gro_compare_held(struct list_head *head, const void *start,
@@ -132,6 +137,16 @@ __rust_helper void rust_helper_gro_enter_device(struct sk_buff *skb, u8 kind, u8
 	note[1] = len;
 	skb->remcsum_offload = 0;
 	cb->is_fou = 1;
+}
+
+/*
+ * Returns the receive handler of IPv6 or IPv4. Both are set during boot and never removed, so no
+ * packet needs a search by gro_find_receive_by_type(). NULL if there is none.
+ */
+__rust_helper gro_receive_t rust_helper_gro_receive_of_ip(bool ipv6)
+{
+	return ipv6 ? net_hotdata.ipv6_packet_offload.callbacks.gro_receive :
+		      net_hotdata.ip_packet_offload.callbacks.gro_receive;
 }
 
 /* Takes the note of gro_enter_tunnel(). Returns its protocol, or 0 if there is no note. */

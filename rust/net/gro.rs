@@ -10,11 +10,13 @@
 //! completes its header, again from the outermost on.
 
 mod complete;
+mod glance;
 mod receive;
 mod skb;
 
 pub(crate) use complete::complete;
 pub use complete::Merged;
+pub use glance::{Glance, Glanced};
 pub(crate) use receive::receive;
 pub use receive::Packet;
 
@@ -27,7 +29,24 @@ pub trait GroTunnel: Send + Sync + 'static {
     ///
     /// Returns the protocol of the rest, whose GRO handler is called next: see [`Handlers`] for those that GRO
     /// merges. Softirq context, RCU read side.
+    ///
+    /// Called only for packets that [`Self::gro_glance`] leaves to it.
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge>;
+
+    /// Takes a first look at a packet. If its first bytes show that [`Self::gro_receive`] would only compare and
+    /// pull a header whose length is known at compile time, does that with a method of [`Glance`]. Otherwise
+    /// leaves the packet to [`Self::gro_receive`], as the default does for all packets.
+    ///
+    /// `IPV6` is the outer IP version. For [`Handlers::OfDevice`] it is `false` for both versions.
+    ///
+    /// Softirq context, RCU read side.
+    #[inline(always)]
+    fn gro_glance<'a, const IPV6: bool>(&self, packet: Glance<'a, Self, IPV6>) -> Glanced<'a>
+    where
+        Self: Sized,
+    {
+        packet.other(self)
+    }
 
     /// The table in which GRO finds the handler of the rest.
     const HANDLERS: Handlers = Handlers::OfOuterIp;

@@ -34,6 +34,18 @@ impl InnerProtocol {
         None => unreachable!(),
     };
 
+    /// IPv4.
+    pub const IPV4: Self = match Self::new(IPV4) {
+        Some(protocol) => protocol,
+        None => unreachable!(),
+    };
+
+    /// IPv6.
+    pub const IPV6: Self = match Self::new(IPV6) {
+        Some(protocol) => protocol,
+        None => unreachable!(),
+    };
+
     /// Returns the protocol with an IANA number, `None` for 0.
     #[inline]
     pub const fn new(number: u8) -> Option<Self> {

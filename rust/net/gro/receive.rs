@@ -2,7 +2,7 @@
 
 //! GRO receive: comparing a packet with the held ones.
 
-use super::{skb::GroSkb, GroTunnel, Handlers, NoMerge};
+use super::{skb::GroSkb, Glance, GroTunnel, Handlers, NoMerge};
 use crate::{
     checksum::Sum,
     ip_proto::{ChecksumPlace, InnerProtocol},
@@ -71,13 +71,10 @@ impl Packet<'_> {
     /// Clears `same_flow` of the held packets whose next `len` bytes differ from this packet's.
     #[inline(always)]
     pub fn compare_held(&mut self, len: usize) -> Result<(), NoMerge> {
-        let offset = self.skb.offset() as u32;
-        let start = self.see(len)?.as_ptr().cast();
-        // SAFETY: `start` is valid for `len` bytes, by the type invariant, and no number is cut to 32 bits:
-        // `offset` had no more in C, and `find` has found `len` bytes in a packet. By the type invariant
-        // `held` is the list of held packets, which GRO does not change during its call. C checks the
-        // length of each held packet.
-        unsafe { bindings::gro_compare_held(self.held, start, offset, len as u32) };
+        let start = self.see(len)?;
+        // SAFETY: `see` has found the `len` bytes at the packet's GRO offset. By the type invariant `held` is GRO's
+        // list of held packets.
+        unsafe { self.skb.compare_held(self.held, start, len) };
         Ok(())
     }
 
@@ -89,16 +86,9 @@ impl Packet<'_> {
             .ok()
             .and_then(|len| self.pulled.checked_add(len));
         let pulled = pulled.ok_or(NoMerge)?;
-        let offset = self.skb.offset() as u32;
-        let start = self.see(len)?.as_ptr().cast();
-        let skb = self.skb.as_raw();
-        // SAFETY: As in `compare_held`. The packet is in GRO, and has the `len` bytes at `start` at its GRO
-        // offset, so the offset stays within the packet.
-        unsafe {
-            bindings::gro_compare_held(self.held, start, offset, len as u32);
-            bindings::skb_gro_postpull_rcsum(skb, start, len as u32);
-            bindings::skb_gro_pull(skb, len as u32);
-        }
+        let start = self.see(len)?;
+        // SAFETY: As in `compare_held`.
+        unsafe { self.skb.as_mut().pull_header(self.held, start, len) };
         self.pulled = pulled;
         self.forget_seen();
         Ok(())
@@ -153,6 +143,30 @@ impl Packet<'_> {
         }
         Ok(())
     }
+}
+
+impl GroSkb {
+    /// Readies the packet for the inner layer of a tunnel `T` over IPv6 or IPv4, and returns that layer. The tunnel has
+    /// pulled `pulled` bytes.
+    ///
+    /// # Safety
+    ///
+    /// RCU read side, in which the result is used.
+    #[inline(always)]
+    pub(super) unsafe fn enter<T: GroTunnel>(
+        self: Pin<&mut Self>,
+        protocol: InnerProtocol,
+        pulled: u8,
+        ipv6: bool,
+    ) -> Result<Inner, NoMerge> {
+        // SAFETY: Promised by the caller.
+        unsafe {
+            match T::HANDLERS {
+                Handlers::OfOuterIp => self.enter_ip(protocol, pulled, ipv6),
+                Handlers::OfDevice => self.enter_device(protocol, pulled),
+            }
+        }
+    }
 
     /// Readies the packet for an EtherType, and returns the inner layer.
     ///
@@ -160,26 +174,27 @@ impl Packet<'_> {
     ///
     /// RCU read side, in which the result is used.
     #[inline(always)]
-    unsafe fn enter_device(&mut self, protocol: InnerProtocol) -> Result<Inner, NoMerge> {
-        let ether_type = Handlers::ether_type(protocol).ok_or(NoMerge)?;
+    unsafe fn enter_device(
+        self: Pin<&mut Self>,
+        protocol: InnerProtocol,
+        pulled: u8,
+    ) -> Result<Inner, NoMerge> {
+        // The protocols of `Handlers::ether_type`, by which completion finds them.
+        let inner = match protocol {
+            InnerProtocol::ETHERNET => Some(Inner::Ethernet),
+            // SAFETY: The function only reads what C has set up while the kernel started.
+            InnerProtocol::IPV4 => unsafe { bindings::gro_receive_of_ip(false) }.map(Inner::Other),
+            // SAFETY: As above.
+            InnerProtocol::IPV6 => unsafe { bindings::gro_receive_of_ip(true) }.map(Inner::Other),
+            _ => None,
+        };
+        let inner = inner.ok_or(NoMerge)?;
         // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's. It is
         // exclusively borrowed.
         unsafe {
-            bindings::gro_enter_device(
-                self.skb.as_raw(),
-                super::device_note(protocol),
-                self.pulled,
-            );
+            bindings::gro_enter_device(self.as_raw(), super::device_note(protocol), pulled);
         }
-        if protocol == InnerProtocol::ETHERNET {
-            return Ok(Inner::Ethernet);
-        }
-        // SAFETY: The caller is in an RCU read side. The result is null, or points to an offload that stays
-        // valid until its end.
-        unsafe { bindings::gro_find_receive_by_type(ether_type.to_be()).as_ref() }
-            .and_then(|offload| offload.callbacks.gro_receive)
-            .map(Inner::Other)
-            .ok_or(NoMerge)
+        Ok(inner)
     }
 
     /// Readies the packet for a protocol, and returns the inner layer.
@@ -188,9 +203,11 @@ impl Packet<'_> {
     ///
     /// RCU read side, in which the result is used.
     #[inline(always)]
-    unsafe fn enter<const IPV6: bool>(
-        &mut self,
+    unsafe fn enter_ip(
+        self: Pin<&mut Self>,
         protocol: InnerProtocol,
+        pulled: u8,
+        ipv6: bool,
     ) -> Result<Inner, NoMerge> {
         // Transport protocols rely on the last network header. In a held packet, the outer UDP header
         // follows that header. TCP would read it as a TCP header, and compute a checksum over addresses at
@@ -199,15 +216,15 @@ impl Packet<'_> {
         if !protocol.has_network_header() {
             return Err(NoMerge);
         }
-        let (skb, number) = (self.skb.as_raw(), protocol.number());
+        let number = protocol.number();
         // Leaves a note for completion, which must not ask the port or the packet: the port may be another
         // one by then, and a peer may have chosen the packet's bytes.
         // SAFETY: By the invariant of `GroSkb` the packet is valid, and its control block is GRO's. It is
         // exclusively borrowed.
-        unsafe { bindings::gro_enter_tunnel(skb, number, self.pulled) };
+        unsafe { bindings::gro_enter_tunnel(self.as_raw(), number, pulled) };
         // SAFETY: C's table has an entry for each number of 8 bits. An entry is null, or points to an
         // offload that stays valid until the end of the RCU read side, in which the caller is.
-        unsafe { bindings::inet_offload(IPV6, number).as_ref() }
+        unsafe { bindings::inet_offload(ipv6, number).as_ref() }
             .and_then(|offload| offload.callbacks.gro_receive)
             .map(Inner::Other)
             .ok_or(NoMerge)
@@ -215,14 +232,14 @@ impl Packet<'_> {
 }
 
 /// The inner layer that GRO calls next.
-enum Inner {
+pub(super) enum Inner {
     /// Ethernet, whose handler is in the kernel's core: it is called without a search, and directly.
     Ethernet,
     Other(GroCallback),
 }
 
 /// A protocol's `gro_receive`.
-type GroCallback = unsafe extern "C" fn(
+pub(super) type GroCallback = unsafe extern "C" fn(
     *mut bindings::list_head,
     *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff;
@@ -291,48 +308,91 @@ impl Patch {
     }
 }
 
-/// Translates [`GroTunnel::gro_receive`] to C's convention.
+/// Translates [`GroTunnel`]'s receive side to C's convention.
 ///
 /// # Safety
 ///
 /// RCU read side. Both pointers must be what C passes to the `gro_receive` of a socket. The socket must be
-/// of IPv6 if `IPV6` is `true`, and of IPv4 otherwise.
-#[inline]
+/// of IPv6 if `IPV6` is `true`, and of IPv4 otherwise, unless the tunnel's handlers are [`Handlers::OfDevice`].
+#[inline(always)]
 pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
     tunnel: Option<&T>,
     held: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // INVARIANT: Promised by the caller; nothing was seen.
+    // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
+    // SAFETY: The caller passes what GRO passes: a valid packet whose control block is GRO's.
+    let tunnel = tunnel.filter(|_| !unsafe { bindings::gro_in_tunnel(skb) });
+    let Some(tunnel) = tunnel else {
+        // SAFETY: The packet is valid and in GRO, as above.
+        return unsafe { call(Err(NoMerge), held, skb) };
+    };
+    // SAFETY: The pointers are what GRO passes, and the packet is in no tunnel. The caller is in an RCU read side until
+    // this function returns, which the result does not survive. The caller promises the socket's IP version. No other
+    // `Glance` is made in this call.
+    let packet = unsafe { Glance::<T, IPV6>::new(held, NonNull::new_unchecked(skb)) };
+    tunnel.gro_glance(packet).into_raw()
+}
+
+/// Does the work of [`receive`] for a packet that is left to [`GroTunnel::gro_receive`].
+///
+/// # Safety
+///
+/// As for [`receive`], with `ipv6` for `IPV6`. The packet must not be in a tunnel yet.
+// Not inlined: a packet that is recognized at a glance should not save registers for this. One function for both IP
+// versions, because few packets come here.
+#[inline(never)]
+pub(super) unsafe fn receive_any<T: GroTunnel>(
+    tunnel: &T,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+    ipv6: bool,
+) -> *mut bindings::sk_buff {
+    // SAFETY: The caller passes what GRO passes: a valid packet whose control block is GRO's, and which
+    // GRO does not touch during the call. The pointer itself is used only while `packet` is not.
+    let packet = unsafe { GroSkb::from_raw(skb) };
+    let linear = packet.linear_rest();
+    // INVARIANT: `held` is promised by the caller. The linear bytes were just found.
     let mut packet = Packet {
         held,
-        // SAFETY: The caller passes what GRO passes: a valid packet whose control block is GRO's, and which
-        // GRO does not touch during the call. The pointer itself is used only while `packet` is not.
-        skb: unsafe { GroSkb::from_raw(skb) },
+        seen: (NonNull::from(linear).cast(), linear.len()),
+        skb: packet,
         pulled: 0,
-        seen: NOTHING_SEEN,
         patch: None,
     };
-    let inner = tunnel.ok_or(NoMerge).and_then(|tunnel| {
-        // At most one tunnel of this crate per packet: each is one more callback on GRO's stack.
-        // SAFETY: The packet is valid and in GRO, as above.
-        if unsafe { bindings::gro_in_tunnel(skb) } {
-            return Err(NoMerge);
-        }
-        let protocol = tunnel.gro_receive(&mut packet)?;
+    let inner = tunnel.gro_receive(&mut packet).and_then(|protocol| {
+        let pulled = packet.pulled;
         // SAFETY: The caller is in an RCU read side until this function returns, and the inner layer is called
         // before that.
-        unsafe {
-            match T::HANDLERS {
-                Handlers::OfOuterIp => packet.enter::<IPV6>(protocol),
-                Handlers::OfDevice => packet.enter_device(protocol),
-            }
-        }
+        unsafe { packet.skb.as_mut().enter::<T>(protocol, pulled, ipv6) }
     });
-    // SAFETY: The packet is in GRO and `held` its list, as above. The callback is for the protocol at the
-    // packet's GRO offset: it is Ethernet's, or one that was found in C's table in this RCU read side.
-    // `call_gro_receive` bounds the depth of such calls. `packet` is not used during the call.
-    let complete = unsafe {
+    // SAFETY: The layer is for the protocol at the packet's GRO offset, and was found in this RCU read side.
+    // `packet` is not used during the call.
+    let complete = unsafe { call(inner, held, skb) };
+    if let Some(patch) = packet.patch {
+        // An inner layer with encryption may have taken the packet. Then it is not ours any more.
+        if complete != (-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff {
+            patch.restore(packet.skb);
+        }
+    }
+    complete
+}
+
+/// Calls the inner layer, or tells GRO that the packet cannot be merged.
+///
+/// # Safety
+///
+/// `held` and `skb` must be what C passes to the `gro_receive` of a socket. The inner layer must be that of the
+/// protocol at the packet's GRO offset, found in this RCU read side.
+#[inline(always)]
+pub(super) unsafe fn call(
+    inner: Result<Inner, NoMerge>,
+    held: *mut bindings::list_head,
+    skb: *mut bindings::sk_buff,
+) -> *mut bindings::sk_buff {
+    // SAFETY: The packet is in GRO and `held` its list, and the callback is for the packet, as the caller promises:
+    // Ethernet's, or one that was found in C's table. `call_gro_receive` bounds the depth of such calls.
+    unsafe {
         match inner {
             Ok(Inner::Ethernet) => {
                 bindings::call_gro_receive(Some(bindings::eth_gro_receive), held, skb)
@@ -343,12 +403,5 @@ pub(crate) unsafe fn receive<T: GroTunnel, const IPV6: bool>(
                 ptr::null_mut()
             }
         }
-    };
-    if let Some(patch) = packet.patch {
-        // An inner layer with encryption may have taken the packet. Then it is not ours any more.
-        if complete != (-(bindings::EINPROGRESS as isize)) as *mut bindings::sk_buff {
-            patch.restore(packet.skb);
-        }
     }
-    complete
 }

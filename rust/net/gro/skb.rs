@@ -4,7 +4,7 @@
 
 use super::NoMerge;
 use crate::SkBuff;
-use core::{hint, ops::Deref, ptr::NonNull};
+use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
@@ -30,11 +30,142 @@ impl GroSkb {
         unsafe { Pin::new_unchecked(&mut *ptr.cast()) }
     }
 
+    /// Borrows a packet from C to look at it.
+    ///
+    /// # Safety
+    ///
+    /// The packet must be valid and in GRO, and not change during `'a`.
+    #[inline]
+    pub(super) unsafe fn ref_from_raw<'a>(ptr: *const bindings::sk_buff) -> &'a Self {
+        // INVARIANT: Promised by the caller.
+        // SAFETY: The caller promises a valid packet that does not change. `GroSkb` is a transparent wrapper of
+        // `sk_buff`.
+        unsafe { &*ptr.cast() }
+    }
+
     /// Returns the offset of the next header, in bytes from the packet's data.
     #[inline]
     pub(super) fn offset(&self) -> usize {
         // SAFETY: By the type invariant the packet is valid, and its control block is GRO's.
         unsafe { bindings::skb_gro_offset(self.as_raw()) as usize }
+    }
+
+    /// Returns the first `LEN` bytes from the next header on, if they are linear.
+    #[inline(always)]
+    pub(super) fn linear_first<const LEN: usize>(&self) -> Option<&[u8; LEN]> {
+        let (offset, skb) = (self.offset(), self.as_raw());
+        // SAFETY: By the invariant of `SkBuff` the packet is valid, and its fields change only through
+        // an exclusive reference.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
+        if offset.saturating_add(LEN) > linear as usize {
+            return None;
+        }
+        // SAFETY: `data` is the first of `linear` bytes in one allocation, which are initialized as all bytes of a
+        // packet are, and `LEN` of them follow `offset`. An array of bytes has no alignment. Only methods that take
+        // `self` exclusively write to the bytes or move them. An allocation is not at null, which the compiler does
+        // not know of a loaded pointer, and would check for.
+        unsafe {
+            hint::assert_unchecked(!data.is_null());
+            Some(&*data.add(offset).cast())
+        }
+    }
+
+    /// Returns the linear bytes from the next header on, which may be none.
+    #[inline(always)]
+    pub(super) fn linear_rest(&self) -> &[u8] {
+        let (offset, skb) = (self.offset(), self.as_raw());
+        // SAFETY: As in `linear_first`.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
+        match (linear as usize).checked_sub(offset) {
+            // SAFETY: As in `linear_first`. `offset` is at most `linear`, and `len` the number of the bytes after it.
+            Some(len) => unsafe { slice::from_raw_parts(data.add(offset), len) },
+            None => &[],
+        }
+    }
+
+    /// Clears `same_flow` of the held packets that differ from this packet in the `len` bytes at its GRO offset,
+    /// which lie at `start`.
+    ///
+    /// # Safety
+    ///
+    /// `held` must be the list of held packets that GRO has passed with this packet. The packet must have `len` bytes
+    /// at its GRO offset, and they must lie at `start`.
+    #[inline(always)]
+    pub(super) unsafe fn compare_held(
+        &self,
+        held: *mut bindings::list_head,
+        start: NonNull<u8>,
+        len: usize,
+    ) {
+        let offset = self.offset() as u32;
+        // SAFETY: The caller promises that the packet's `len` bytes lie at `start`, so no number is cut to 32 bits: the
+        // packet's length has no more, and `offset` had no more in C. The caller promises GRO's list of held packets,
+        // which GRO does not change during its call. C checks the length of each held packet.
+        unsafe { bindings::gro_compare_held(held, start.as_ptr().cast(), offset, len as u32) };
+    }
+
+    /// Does what [`Self::compare_held`] does, and pulls the bytes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::compare_held`].
+    #[inline(always)]
+    pub(super) unsafe fn pull_header(
+        self: Pin<&mut Self>,
+        held: *mut bindings::list_head,
+        start: NonNull<u8>,
+        len: usize,
+    ) {
+        let skb = self.as_raw();
+        // SAFETY: The caller promises what `compare_held` asks for. The packet is in GRO, and has the `len` bytes at
+        // `start` at its GRO offset, so the offset stays within the packet, and `len` has 32 bits.
+        unsafe {
+            self.compare_held(held, start, len);
+            bindings::skb_gro_postpull_rcsum(skb, start.as_ptr().cast(), len as u32);
+            bindings::skb_gro_pull(skb, len as u32);
+        }
+    }
+
+    /// Does what [`Self::compare_held`] does with linear bytes.
+    ///
+    /// # Safety
+    ///
+    /// `held` must be the list of held packets that GRO has passed with this packet. `len` linear bytes must follow
+    /// the packet's GRO offset.
+    #[inline(always)]
+    pub(super) unsafe fn compare_linear(&self, held: *mut bindings::list_head, len: usize) {
+        // SAFETY: The caller promises the list, and that the bytes lie where `linear_start` says.
+        unsafe { self.compare_held(held, self.linear_start(), len) };
+    }
+
+    /// Does what [`Self::pull_header`] does with linear bytes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::compare_linear`].
+    #[inline(always)]
+    pub(super) unsafe fn pull_linear(
+        self: Pin<&mut Self>,
+        held: *mut bindings::list_head,
+        len: usize,
+    ) {
+        // SAFETY: The caller promises the list, and that the bytes lie where `linear_start` says.
+        unsafe {
+            let start = self.linear_start();
+            self.pull_header(held, start, len);
+        }
+    }
+
+    /// Returns the place of the packet's GRO offset in the linear part, or at its end.
+    ///
+    /// # Safety
+    ///
+    /// The packet's GRO offset must be at most the number of linear bytes.
+    #[inline(always)]
+    unsafe fn linear_start(&self) -> NonNull<u8> {
+        // SAFETY: By the invariant of `SkBuff` the packet is valid. The caller promises that the GRO offset is in the
+        // linear part or at its end. An allocation is not at null.
+        unsafe { NonNull::new_unchecked((*self.as_raw()).data.add(self.offset())) }
     }
 
     /// Finds the `len` bytes of the packet that begin `from` bytes after its data.

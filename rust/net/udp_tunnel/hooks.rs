@@ -4,7 +4,7 @@
 
 use super::{EncapReceive, UdpSocket, Verdict};
 use crate::{
-    gro::{self, GroTunnel},
+    gro::{self, GroTunnel, Handlers},
     icmp::QuotedPacket,
     rcu::{RcuBox, RcuReader},
     skb::RxSkb,
@@ -120,11 +120,14 @@ pub(super) unsafe extern "C" fn gro_receive<T: EncapReceive + GroTunnel>(
     held: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // Each IP version has code of its own, which need not keep the version in a register.
-    // SAFETY: GRO passes a valid socket of UDP, whose IP version decides which function is called. All
-    // arguments are GRO's own, and the functions ask for the same caller as this one.
+    // Each IP version has code of its own, which need not keep the version in a register. The handlers of a
+    // device's packets are the same for both.
+    let by_version = const { matches!(T::HANDLERS, Handlers::OfOuterIp) };
+    // SAFETY: GRO passes a valid socket of UDP. Its IP version decides which function is called, unless the handlers
+    // are a device's, for which each function takes both versions. All arguments are GRO's own, and the functions
+    // ask for the same caller as this one.
     unsafe {
-        if is_ipv6(sock) {
+        if by_version && is_ipv6(sock) {
             gro_receive_v6::<T>(sock, held, skb)
         } else {
             gro_receive_by::<T, false>(sock, held, skb)
@@ -147,7 +150,7 @@ unsafe extern "C" fn gro_receive_v6<T: EncapReceive + GroTunnel>(
 
 /// # Safety
 ///
-/// As for [`gro_receive`], for a socket of that IP version.
+/// As for [`gro_receive`], for a socket of that IP version, unless `T`'s handlers are [`Handlers::OfDevice`].
 #[inline(always)]
 unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
     sock: *mut bindings::sock,
@@ -166,7 +169,7 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
         None
     };
     // SAFETY: The pointers are what GRO passes to a socket's `gro_receive`, in an RCU read side. The caller
-    // promises that the socket is of this IP version.
+    // promises the socket's IP version.
     unsafe { gro::receive::<T, IPV6>(tunnel, held, skb) }
 }
 

@@ -58,7 +58,7 @@ def random_order(rng):
     start = rng.choice(STARTS)
     return Order(
         on_receive=rng.randrange(9),
-        in_gro=rng.choice((4, rng.randrange(32))),
+        in_gro=rng.choice((4, rng.randrange(32), rng.randrange(256))),
         protocol=rng.choice(PROTOCOLS),
         gro_protocol=rng.choice((IPV4, IPV6, GRE, TCP, UDP)),
         length=rng.choice(LENGTHS),

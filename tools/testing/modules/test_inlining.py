@@ -33,6 +33,7 @@ SHARED = (
     "<net::skb::xmit::TxSkb>::push",
     "<rfou::receive::GueDecapsulator>::receive_remcsum::<*>",
     "net::flow_hash::compute",
+    "net::gro::receive::receive_any::<*>",
     "net::segmentation::of_tcp_in_other",
     "net::udp_tunnel::hooks::gro_receive_v6::<*>",
     "net::udp_xmit::flow_source_port",

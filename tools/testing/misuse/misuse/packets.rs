@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 use net::{
     checksum::Sum,
-    gro::{GroTunnel, Merged, NoMerge, Packet},
+    gro::{Glance, Glanced, GroTunnel, Merged, NoMerge, Packet},
     ip_proto::{ChecksumPlace, InnerProtocol},
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
@@ -34,7 +34,7 @@ const _: () = {
 struct Order {
     /// See [`Tunnel::receive`].
     on_receive: u8,
-    /// See [`Tunnel::gro_receive`].
+    /// See [`Tunnel::gro_receive`]; the three highest bits: [`Tunnel::gro_glance`].
     in_gro: u8,
     protocol: InnerProtocol,
     gro_protocol: InnerProtocol,
@@ -189,6 +189,33 @@ impl GroTunnel for Tunnel {
         }
         IN_GRO.fetch_add(1, Ordering::Relaxed);
         Ok(order.gro_protocol)
+    }
+
+    fn gro_glance<'a, const IPV6: bool>(&self, packet: Glance<'a, Self, IPV6>) -> Glanced<'a> {
+        let order = packet
+            .first::<{ Order::LEN_BYTES }>()
+            .and_then(|bytes| Order::parse(bytes));
+        let Some(order) = order else {
+            return packet.other(self);
+        };
+        let protocol = order.gro_protocol;
+        match order.in_gro >> 5 {
+            1 => packet.pull::<0>(self, protocol),
+            2 => packet.pull::<{ Order::LEN_BYTES }>(self, protocol),
+            3 => packet.pull::<255>(self, protocol),
+            4 => packet.compare_first(self, protocol),
+            5 => packet.pass(protocol),
+            6 => {
+                // Two views of the same bytes.
+                match (packet.first::<1>(), packet.first::<255>()) {
+                    (Some(one), Some(many)) if one[0] == many[0] => {
+                        packet.pull::<1>(self, protocol)
+                    }
+                    _ => packet.other(self),
+                }
+            }
+            _ => packet.other(self),
+        }
     }
 
     fn gro_remote_checksum(&self, merged: &Merged<'_>) -> Option<ChecksumPlace> {
