@@ -58,6 +58,7 @@ pub mod device;
 pub mod dialect;
 pub mod fields;
 pub mod fragment;
+pub mod glance;
 pub mod group;
 pub mod header;
 pub mod layout;

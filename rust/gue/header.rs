@@ -15,7 +15,7 @@
 
 use crate::{
     fields::{FieldSet, FieldValues, Fields, Writer},
-    layout, private, protocol, remcsum,
+    private, protocol, remcsum,
     walk::{walk, PayloadEnd, WalkError},
     Dialect, Error,
 };
@@ -55,32 +55,6 @@ impl RawHeader {
         // At most 4 + 4 * 31.
         BASE_LEN_BYTES + 4 * usize::from(self.variant_control_hlen & HLEN_MASK)
     }
-}
-
-/// Returns the first bytes of the header of a packet of an IP protocol. The header has the drafts' fields that
-/// `flags` announces, of [`layout::len_bytes`] bytes, and no surplus space.
-///
-/// A receiver may compare headers with it, and walk those that differ.
-///
-/// ```
-/// use gue::{group, header::first_bytes, protocol};
-///
-/// assert_eq!(first_bytes(protocol::IPV6, 0), [0, 41, 0, 0]);
-/// assert_eq!(first_bytes(protocol::ETHER_IP, group::FLAG), [1, 97, 0x80, 0]);
-/// ```
-#[inline]
-pub const fn first_bytes(proto: u8, flags: u16) -> [u8; BASE_LEN_BYTES] {
-    let [high, low] = flags.to_be_bytes();
-    // At most 19 words.
-    let hlen_words = (layout::len_bytes(flags) / 4) as u8;
-    [hlen_words, proto, high, low]
-}
-
-/// Returns `false` if no header of a packet of this IP protocol, or control message of this type, begins with these
-/// bytes. Reads one byte, so a packet of variant 1 may get `true`.
-#[inline]
-pub const fn may_be_of(first: &[u8; BASE_LEN_BYTES], proto: u8) -> bool {
-    first[1] == proto
 }
 
 /// The form of a UDP payload, read from its first four bytes.

@@ -3,17 +3,23 @@
 //! Generic receive offload: packets of a flow are merged before they are decapsulated.
 
 use crate::receive::{checksum_place, FouDecapsulator, GueDecapsulator};
-use gue::{walk, Linux, Prefix};
+use gue::{glance, walk, Linux, Prefix};
 use kernel::prelude::*;
 use net::{
-    gro::{GroTunnel, Merged, NoMerge, Packet},
+    gro::{Glance, Glanced, GroTunnel, Merged, NoMerge, Packet},
     ip_proto::{ChecksumPlace, InnerProtocol},
 };
 
 impl GroTunnel for FouDecapsulator {
+    // Never called: `gro_glance` passes each packet on.
     #[inline]
     fn gro_receive(&self, _packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         Ok(self.protocol)
+    }
+
+    #[inline(always)]
+    fn gro_glance<'a, const IPV6: bool>(&self, packet: Glance<'a, Self, IPV6>) -> Glanced<'a> {
+        packet.pass(self.protocol)
     }
 }
 
@@ -35,6 +41,24 @@ impl GroTunnel for GueDecapsulator {
             packet.process_remote_checksum(checksum_place(remote), self.remote_checksum)?;
         }
         InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
+    }
+
+    #[inline(always)]
+    fn gro_glance<'a, const IPV6: bool>(&self, packet: Glance<'a, Self, IPV6>) -> Glanced<'a> {
+        let Some(&first) = packet.first() else {
+            return packet.other(self);
+        };
+        if glance::Shape::of(first) == glance::Shape::of_data(0) {
+            return match InnerProtocol::new(glance::proto_ctype(first)) {
+                Some(protocol) => packet.pull::<{ glance::len_bytes(0) }>(self, protocol),
+                None => packet.other(self),
+            };
+        }
+        match glance::without_header(first).and_then(InnerProtocol::new) {
+            // The first byte tells a header from an IP packet.
+            Some(protocol) => packet.compare_first(self, protocol),
+            None => packet.other(self),
+        }
     }
 
     #[inline(always)]

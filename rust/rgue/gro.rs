@@ -4,28 +4,16 @@
 
 use crate::{
     demux::Receiver,
-    guard,
+    glance, guard,
     receive::{after_ether_ip, checksum_place, DIALECT, ETHER_IP},
 };
-use gue::{
-    group,
-    header::{first_bytes, may_be_of, BASE_LEN_BYTES},
-    layout, protocol, walk, DeviceNotes, Header, Prefix,
-};
+use gue::{protocol, walk, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
-    gro::{GroTunnel, Handlers, Merged, NoMerge, Packet},
+    gro::{Glance, Glanced, GroTunnel, Handlers, Merged, NoMerge, Packet},
     ip_proto::{ChecksumPlace, InnerProtocol},
     skb::RemcsumMode,
 };
-
-/// The first bytes of most frames' headers: of those without fields, and of those with a group alone.
-const PLAIN_FRAME: [u8; BASE_LEN_BYTES] = first_bytes(protocol::ETHER_IP, 0);
-const FRAME_OF_GROUP: [u8; BASE_LEN_BYTES] = first_bytes(protocol::ETHER_IP, group::FLAG);
-
-/// The length of these headers with the EtherIP header, in bytes.
-const PLAIN_LEN_BYTES: usize = BASE_LEN_BYTES + ETHER_IP.len();
-const OF_GROUP_LEN_BYTES: usize = PLAIN_LEN_BYTES + layout::len_bytes(group::FLAG);
 
 // Inlined into the hooks.
 impl GroTunnel for Receiver {
@@ -35,16 +23,6 @@ impl GroTunnel for Receiver {
     // one device, whichever it is.
     #[inline(always)]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
-        // Fewer bytes are neither a frame nor an IP packet.
-        let first = packet.header(PLAIN_LEN_BYTES)?;
-        let first = first.first_chunk().ok_or(NoMerge)?;
-        if may_be_of(first, protocol::ETHER_IP) {
-            match *first {
-                PLAIN_FRAME => return frame_after(packet, PLAIN_LEN_BYTES),
-                FRAME_OF_GROUP => return frame_after(packet, OF_GROUP_LEN_BYTES),
-                _ => {}
-            }
-        }
         let header = walk(&mut Payload(packet), DIALECT).map_err(|_| NoMerge)?;
         if header.is_control() {
             return Err(NoMerge);
@@ -56,7 +34,7 @@ impl GroTunnel for Receiver {
             // The first byte tells a header from an IP packet.
             packet.compare_held(1)?;
         } else if header.proto_ctype() == protocol::ETHER_IP {
-            other_frame(packet, &header)?;
+            frame(packet, &header)?;
             return Ok(InnerProtocol::ETHERNET);
         } else {
             packet.pull_header(header.len_bytes())?;
@@ -65,6 +43,11 @@ impl GroTunnel for Receiver {
             packet.process_remote_checksum(place, RemcsumMode::Partial)?;
         }
         InnerProtocol::new(header.proto_ctype()).ok_or(NoMerge)
+    }
+
+    #[inline(always)]
+    fn gro_glance<'a, const IPV6: bool>(&self, packet: Glance<'a, Self, IPV6>) -> Glanced<'a> {
+        glance::glance(self, packet)
     }
 
     #[inline(always)]
@@ -78,22 +61,13 @@ impl GroTunnel for Receiver {
     }
 }
 
-/// Does for a frame what [`GroTunnel::gro_receive`] does for IP. The header and the EtherIP header have `len_bytes` bytes
-/// together.
-#[inline(always)]
-fn frame_after(packet: &mut Packet<'_>, len_bytes: usize) -> Result<InnerProtocol, NoMerge> {
+/// Does for a frame what [`GroTunnel::gro_receive`] does for IP.
+fn frame(packet: &mut Packet<'_>, header: &Header<DeviceNotes>) -> Result<(), NoMerge> {
+    let len_bytes = header.len_bytes().saturating_add(ETHER_IP.len());
     if !packet.header(len_bytes)?.ends_with(&ETHER_IP) {
         return Err(NoMerge);
     }
     packet.pull_header(len_bytes)?;
-    Ok(InnerProtocol::ETHERNET)
-}
-
-/// Does what [`frame_after`] does, after a header with any fields.
-// Not inlined: other packets should not save registers for it.
-#[inline(never)]
-fn other_frame(packet: &mut Packet<'_>, header: &Header<DeviceNotes>) -> Result<(), NoMerge> {
-    frame_after(packet, header.len_bytes().saturating_add(ETHER_IP.len()))?;
     if let Some(place) = checksum_place(&header.fields()) {
         let place = after_ether_ip(place).ok_or(NoMerge)?;
         packet.process_remote_checksum(place, RemcsumMode::Partial)?;

@@ -48,17 +48,16 @@ pub(crate) fn may_be_merged<'a>(
 ) -> bool {
     let flags = header.fields().flags();
     flags & FLAGS & !COOKIE_FLAGS == 0
-        || bytes().is_some_and(|bytes| covers_no_payload(flags, header, bytes))
+        || bytes().is_some_and(|bytes| {
+            hash_covers_no_payload(flags, bytes)
+                && (flags & FLAGS & !security::FLAGS == 0 || sums_cover_no_payload(header, bytes))
+        })
 }
 
-#[inline]
-fn covers_no_payload(flags: u16, header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
-    let hash_covers = security::coverage_of(flags, bytes)
-        .is_some_and(|coverage| coverage != security::Coverage::NONE);
-    if flags & FLAGS & !security::FLAGS == 0 {
-        return !hash_covers;
-    }
-    !hash_covers && sums_cover_no_payload(header, bytes)
+/// Returns `true` if a header with these flags has no keyed hash, or one that covers no payload.
+#[inline(always)]
+pub(crate) fn hash_covers_no_payload(flags: u16, header: &[u8]) -> bool {
+    security::coverage_of(flags, header).is_none_or(|coverage| coverage == security::Coverage::NONE)
 }
 
 #[inline(never)]
@@ -73,14 +72,14 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 
 /// The result of [`Guard::glance`].
 #[derive(Clone, Copy)]
-pub(crate) enum Glance {
+pub(crate) enum FirstCheck {
     /// [`check`] decides.
     Unknown,
     /// The packet has passed. The sum of its header is known if the header was found kept at once.
     Passes(Option<Sum>),
 }
 
-impl Glance {
+impl FirstCheck {
     #[inline(always)]
     pub(crate) fn new(passes: bool) -> Self {
         if passes {
@@ -130,7 +129,7 @@ impl Guard {
         self.keys.is_some()
     }
 
-    /// Returns [`Glance::Passes`] for a packet that [`check`] would accept, if this is found without a look at each
+    /// Returns [`FirstCheck::Passes`] for a packet that [`check`] would accept, if this is found without a look at each
     /// field. Most packets pass here: they have no protecting field and need none, or an accepted cookie, or a keyed
     /// hash that an earlier check accepted. A control message does not pass, and neither does a fragment.
     #[inline(always)]
@@ -140,16 +139,16 @@ impl Guard {
         header: &Header<DeviceNotes>,
         addresses: &[u8],
         rcu: RcuReader<'_>,
-    ) -> Glance {
+    ) -> FirstCheck {
         if header.is_control() || header.fields().flags() & FLAGS != self.passing_flags {
-            return Glance::Unknown;
+            return FirstCheck::Unknown;
         }
         match &self.keys {
             // A device without keys demands no field that has to be checked, or no header passes.
-            None => Glance::Passes(None),
+            None => FirstCheck::Passes(None),
             Some(keys) => self
                 .knows(keys.read(rcu), skb, header, addresses, rcu)
-                .unwrap_or(Glance::Unknown),
+                .unwrap_or(FirstCheck::Unknown),
         }
     }
 
@@ -161,7 +160,7 @@ impl Guard {
         header: &Header<DeviceNotes>,
         addresses: &[u8],
         rcu: RcuReader<'_>,
-    ) -> Option<Glance> {
+    ) -> Option<FirstCheck> {
         const COOKIE8: u16 = Method::Cookie8.flags();
         const COOKIE16: u16 = Method::Cookie16.flags();
         let flags = self.passing_flags;
@@ -170,7 +169,7 @@ impl Guard {
         }
         let at =
             udp::HEADER_LEN_BYTES + layout::offset_of(header.fields().flags(), security::FLAGS);
-        Some(Glance::new(match flags {
+        Some(FirstCheck::new(match flags {
             COOKIE8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
             COOKIE16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
             _ => keys.accepts_cookie::<32>(skb.linear_array(at)?),

@@ -6,7 +6,7 @@
 //! packet. Keys come in by the family `gue`, and never leave: a key that is removed is overwritten with zeros
 //! when the last reader is done with it.
 
-use crate::{guard::Glance, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders};
+use crate::{guard::FirstCheck, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders};
 use gue::{
     refusal::Refusal,
     security::{equal, Method, SecurityView},
@@ -290,7 +290,7 @@ impl KeysInForce {
         self.to_send.as_deref()
     }
 
-    /// Returns [`Glance::Passes`] if a packet's header is kept for these outer addresses: its keyed hash covers no
+    /// Returns [`FirstCheck::Passes`] if a packet's header is kept for these outer addresses: its keyed hash covers no
     /// payload, and an earlier check accepted it. The packet begins with its UDP header.
     #[inline(always)]
     pub(crate) fn know(
@@ -299,13 +299,13 @@ impl KeysInForce {
         header: &Header<DeviceNotes>,
         addresses: &[u8],
         rcu: RcuReader<'_>,
-    ) -> Glance {
+    ) -> FirstCheck {
         if let Some(sum) = self.verified.has_at_once(skb, header, addresses, rcu) {
-            return Glance::Passes(Some(sum));
+            return FirstCheck::Passes(Some(sum));
         }
         // If all keys that are accepted leave the addresses out, headers are kept without.
         let addresses = covered_addresses(self.are_nat, addresses);
-        Glance::new(self.verified.has_of(skb, header, addresses, rcu))
+        FirstCheck::new(self.verified.has_of(skb, header, addresses, rcu))
     }
 
     /// Returns `true` if a cookie equals an accepted key. It must have the length of the device's method, as all keys

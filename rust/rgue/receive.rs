@@ -4,7 +4,7 @@
 
 use crate::{
     demux::{Entry, Key, Receiver},
-    guard::{self, Glance},
+    guard::{self, FirstCheck},
     reason::Reason,
 };
 use gue::{protocol, walk, Device, DeviceNotes, Header, Prefix};
@@ -189,7 +189,7 @@ impl Receiver {
         };
         let glance = skb
             .outer_addresses::<IPV6>()
-            .map_or(Glance::Unknown, |addresses| {
+            .map_or(FirstCheck::Unknown, |addresses| {
                 device.guard.glance(&skb, &header, addresses, rcu)
             });
         match device.receive::<IPV6, RxMetadata>(skb, header, glance, rcu) {
@@ -227,14 +227,14 @@ impl Entry {
         &self,
         mut skb: RxSkb,
         header: Header<DeviceNotes>,
-        glance: Glance,
+        glance: FirstCheck,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
         if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
             return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
         }
         let mut sum = None;
-        if let Glance::Passes(known) = glance {
+        if let FirstCheck::Passes(known) = glance {
             sum = known;
         } else {
             // A control message does not pass, and neither does a fragment.

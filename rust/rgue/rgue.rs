@@ -13,6 +13,7 @@ mod control;
 mod demux;
 mod device;
 mod family;
+mod glance;
 mod gro;
 mod guard;
 mod keys;

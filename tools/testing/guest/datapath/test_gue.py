@@ -227,10 +227,21 @@ def expected_checksum(covered):
     [
         (["02040000deadbeefcafef00d"], True),
         (["02040000deadbeefcafef00d", "02040000deadbeefcafef00e"], False),
+        ([f"1f040000{bytes(124).hex()}"], True),
+        ([f"1f040000{bytes(124).hex()}", f"1f040000{(bytes(60) + b'a' + bytes(63)).hex()}"], False),
+        ([f"07040000{bytes(28).hex()}", f"07040000{b'a'.hex()}{bytes(27).hex()}"], False),
         ([""], True),
         (["", "00040000"], False),
     ],
-    ids=["one header", "the last byte differs", "variant 1", "variants 0 and 1"],
+    ids=[
+        "one header",
+        "the last byte differs",
+        "a long header",
+        "a byte in the middle differs",
+        "the first byte of the rest differs",
+        "variant 1",
+        "variants 0 and 1",
+    ],
 )
 def test_only_packets_with_the_same_header_are_merged(headers, merged):
     """Segments of one TCP flow with these headers in turn."""
