@@ -106,6 +106,9 @@ impl FieldSet for DeviceNotes {
             security if security & !security::FLAGS == 0 => reader
                 .skip(Method::len_bytes_of(security))
                 .map_err(|past_header| Method::of(security).err().unwrap_or(past_header))?,
+            // A remote checksum alone, in either form.
+            remcsum::FLAG => notes.remote_checksum = Some(RemoteChecksum::parse(&mut reader)?),
+            private::FLAG => notes.remote_checksum = Private::parse(&mut reader)?.remote_checksum,
             _ => notes.remote_checksum = remcsum_after_group(flags, reader)?,
         }
         Ok(notes)
