@@ -35,7 +35,11 @@ struct record {
 #define OFFLOAD_COMPLETE 0x80
 
 #define MOST_BYTES (64U << 20)
-#define HEADROOM 256
+/*
+ * So many bytes that the heads of all packets that GRO merges are of one size class of the
+ * kernel's allocator, whatever their headers, and those of other received packets of the next.
+ */
+#define HEADROOM 232
 /* Number of packets until softirqs have a chance. */
 #define BATCH 64
 #define PORTS 65536
