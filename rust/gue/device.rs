@@ -2,9 +2,9 @@
 
 //! The fields of a `gue` device's headers.
 //!
-//! A walk notes what a receiver needs of each packet at once: the group, which names the device, and a remote
-//! checksum. The other fields stay in the header's bytes, which a [`View`](crate::View) reads. A sender
-//! writes [`DeviceFields`].
+//! A walk notes the two fields that a receiver needs for every packet: the group, which names the device, and
+//! a remote checksum. The other fields stay in the header's bytes, which a [`View`](crate::View) reads. A
+//! sender writes [`DeviceFields`].
 
 use crate::{
     fields::{FieldSet, FieldValues, Reader, Writer},
@@ -67,7 +67,7 @@ fn remcsum_after_group(
     reader.skip(layout::len_bytes(flags & AFTER_REMCSUM))?;
     if flags & private::FLAG != 0 {
         if let Some(remote) = Private::parse(&mut reader)?.remote_checksum {
-            // One packet has one checksum that its sender leaves to the receiver.
+            // A sender may leave only one checksum of a packet to the receiver.
             if remote_checksum.is_some() {
                 return Err(Error::UnknownFlag);
             }
@@ -135,7 +135,8 @@ pub struct DeviceFields {
     pub fragment: Option<Fragment>,
     /// T, flag bit 5: a payload transform.
     pub transform: Option<Transform>,
-    /// R, flag bit 6: a remote checksum in the drafts' form. Excludes the one in Linux's.
+    /// R, flag bit 6: a remote checksum in the drafts' form. Receivers refuse a header that also has a remote
+    /// checksum in Linux's form.
     pub remcsum: Option<RemoteChecksum>,
     /// K, flag bit 7: a checksum.
     pub checksum: Option<Checksum>,

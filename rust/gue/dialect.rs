@@ -6,7 +6,7 @@
 //! 0x0001, gue-09 0xffc0), so a dialect is a set of flags and the fields that they announce: no dialect
 //! changes the meaning of a flag or the place of its field.
 //!
-//! A dialect is a type, so that code for one dialect has nothing of the fields that only another has.
+//! A dialect is a type, so that code for one dialect contains nothing for fields that only another has.
 
 use crate::{
     device::DeviceNotes,
@@ -16,7 +16,7 @@ use core::fmt::Debug;
 
 /// The flags that a receiver accepts.
 pub trait Dialect: Copy + Debug {
-    /// The fields that a walk reads, of those that the flags announce.
+    /// The fields that a walk reads. A walk skips other fields that the flags announce.
     type Fields: FieldSet;
 
     /// Returns the accepted flags, in host order. A receiver refuses a header with any other flag
@@ -37,8 +37,8 @@ impl Dialect for Linux {
     }
 }
 
-/// The flags that a device of kind `gue` accepts: of those of the drafts and Linux's private flag, the ones
-/// that the device acts on or refuses with a reason of its own.
+/// The flags that a device of kind `gue` accepts: all or some of the drafts' flags and Linux's private flag.
+/// The device may later drop a packet because of an accepted flag, with a reason for that flag.
 ///
 /// ```
 /// use gue::{group, nat, Device, Error, Header};
@@ -59,7 +59,7 @@ impl Device {
         known_flags: DeviceNotes::KNOWN_FLAGS,
     };
 
-    /// Some of these flags.
+    /// Returns a dialect that accepts those of `flags` that are in [`Self::ALL`].
     #[inline]
     pub const fn with_flags(flags: u16) -> Self {
         Self {

@@ -2,8 +2,8 @@
 
 //! The wire format of Generic UDP Encapsulation and of Foo over UDP.
 //!
-//! Turns bytes into values and values into bytes, and does nothing else: no kernel, no allocation, no
-//! logging, no `unsafe`. The kernel module, host tests and programs compile the same source.
+//! Reads, checks and writes headers, and does nothing else: no kernel, no allocation, no logging, no
+//! `unsafe`. The kernel modules, host tests and programs compile the same source.
 //!
 //! Sources: draft-ietf-intarea-gue-09 ("gue-09"), draft-ietf-intarea-gue-extensions-06
 //! ("gue-extensions-06"), and the behaviour of Linux's `fou`. A [`Dialect`] is a set of fields that a
@@ -40,7 +40,7 @@
 //! 2. [`View::covered`], for K, A and SEC: the value of each is right over the bytes that it covers;
 //! 3. [`View::content`]: the payload is a packet, a fragment, a control message or a transformed payload.
 //!
-//! Each may return a [`Refusal`]. A sender prepares a [`Template`] once and copies it before each packet.
+//! Each may return a [`Refusal`]. A sender prepares a [`Template`] once and writes a copy in front of each packet.
 
 #![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
@@ -99,8 +99,8 @@ pub const UDP_PORT: u16 = 6080;
 
 /// The reason why a receiver does not accept a GUE packet, or why values cannot be written as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// As wide as a group: in a `Result`, a smaller error shares a word with the header's values, and the compiler splits
-// each good header into bytes.
+// As wide as a group identifier. In a `Result`, a smaller error would share a word with the header's values, and the
+// compiler would split each valid header into bytes.
 #[repr(u32)]
 pub enum Error {
     /// The UDP payload has fewer than four bytes, the least that any GUE packet has.

@@ -42,17 +42,18 @@ pub enum Refusal {
     RemcsumWithoutUdpChecksum,
     /// Fragment: a reserved bit is set (gue-extensions-06 §5).
     FragmentReserved,
-    /// Fragment: the first one does not have the original protocol, or a later one has not "no next header".
+    /// Fragment: the header of the first one does not have the original protocol or type, or the header of a
+    /// later one does not say "no next header" (type 0 in a control message).
     FragmentProtocol,
-    /// Fragment: all but the last have a multiple of eight bytes.
+    /// Fragment: it is not the last, and its length is not a multiple of eight bytes.
     FragmentUnaligned,
-    /// Fragment: it has no byte, and others follow.
+    /// Fragment: it is not the last, and it is empty.
     FragmentEmpty,
-    /// Fragment: it ends after the greatest length of a packet, 65535 bytes.
+    /// Fragment: the joined packet would be longer than 65535 bytes.
     FragmentTooLong,
     /// Payload transform: type 0 is reserved (gue-extensions-06 §6).
     TransformType,
-    /// Payload transform: the header does not say "no next header".
+    /// Payload transform: the header does not say "no next header" (type 0 in a control message).
     TransformProtocol,
     /// The packet has protocol 0. Linux drops it, and so do devices.
     ProtocolZero,
@@ -60,7 +61,7 @@ pub enum Refusal {
     NoNextHeader,
     /// A control message of unassigned type, or of type 0 without a field that says what it is.
     ControlType,
-    /// An experimental control message is shorter than its identifier, or a message than its form.
+    /// An experimental control message is too short for its identifier, or a message of rfou's for its layout.
     ControlTruncated,
     /// An experimental control message of another experiment.
     ControlExperiment,

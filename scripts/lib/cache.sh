@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced by the other programs: messages, progress, and the cache of what is made once.
-# An entry is a folder NAME-KEY, KEY a hash of everything that the entry is made from. An
-# entry without its .complete stamp is never used: an interrupted run left it.
+# Sourced by the other programs: messages, progress, and the cache of builds and downloads.
+# An entry is a folder NAME-KEY, where KEY is a hash of everything that the entry is made
+# from. An entry without its .complete stamp is never used: an interrupted run left it.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source=scripts/lib/architecture.sh
@@ -17,7 +17,7 @@ mkdir -p "$RFOU_CACHE/log"
 say() { printf 'rfou: %s\n' "$*" >&2; }
 die() { printf 'rfou: error: %s\n' "$*" >&2; exit 1; }
 
-# cache_entry NAME INPUT...: the path of the entry made from INPUT...
+# cache_entry NAME INPUT...: print the path of the entry made from INPUT...
 cache_entry() {
 	local name=$1
 	shift
@@ -25,10 +25,11 @@ cache_entry() {
 		"$(printf '%s\0' "$@" | sha256sum | cut -c1-12)"
 }
 
-# recipe PROGRAM: the program's text, for the key of what the program makes. Places and
-# names of other programs are written as they were before they had folders, so that
-# entries from that time are found: a move must not cost a build of the kernel. For the same
-# reason, the names of this machine's architecture are written out.
+# recipe PROGRAM: print the program's text, for the key of the entry that the program makes.
+# The printed text has the paths and names that other programs had before they moved into
+# folders, so that entries from that time are found: a move must not cost a build of the
+# kernel. For the same reason, the printed text has the names of this machine's architecture
+# in place of the shell code that computes them.
 recipe() {
 	sed -e 's,lib/cache\.sh,cache.sh,' -e 's,/\.\./cache,/cache,' \
 		-e 's,lib/in-rootfs,in-trixie,' -e 's,in_rootfs,in_trixie,' \
@@ -51,9 +52,9 @@ cache_begin() {
 
 cache_finish() { touch "$1/.complete"; }
 
-# A checkout's cargo folder starts as a copy of what another checkout compiled. Cargo
-# compares the files' times, which the copy keeps, and compiles again what does not fit:
-# the checkout's own crates, but none from the registry.
+# A checkout's cargo target folder starts as a copy of another checkout's. Cargo compares
+# modification times, which the copy keeps, and recompiles the crates that do not match: the
+# checkout's own, but none from the registry.
 target_from_cache() { # TARGET ENTRY
 	if [ -e "$1" ] || ! cache_ready "$2"; then return 0; fi
 	mkdir -p "${1%/*}"
@@ -66,9 +67,9 @@ target_to_cache() ( # TARGET ENTRY
 	cp -a "$1" "$2/target" && rm -rf "$2"/target/*/incremental && cache_finish "$2"
 )
 
-# beside COMMAND...: run COMMAND in the background, its number in $beside. COMMAND gets a
-# process group, because a shell without job control would have it ignore interrupts.
-# The caller's EXIT trap calls end_beside, which ends COMMAND.
+# beside COMMAND...: run COMMAND in the background and set $beside to its process ID. COMMAND
+# gets a process group of its own, because a shell without job control makes background
+# commands ignore interrupts. The caller's EXIT trap calls end_beside, which ends COMMAND.
 beside=
 beside() {
 	trap 'exit 130' INT

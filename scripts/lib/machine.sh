@@ -16,7 +16,7 @@ check() { # NAME COMMAND...
 }
 
 # make_repository [VERSION]: builds the packages, and leaves a repository of them in $folder/repo. With
-# a VERSION, a copy of this checkout with that version builds them.
+# a VERSION, builds the packages in a copy of this checkout that has this version.
 make_repository() {
 	(
 		if [ $# -gt 0 ]; then
@@ -26,7 +26,7 @@ make_repository() {
 			echo "$1" >VERSION
 		else
 			cd "$top" && mkdir -p build || exit
-			# The test of the packages builds in the same folders.
+			# scripts/test/packages builds in the same folders.
 			exec 8>build/test-packages.lock
 			flock 8
 		fi
@@ -39,8 +39,8 @@ make_repository() {
 	return "$status"
 }
 
-# share_tests: gives the machine tools/testing/machine, and in it the lines of the README that install,
-# without the line that builds.
+# share_tests: copies tools/testing/machine to the machine's job folder, and adds the commands of the
+# README's section "Install", without the `make` command that builds the packages.
 share_tests() {
 	rm -rf "$folder/job/machine"
 	mkdir -p "$folder/job"
@@ -50,8 +50,8 @@ share_tests() {
 		>"$folder/job/machine/readme-install"
 }
 
-# boot NAME SCRIPT [OPTION...]: boots the machine and runs tools/testing/machine/SCRIPT.sh there. The
-# names of its tests begin with NAME.
+# boot NAME SCRIPT [OPTION...]: boots the machine and runs tools/testing/machine/SCRIPT.sh there. Prints
+# the script's tests with NAME before the name of each.
 boot() {
 	local name=$1 script=$2 begun=$SECONDS status
 	shift 2

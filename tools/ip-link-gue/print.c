@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From attributes to text: the words that make such a link, in the order of the
- * help. JSON has the keys of vxlan and geneve where they have the same thing.
+ * Prints a link's attributes as the words that create the link, in the order of the
+ * help text. JSON uses the keys of vxlan and geneve for options that those kinds have too.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "link_gue.h"
 #include "rt_link_gue.h"
 
-/* Copies the value of an attribute; false if there is none, or a shorter one. */
+/* Copies the value of an attribute. Returns false if the attribute is missing or shorter. */
 static bool get(struct rtattr *attributes[], int attribute, void *value, size_t length)
 {
 	const struct rtattr *found = attributes[attribute];
@@ -50,7 +50,7 @@ static void print_id(struct rtattr *attributes[])
 		print_uint("id", "id %u ", id);
 }
 
-/* "any" for 0.0.0.0: who reads "::" knows that the tunnel is of IPv6. */
+/* Prints "any" for 0.0.0.0. Prints :: as it is, to show that the tunnel uses IPv6. */
 static void print_address(struct rtattr *attributes[], int attribute, const char *key,
 			  const char *format)
 {
@@ -169,7 +169,7 @@ static void print_flowlabel(struct rtattr *attributes[])
 		print_hex("label", "flowlabel %#llx ", ntohl(label));
 }
 
-/* The word `name`, with "no" in front of it if it is off. */
+/* Prints the word `name`, with "no" before the word if the switch is off. */
 static void print_switch(struct rtattr *attributes[], int attribute, const char *key,
 			 const char *name)
 {
@@ -194,7 +194,7 @@ static void print_remcsum(struct rtattr *attributes[])
 		print_name(attributes, IFLA_GUE_REMCSUM, NULL, "%s ", words, 3);
 }
 
-/* The bytes that a checksum or HMAC covers; in JSON a number in any case. */
+/* Prints the number of bytes that a checksum or HMAC covers, or "all". JSON has 65535 for "all". */
 static void print_coverage(__u16 bytes, const char *key, const char *format)
 {
 	char text[8] = "all";
@@ -217,7 +217,7 @@ static void print_auth(struct rtattr *attributes[])
 		print_coverage(cover, "cover", "cover %s ");
 }
 
-/* A checksum in the header, followed by its coverage unless that is 0. */
+/* Prints a checksum's switch, then the coverage. Text leaves out a coverage of 0; JSON does not. */
 static void print_checksum(struct rtattr *attributes[], int attribute, const char *name,
 			   const char *cover_key)
 {
@@ -228,7 +228,7 @@ static void print_checksum(struct rtattr *attributes[], int attribute, const cha
 		print_coverage(cover, cover_key, "%s ");
 }
 
-/* The size is left out if the path's MTU decides. */
+/* Leaves out a size of 0, which means that the path's MTU decides. */
 static void print_fragment(struct rtattr *attributes[])
 {
 	__u16 size;

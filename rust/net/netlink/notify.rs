@@ -20,8 +20,8 @@ use net_bindings as bindings;
 pub struct MulticastGroup(bindings::genl_multicast_group);
 
 impl MulticastGroup {
-    /// Makes a group of a name of at most 15 bytes. Any user may join. Does not compile in a constant if
-    /// the name is longer.
+    /// Makes a group with a name of at most 15 bytes. Any user may join. A constant with a longer name does
+    /// not compile.
     pub const fn new(name: &CStr) -> Self {
         let mut group: bindings::genl_multicast_group = pin_init::zeroed();
         let name = name.to_bytes_with_nul();
@@ -35,20 +35,21 @@ impl MulticastGroup {
     }
 }
 
-/// The sender of a family's notifications: a `static` of the implementer's, in use while the family is
-/// [registered](super::register_with_notifier).
+/// The sender of a family's notifications: a `static` in the module that implements [`Operations`]. Sends only
+/// while the family is [registered](super::register_with_notifier).
 ///
-/// An operation of any family may notify; [`Notifier::notify_in`] and [`Notifier::unicast`] need no operation.
+/// [`Notifier::notify`] needs the request of a running operation, which may be of another family.
+/// [`Notifier::notify_in`] and [`Notifier::unicast`] need no operation.
 ///
 /// # Invariants
 ///
 /// The pointer is null, or points to the family of `T`. The family was registered when the pointer was set,
 /// and is not unregistered before the pointer is cleared.
-// Invariant in `T`: the number of groups is that of one family.
+// `fn(T) -> T` keeps the type from varying with `T`, because `T` gives the number of the family's groups.
 pub struct Notifier<T: Operations>(AtomicPtr<bindings::genl_family>, PhantomData<fn(T) -> T>);
 
 impl<T: Operations> Notifier<T> {
-    /// Makes a notifier of a family that is not registered. It sends nothing.
+    /// Makes a notifier that sends nothing until its family is registered.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         // INVARIANT: Null.
@@ -64,7 +65,7 @@ impl<T: Operations> Notifier<T> {
         self.0.store(family, Ordering::Release);
     }
 
-    /// Waits for [`Self::notify_in`] and [`Self::unicast`]. May sleep.
+    /// Clears the pointer, and waits for running calls of [`Self::notify_in`] and [`Self::unicast`]. May sleep.
     pub(super) fn clear(&self) {
         // INVARIANT: Null.
         self.0.store(ptr::null_mut(), Ordering::Release);
@@ -154,8 +155,8 @@ impl<T: Operations> Notifier<T> {
         });
     }
 
-    /// Does what [`Self::notify`] does, to the members in `netns`. `fill` must not sleep. Any context but hard
-    /// interrupts.
+    /// Sends a message as [`Self::notify`] does, to the members in `netns`. `fill` must not sleep. Any context
+    /// but hard interrupts.
     pub fn notify_in<'a, const GROUP: usize>(
         &self,
         netns: impl Into<BareNetns<'a>>,
@@ -194,8 +195,8 @@ impl<T: Operations> Notifier<T> {
         });
     }
 
-    /// Sends a message to the socket of a [number](GenlInfo::portid) in `netns`, if there is one still. The
-    /// message is lost if memory or room in the socket's buffer is missing. `fill` must not sleep. Any context but
+    /// Sends a message to the socket with this [number](GenlInfo::portid) in `netns`, if the socket still exists.
+    /// The message is lost if memory or room in the socket's buffer is missing. `fill` must not sleep. Any context but
     /// hard interrupts. Sends nothing to number 0, which is the kernel's own socket.
     pub fn unicast<'a>(
         &self,

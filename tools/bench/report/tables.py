@@ -114,10 +114,10 @@ def memory(results):
         "",
         "A loaded module has memory of up to four kinds (code; read-only data; data that is"
         " read-only after initialisation; data), each of whole pages of 4,096 bytes. The kernel"
-        " frees code and data of initialisation. *Names* are those that stack traces show: an entry"
-        " of 24 bytes and the name itself, twice for each function, because objtool adds a symbol"
-        " for the padding before it. A Rust function's name holds crates, modules and type"
-        " arguments, and is about three times as long as a name in C.",
+        " frees initialisation code and data. *Names* are the symbols that stack traces show: each"
+        " takes an entry of 24 bytes and the name itself. A function has two, because objtool adds"
+        " a symbol for the padding before the function. A Rust function's name holds crates,"
+        " modules and type arguments, and is about three times as long as a name in C.",
         "",
         *table(["bytes", *names], rows),
     ]

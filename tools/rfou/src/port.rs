@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_address_chosen_by_the_kernel_is_the_same_port() {
+    fn a_port_with_a_peer_matches_the_local_address_that_the_kernel_chose() {
         let asked = identity("0.0.0.0", Some("192.0.2.2"));
         assert!(asked.is(&identity("192.0.2.1", Some("192.0.2.2"))));
         assert!(!asked.is(&identity("192.0.2.1", Some("192.0.2.3"))));

@@ -5,7 +5,7 @@ FOU and RFOU are files of observe.py. Writes REPORT in Markdown: the number of i
 how many had the same result, the intended differences, and each other difference. Prints a line for
 each kind, "ok" or "not ok". Fails if there is another difference, or if a kind of input did not
 have its effect. Also breaks observations on purpose, and fails if a broken one passes as an
-intended difference, because the predicates must not cover more.
+intended difference, because a predicate must accept only its own difference.
 """
 
 import collections
@@ -18,7 +18,7 @@ import sys
 from testing.differential.intended import DIFFERENCES
 
 SHOWN = 20
-# With fewer random packets, perhaps none fits its port.
+# Among fewer valid random packets, perhaps none has a protocol that its port accepts.
 ENOUGH = 50
 GUEST_TESTS = pathlib.Path(__file__).parents[1] / "guest"
 
@@ -57,10 +57,11 @@ def changed(seen):
 
 
 def broken_pairs(part, was, now):
-    """Yields pairs of observations, made from a real pair, that no intended difference explains.
+    """Yields pairs made from a real pair, which no intended difference may explain.
 
-    rfou shows nothing, loses the last observation, or shows another one. Where received packets
-    differ, another answer by Linux is not explained either.
+    Breaks rfou's observation of a receive pair, or of any pair without a difference: empties the
+    observation, cuts the last line, or changes that line. Also changes the last line of Linux's
+    observation of a receive pair that differs.
     """
     kept = 1 if part == "receive" else 0
     if (was == now or part == "receive") and len(now) > kept:
@@ -84,9 +85,9 @@ def try_strictness(fou, rfou):
 
 
 def effect_missed(group, effects, total):
-    """Returns the fault in the number of a group's inputs that had an effect, or None.
+    """Returns a message if too few or too many of a group's inputs had an effect, else None.
 
-    Two modules that do nothing would not differ.
+    Without this check, two modules that do nothing would pass.
     """
     part, _, kind = group.partition(": ")
     kind = kind.rpartition(": ")[2]
@@ -102,7 +103,7 @@ def effect_missed(group, effects, total):
 
 
 def read(path):
-    """Returns the lines of an observation."""
+    """Returns the observations in a file of observe.py."""
     with open(path, encoding="ascii") as lines:
         return [json.loads(line) for line in lines]
 
@@ -133,7 +134,7 @@ def main():
     effects, found = collections.Counter(), collections.Counter()
     differences = []
     if not fou or [line[:2] for line in fou] != [line[:2] for line in rfou]:
-        sys.exit("compare: the two observations are not of the same inputs")
+        sys.exit("compare: the two files do not have the same inputs")
     for (part, name, was), (_, _, now) in zip(fou, rfou, strict=True):
         group = group_of(part, name)
         totals[group] += 1

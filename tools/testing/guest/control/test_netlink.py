@@ -116,7 +116,7 @@ def test_same_port_on_two_addresses_are_two_ports(hosts, fou):
     assert dict(fou.get(*first))[nl.IPPROTO] == nl.u8(4)
     assert dict(fou.get(*second))[nl.IPPROTO] == nl.u8(47)
     fou.delete(*second)
-    assert dict(fou.get(*first))[nl.IPPROTO] == nl.u8(4), "DEL takes the one that it names"
+    assert dict(fou.get(*first))[nl.IPPROTO] == nl.u8(4), "DEL deletes only the port that it names"
 
 
 REFUSALS = {
@@ -180,7 +180,7 @@ REFUSALS = {
         errno.EADDRNOTAVAIL,
         "local address is not configured in this network namespace",
     ),
-    "a device that cannot be": (
+    "a device with a negative index": (
         nl.ADD,
         [PORT, IPIP, DIRECT, (nl.LOCAL_V4, nl.v4("192.0.2.1")), (nl.IFINDEX, nl.s32(-1))],
         errno.EINVAL,

@@ -17,7 +17,7 @@ ANY = {4: "any", 6: "::"}
 
 
 def ping(host, address, *options, count=2):
-    """Sends echo requests; returns whether each has an answer."""
+    """Sends echo requests; returns whether any has an answer."""
     command = ("ping", "-n", "-c", count, "-i", "0.05", "-W", 1, *options, address)
     return host.run(*command, check=False).returncode == 0
 
@@ -41,7 +41,7 @@ def test_device_without_a_peer_has_no_carrier_and_counts_what_it_cannot_send(hos
     link = h1.link("gue0")
     assert "NO-CARRIER" in link["flags"]
     assert link["operstate"] == "DOWN"
-    # For IPv6, the host has no route by a device without carrier unless it is told so.
+    # IPv6 takes no route through a device without carrier unless ping names the device.
     address = "10.1.1.2" if inner == 4 else "fd00::2"
     with Capture(h2, "eth0") as capture:
         assert not ping(h1, address, "-I", "gue0", count=3)
@@ -52,7 +52,7 @@ def test_device_without_a_peer_has_no_carrier_and_counts_what_it_cannot_send(hos
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_answers_go_where_routes_say(hosts, outer):
-    """No address is learnt: what one device receives is answered through another."""
+    """The device learns no address: the routing table chooses the device for answers."""
     h1, h2 = hosts
     h1.batch(
         f"link add anyone type gue remote {ANY[outer]} local {OUTER[outer][0]}",
@@ -62,7 +62,7 @@ def test_answers_go_where_routes_say(hosts, outer):
         "link set back up",
         "route add 10.1.1.2 dev back",
     )
-    # Requests come by one device, and answers leave by another.
+    # Requests arrive at one device, and answers leave through another.
     h1.sysctl("net.ipv4.conf.all.rp_filter", 0)
     h2.batch(
         f"link add gue0 type gue remote {OUTER[outer][0]} local {OUTER[outer][1]}",
@@ -115,9 +115,9 @@ def test_packets_of_known_peers_go_to_their_devices(hosts, outer):
             expected[device + group.replace(" ", "")] += number
             wait_until(
                 lambda: {name: rx_packets(h1, name) for name in devices} == expected,
-                f"packets from {source} come from {device} alone",
+                f"only {device} receives the packets from {source}",
             )
-    # Its own device gone, a peer is one of "any".
+    # While the peer's own device is down, "any" receives the peer's packets.
     h1.ip("link", "set", "two", "down")
     h2.batch(
         f"link add gue0 type gue remote {OUTER[outer][0]} local {known}",
@@ -126,5 +126,5 @@ def test_packets_of_known_peers_go_to_their_devices(hosts, outer):
     )
     before = rx_packets(h1, "any")
     ping(h2, "10.1.1.1", "-W", "0.1", count=1)
-    wait_until(lambda: rx_packets(h1, "any") == before + 1, "the packet comes from any")
+    wait_until(lambda: rx_packets(h1, "any") == before + 1, "any receives the packet")
     assert all(no_checksum_errors(host) for host in hosts)
