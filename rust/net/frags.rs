@@ -70,7 +70,7 @@ pub const KEY_LEN_BYTES: usize = 44;
 /// The place of a piece in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// The piece's first byte.
+    /// The offset of the piece's first byte in the packet, in bytes.
     pub offset: u16,
     /// No piece follows.
     pub is_last: bool,
@@ -88,7 +88,7 @@ pub enum Source {
 /// The reason why all pieces of a packet were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// The last piece did not come in time.
+    /// The packet did not become whole in time.
     Timeout,
     /// The ECN fields of the pieces contradict each other: one is Not-ECT, and another is not (RFC 3168 §5.3).
     Ecn,
@@ -99,15 +99,15 @@ pub enum Lost {
 /// The reason why a piece does not become part of its packet. The other pieces still wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// The piece has no byte.
+    /// The piece has no byte, or no outer IP header before it.
     Empty,
-    /// The piece ends after [`MAX_LEN_BYTES`].
+    /// The piece ends after [`MAX_LEN_BYTES`], or is a GSO packet.
     TooLong,
-    /// The piece has bytes of another one; or the packet has become whole.
+    /// The piece overlaps another one, or its queue has ended.
     Overlap,
     /// The piece contradicts another one about the packet's end.
     End,
-    /// The packet has too many pieces, or the pieces of the namespace take too much memory.
+    /// The packet has too many pieces, the pieces of the namespace take too much memory, or the namespace has ended.
     Limit,
 }
 
@@ -117,7 +117,7 @@ pub enum Added {
     Waits,
     /// The packet is whole.
     Whole(InnerSkb),
-    /// The piece is to be dropped.
+    /// The caller must drop the piece.
     Refused(RxSkb, Refused),
     /// All pieces were dropped.
     Lost(Lost),
@@ -136,8 +136,8 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 const READY: u8 = 2;
 
-// SAFETY: `state` is atomic. `Registration` writes to `frags` once at a time, for the call that has changed
-// `state` from `FREE` to `TAKEN`. After that only C uses it, by functions that any thread may call.
+// SAFETY: `state` is atomic. `Registered::new` writes to `frags` only in the call that has changed `state` from `FREE`
+// to `TAKEN`, so no two calls write at a time. After that only C uses `frags`, by functions that any thread may call.
 unsafe impl<T> Sync for Queues<T> {}
 
 impl<T: Reassembly> Queues<T> {
@@ -210,7 +210,7 @@ impl<T: Reassembly> Registered<T> {
             };
             let state = if result.is_ok() { READY } else { FREE };
             queues.state.store(state, Ordering::Release);
-            // INVARIANT: If C has initialized the queues.
+            // INVARIANT: There is a value only if `result` is `Ok`. Then C has initialized the queues.
             result
         };
         // SAFETY: The type has no size, so it is initialized. The closure leaves nothing behind if it fails.
@@ -219,7 +219,7 @@ impl<T: Reassembly> Registered<T> {
 }
 
 impl<T: Reassembly> Undo for Registered<T> {
-    // After the directories, which are registered later.
+    // The scope undoes the directories first, because they are registered later.
     const PHASE: Phase = Phase::State;
 
     fn undo(&self) {

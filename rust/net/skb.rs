@@ -36,7 +36,7 @@ use core::{ffi::c_int, hint, ops, slice};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
-/// The length of the pieces that [`SkBuff::read`] passes on, in bytes: a multiple of what checksums sum up.
+/// The length of the pieces that [`SkBuff::read`] passes on, in bytes: even, because checksums add 16-bit words.
 pub const PIECE_LEN_BYTES: usize = 256;
 
 /// A packet (`struct sk_buff`).
@@ -103,8 +103,8 @@ impl SkBuff {
 
     #[inline]
     fn fields(&self) -> &bindings::sk_buff {
-        // SAFETY: By the type invariant the packet is valid. Nothing changes the fields while the result
-        // lives, because what changes them takes the packet's exclusive reference.
+        // SAFETY: By the type invariant the packet is valid. The fields do not change while the result lives,
+        // because code that changes them needs the packet's exclusive reference.
         unsafe { &*self.as_raw() }
     }
 
@@ -206,7 +206,7 @@ impl SkBuff {
     /// 64 KiB.
     #[inline(always)]
     pub fn linear_range(&self, at: usize, len: usize) -> Option<&[u8]> {
-        // One comparison: the sum does not wrap below, because both numbers are small.
+        // One comparison checks both limits. The sum of two such small numbers does not wrap.
         if (at | len) > usize::from(u16::MAX) || self.headlen() < at.wrapping_add(len) {
             return None;
         }
@@ -248,7 +248,7 @@ impl SkBuff {
             )
         };
         let len = (tail as usize).checked_sub(start as usize)?;
-        // SAFETY: C keeps the header's place as an offset from `head` without sign, so `head <= start`.
+        // SAFETY: C keeps the header's place as an unsigned offset from `head`, so `head <= start`.
         // With `start + len == tail`, these bytes are in the linear part, so they are initialized. No code
         // writes to them, for the reason in `linear_bytes`. A place within an allocation is not null.
         Some(unsafe {

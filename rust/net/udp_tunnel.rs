@@ -24,7 +24,7 @@ use net_bindings as bindings;
 
 /// A tunnel's decision about a packet that its socket received.
 pub enum Verdict {
-    /// Deliver the packet to its protocol, as one of the outer IP version.
+    /// Deliver the packet to the handler that the outer IP version has for the packet's protocol.
     Deliver(InnerSkb),
     /// Do nothing: the tunnel has freed the packet.
     Consumed,
@@ -39,8 +39,8 @@ pub enum Verdict {
 ///
 /// A tunnel is dropped in softirq context, after a grace period: its `Drop` must not sleep.
 pub trait EncapReceive: Send + Sync + 'static {
-    /// Decides about a packet, which begins with its UDP header and came by IPv6 or by IPv4. UDP has
-    /// checked its length and checksum. Softirq context, RCU read side.
+    /// Decides about a packet, which begins with its UDP header and came over IPv6 or over IPv4. UDP has
+    /// checked the packet's length and checksum. Softirq context, RCU read side.
     fn receive<const IPV6: bool>(&self, skb: RxSkb, rcu: RcuReader<'_>) -> Verdict;
 
     /// Returns `true` if an ICMP error quotes a packet that a user of this socket sent, from another
@@ -74,10 +74,10 @@ unsafe impl<T: EncapReceive> Send for UdpTunnelSocket<T> {}
 unsafe impl<T: EncapReceive> Sync for UdpTunnelSocket<T> {}
 
 impl<T: EncapReceive> UdpTunnelSocket<T> {
-    /// Gives `socket` to a tunnel: from now on `tunnel` decides about the packets that it receives. May
-    /// sleep.
+    /// Gives `socket` to a tunnel: from now on `tunnel` decides about the packets that the socket receives.
+    /// May sleep.
     ///
-    /// Multicast loop is turned off, and checksums that a device verified are kept for the inner
+    /// Turns multicast loopback off, and keeps checksums that a device has verified for the inner
     /// packet. Fails with `ENOMEM`, or `ENODEV` if the namespace has ended; the socket is closed then.
     pub fn new(socket: UdpSocket, tunnel: T) -> Result<Self> {
         let config = hooks::config::<T>(&socket);
@@ -141,8 +141,8 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         unsafe { self.tunnel.as_ref() }.value()
     }
 
-    /// Closes the socket, if it is open still, and waits until the tunnel decides about no packet any
-    /// more. May sleep.
+    /// Closes the socket if it is still open, and waits until no call of [`EncapReceive::receive`] for
+    /// this socket is running. May sleep.
     pub fn close_and_wait(&self) {
         self.socket.close();
         rcu::wait_for_readers();

@@ -2,8 +2,9 @@
 
 //! Control messages: echo requests and replies between the ends of a tunnel.
 //!
-//! Each device answers echo requests. What it has heard and asked is its [`Peer`]. [`send`] makes the messages
-//! that leave; [`watch`] asks a peer that is silent, and does in process context what a message has led to.
+//! Each device answers echo requests. [`Peer`] records the requests that a device has sent and the messages that it
+//! has accepted. [`send`] makes the messages that leave. [`watch`] asks a silent peer, and does in process context
+//! the work that a message causes.
 
 mod counters;
 mod peer;
@@ -46,7 +47,7 @@ pub(crate) struct Control {
 pub(crate) enum NotAsked {
     /// The device has no peer yet.
     NoPeer,
-    /// The device never has one peer: it is external, or has any remote address and no roaming.
+    /// The device never has a single peer: it is external, or has `remote any` without roaming.
     NeverAPeer,
     /// Too many messages were sent.
     Limited,
@@ -99,7 +100,7 @@ impl Control {
         Ok(echo.sequence)
     }
 
-    /// Handles a message of the device's.
+    /// Handles a control message for the device.
     fn receive<const IPV6: bool>(
         &self,
         entry: &Entry,
@@ -124,7 +125,7 @@ impl Control {
         let mut config = self.config.read(rcu);
         let mut answers = *config;
         if config.external {
-            // Each group may have peers, and this one has the group of its request.
+            // An external device has no group of its own: the answer has the group of the request.
             answers.group = header.fields().group;
             config = &answers;
         }
@@ -181,7 +182,7 @@ fn read<const IPV6: bool>(
         return Err(Reason::Control);
     }
     let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
-    // The message may be longer, or too short.
+    // The packet may be longer than the message, or too short.
     let len = skb.len().min(at.saturating_add(Echo::LEN_BYTES));
     let bytes = skb
         .header(len)
@@ -198,7 +199,7 @@ fn read<const IPV6: bool>(
 /// Returns the relation of a message's sender to the device.
 fn standing(config: &Config, from: Place) -> Standing {
     if !config.liveness.roaming {
-        // The device gets packets from its remote address alone, or has none.
+        // The device gets packets from its remote address alone, or has no remote address.
         return if config.peer().is_none() {
             Standing::Anyone
         } else {

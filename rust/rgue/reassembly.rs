@@ -70,7 +70,7 @@ impl Reassembler {
         }
     }
 
-    /// Returns the key of a fragment's queue. The id tells the device, and so group and destination port.
+    /// Returns the key of a fragment's queue. The id identifies the device, and so its group and destination port.
     fn key<const IPV6: bool>(&self, skb: &RxSkb, fragment: &Fragment) -> Option<Key> {
         let source_port: &[u8; 2] = skb.linear_header(2)?.first_chunk()?;
         let mut key = Key([0; KEY_LEN_BYTES]);
@@ -138,8 +138,8 @@ impl Entry {
         };
         let decapsulated = match part.place {
             None => skb.decapsulate(part.pull).map(|_| ()),
-            // A remote checksum is useless in a fragment. Receivers process it before reassembly
-            // (gue-extensions-06 §11.2).
+            // A checksum in a fragment cannot be left to be computed later. Receivers process remote checksums before
+            // reassembly (gue-extensions-06 §11.2).
             Some(place) => skb.decapsulate_computing_checksum(part.pull, place),
         };
         if let Err(error) = decapsulated {
@@ -202,7 +202,7 @@ impl Entry {
     }
 }
 
-/// Reads the field of a fragment whose payload begins after `at` bytes, and checks it.
+/// Reads and checks the fragment field of a packet whose payload begins after `at` bytes.
 pub(crate) fn read(
     skb: &RxSkb,
     at: usize,

@@ -61,7 +61,7 @@ struct Table {
 struct List {
     /// The open sockets.
     sockets: RBTree<Binding, Shared>,
-    /// The packets that existing devices are for, and the binding of the socket if the device is up.
+    /// The claims of existing devices. The value is the binding of the device's socket if the device is up.
     claims: RBTree<Claim, Option<Binding>>,
 }
 
@@ -90,12 +90,12 @@ pub(crate) enum Refusal {
 }
 
 impl Sockets {
-    /// Claims the packets of a device that is being made at one socket. May sleep.
+    /// Claims the packets that a new device is for, at one socket. May sleep.
     ///
     /// The device gets the packets of `key`, or those of its group from any address if `from_any` is `true`.
     ///
-    /// Binds a socket on trial, if none is open, because only a request to make a device can be answered
-    /// with a text.
+    /// Binds a socket on trial if none is open: a refusal of the request that makes a device can have an
+    /// extack text, and an error when the device goes up cannot.
     pub(crate) fn claim(
         &self,
         netns: &Netns,
@@ -154,8 +154,8 @@ impl List {
         Ok(())
     }
 
-    /// Removes a device from its socket, and closes a socket that no device is left at.
-    // The caller keeps the lock meanwhile, so that the port is free when another device asks for it.
+    /// Removes a device from its socket, and closes the socket if no other device uses it.
+    // The caller holds the lock meanwhile, so that the port is free when another device asks for it.
     fn close(&mut self, claim: &Claim) {
         let Some(binding) = self.claims.get_mut(claim).and_then(Option::take) else {
             return;
@@ -189,7 +189,7 @@ fn claim_of(binding: Binding, key: Key, from_any: bool) -> Claim {
 }
 
 impl Claimed {
-    /// Returns the claim, for the holder of the table's lock.
+    /// Returns the claim. The caller holds the table's lock.
     fn claim(&self) -> Claim {
         claim_of(
             self.binding,
@@ -198,11 +198,11 @@ impl Claimed {
         )
     }
 
-    /// Begins to receive for a device. `ifindex` is the index of the device that the socket is to be bound
-    /// to, or 0. May sleep.
+    /// Begins to receive for a device. `ifindex` is the index of the device to bind the socket to, or 0. May
+    /// sleep.
     ///
-    /// Fails with the errors of [`UdpSocket::open`], and with `EEXIST` if another device that is up has the
-    /// same packets.
+    /// Fails with the errors of [`UdpSocket::open`], with `EEXIST` if another device that is up has the same
+    /// packets, and with `EBUSY` if the device is up already or has given up its claim.
     pub(crate) fn open(&self, netns: &Netns, ifindex: i32, entry: Entry) -> Result {
         let mut list = self.table.list.lock();
         let claim = self.claim();
@@ -218,7 +218,8 @@ impl Claimed {
         Ok(())
     }
 
-    /// Makes a replacement of what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`.
+    /// Allocates a replacement for the device's entry in the receive table. Returns `None` if the device is
+    /// down. May sleep. Fails with `ENOMEM`.
     fn replacement(&self, entry: Entry) -> Result<Option<Replacement<Key, Entry>>> {
         let list = self.table.list.lock();
         let claim = self.claim();
@@ -228,7 +229,7 @@ impl Claimed {
         Replacement::new(claim.1, entry).map(Some)
     }
 
-    /// Replaces what receive knows of the device.
+    /// Replaces the device's entry in the receive table.
     fn replace(&self, new: Replacement<Key, Entry>) {
         let list = self.table.list.lock();
         let up = list.claims.get(&self.claim()).copied().flatten();
@@ -237,7 +238,7 @@ impl Claimed {
         }
     }
 
-    /// Changes which packets the device gets, and what receive knows of the device. May sleep.
+    /// Changes which packets the device gets, and its entry in the receive table. May sleep.
     ///
     /// Fails with `EEXIST` if another device has the packets, and with `ENOMEM`; nothing is changed then.
     fn change_packets(&self, from_any: bool, entry: Entry) -> Result {
@@ -308,11 +309,11 @@ impl Listener {
             .inspect_err(|_| self.first.close())
     }
 
-    /// Replaces what receive knows of the device, if it is up. May sleep. Fails with `ENOMEM`, and changes
-    /// nothing then.
+    /// Replaces the device's entries in the receive tables, if the device is up. May sleep. Fails with
+    /// `ENOMEM`, and changes nothing then.
     pub(crate) fn change(&self, entry: impl FnOnce() -> Entry) -> Result {
         let entry = entry();
-        // All memory comes first.
+        // Everything is allocated before the first change.
         let second = match &self.second {
             Some(listener) => listener.replacement(entry.clone())?,
             None => None,
@@ -326,8 +327,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Changes which packets the device gets, and what receive knows of the device. Both sockets, if the device has
-    /// two, are for any address already. May sleep.
+    /// Changes which packets the device gets, and its entries in the receive tables. A device with two sockets already
+    /// receives from any address. May sleep.
     ///
     /// Fails with `EEXIST` if another device has the packets, and with `ENOMEM`; nothing is changed then.
     pub(crate) fn change_packets(&self, from_any: bool, entry: impl FnOnce() -> Entry) -> Result {

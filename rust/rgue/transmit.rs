@@ -38,11 +38,11 @@ use outer::{drop_unreadable, drop_unroutable, outer_ip, ports, route};
 pub(crate) use protect::fields as header_fields;
 use protect::{Payload, Protector, Wanted};
 
-/// A configuration, and what transmit makes of it once.
+/// A configuration, and the values that transmit derives from it once.
 pub(crate) struct Sender {
     /// The configuration, with the peer's place if the peer has moved.
     pub(crate) config: Config,
-    /// The configuration without.
+    /// The configuration as the user made it, without the peer's move.
     pub(crate) configured: Config,
     /// The place to which the peer has moved.
     pub(crate) moved_to: Option<Place>,
@@ -50,9 +50,9 @@ pub(crate) struct Sender {
     headers: Headers,
     /// Makes the headers of a device with protecting fields.
     protector: Option<KBox<Protector>>,
-    /// If the device sends long packets in fragments.
+    /// Sends long packets in fragments, if the device is configured to.
     fragmenter: Option<KBox<Fragmenter>>,
-    /// The course of packets that are not cut.
+    /// The course of packets that are not fragmented.
     course: Course,
     /// The length of all headers, in bytes.
     overhead: u32,
@@ -90,7 +90,7 @@ impl Course {
 enum Outer {
     V4(Path<Ipv4>),
     V6(Path<Ipv6>),
-    /// Each packet brings them along.
+    /// Each packet has the addresses in its metadata.
     External(KBox<External>),
     /// There is no remote address.
     None,
@@ -121,7 +121,7 @@ impl<V: IpVersion> Path<V> {
 }
 
 impl Sender {
-    /// Makes a sender to a namespace. May sleep. Fails with `ENOMEM`.
+    /// Makes a sender whose outer packets leave in `netns`. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(
         configured: Config,
         moved_to: Option<Place>,
@@ -161,7 +161,7 @@ impl Sender {
                 SourcePort::Flow(Some((low, high))) if low == high => SourcePort::Fixed(low),
                 port => port,
             },
-            // A device that sends fragments itself lets IP make none.
+            // A device that fragments packets itself sets DF, so that IP does not fragment them.
             df: match config.fragment {
                 Some(_) => Df::Set,
                 None => config.df,
@@ -183,7 +183,7 @@ pub(crate) fn transmit(xmit: &Xmit<'_, Gue>, skb: DeviceSkb) -> Sent {
     }
 }
 
-/// Sends a packet that is not to be cut.
+/// Sends a packet without GUE fragmentation.
 #[inline]
 fn transmit_whole(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     match (sender.course, &sender.protector) {
@@ -194,7 +194,7 @@ fn transmit_whole(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent
     }
 }
 
-// Not inlined, as the next ones: a packet should not save registers for the others.
+// Not inlined, like the next three functions: a packet should not save registers for the other courses.
 #[inline(never)]
 fn transmit_plain(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     transmit_one(xmit, sender, Plain, skb)
@@ -220,8 +220,8 @@ fn transmit_frame(
     transmit_one(xmit, sender, Frame(protector), skb)
 }
 
-/// Sends a packet with protecting fields. If they cover the packet's bytes, it is sent as it goes over the
-/// wire: nothing after the device may segment the packet or write checksums.
+/// Sends a packet with protecting fields. If they cover the payload, segments the packet and writes its
+/// checksums first, because nothing after the device may change the covered bytes.
 #[inline(never)]
 fn transmit_protected(
     xmit: &Xmit<'_, Gue>,
@@ -245,7 +245,7 @@ fn transmit_protected(
     }
 }
 
-/// Drops a packet that cannot be made what goes over the wire.
+/// Drops a packet that could not be segmented, finalized or sent.
 #[cold]
 fn drop_unready(xmit: &Xmit<'_, Gue>, skb: impl Into<Spent>, error: Error) -> Sent {
     match error {
@@ -286,7 +286,7 @@ fn transmit_one<F: Form>(
     }
 }
 
-/// Sends a packet over an IP version.
+/// Sends a packet over the IP version `V`.
 #[inline(always)]
 fn send<V: IpVersion, F: Form>(
     xmit: &Xmit<'_, Gue>,
@@ -373,14 +373,16 @@ fn encapsulate<V: IpVersion, F: Form>(
     inner: InnerIp,
 ) -> Sent {
     if F::IS_FRAME {
-        // A sender on this host learns the path MTU, and a bridged one gets an answer, whatever the outer DF: as
-        // with VXLAN. Longer outer packets of others are fragmented over IPv4 without DF; otherwise IP drops them.
+        // Whatever the outer DF bit, a sender on this host learns the path MTU, and a sender behind a bridge gets an
+        // ICMP error, as with VXLAN. If a frame of another sender is too long, IPv4 without DF fragments the outer
+        // packet; with DF, and over IPv6, IP drops it.
         skb = match skb.check_path_mtu_of_frame(xmit, &route, way.overhead()) {
             Ok(skb) => skb,
             Err(sent) => return sent,
         };
     } else if let Err(too_long) = skb.check_path_mtu(&route, way.overhead()) {
-        // Otherwise the outer packet is fragmented, or the sender fragments the next inner packet.
+        // No ICMP error if the outer packet may be fragmented, or if the inner packet may: then its sender fragments
+        // the next inner packet.
         let reaches_nobody = (way.dont_fragment() || !V::ROUTERS_FRAGMENT) && inner.dont_fragment;
         if reaches_nobody && skb.answer_too_long(too_long) {
             return xmit.drop(skb, Reason::TooLong.number(), TxError::Error);
@@ -389,7 +391,7 @@ fn encapsulate<V: IpVersion, F: Form>(
     let remote = match checksum_to_leave(xmit, &sender.config, way.checksum(), &skb, &route, inner)
     {
         Ok(Some(ChecksumPlace { start, field })) if F::IS_FRAME => Some(ChecksumPlace {
-            // Both numbers count the EtherIP header.
+            // Both offsets count from the EtherIP header, which has 2 bytes.
             start: start.saturating_add(2),
             field: field.saturating_add(2),
         }),

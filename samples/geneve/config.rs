@@ -152,7 +152,7 @@ impl Config {
         (ip + udp::HEADER_LEN_BYTES + BASE_LEN_BYTES + ETHERNET_LEN_BYTES) as u32
     }
 
-    /// Returns the sizes of a device: what its route takes, without the headers. May sleep.
+    /// Returns the sizes of a device: the MTU of its route less the headers, and the headroom. May sleep.
     pub(crate) fn dimensions(&self, netns: &Netns) -> Dimensions {
         let below = match self.remote {
             OuterSource::V4(remote) => self.sizes_of_route::<Ipv4>(netns, remote, [0; 4]),
@@ -201,7 +201,7 @@ pub(crate) fn flow<A>(any: A, remote: A, ports: Ports, mark: u32) -> Flow<A> {
     }
 }
 
-/// Reads the remote address: a unicast address that needs no link to be understood.
+/// Reads the remote address: a unicast address that is not link-local.
 fn read_remote(request: &NewLink<'_>) -> Result<OuterSource> {
     let (at, remote, is_unicast) = match (request.attr(REMOTE), request.attr(REMOTE6)) {
         (None, None) => return Err(request.refuse(EINVAL, c"remote is missing", None)),

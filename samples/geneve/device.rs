@@ -70,7 +70,7 @@ pub(crate) struct GeneveKind {
 }
 
 impl GeneveKind {
-    /// Makes what all devices share. May sleep.
+    /// Registers the ports, which all devices share. May sleep.
     pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
         Ok(Self {
             ports: netns::register(scope)?,

@@ -4,8 +4,8 @@
 //! starting point for others. Such a device is a peer of Linux's own `geneve`.
 //!
 //! [`header`] has the layout of the wire. [`config`] reads and shows the attributes of a [`device`].
-//! [`transmit`] encapsulates the frames that the device sends. Devices share a [`socket`] for each port, by
-//! which [`receive`] gets packets, merges them by GRO, and finds their device.
+//! [`transmit`] encapsulates the frames that the device sends. Devices with the same port share a [`socket`].
+//! [`receive`] gets the socket's packets, merges them by GRO, and finds their device.
 //!
 //! A device has one remote address, learns nothing from packets, and sends no options. It receives packets
 //! with options that are not critical, and skips these options. There is no metadata mode (`external`), no

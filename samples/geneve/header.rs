@@ -44,7 +44,7 @@ impl Header {
         }
     }
 
-    /// Reads the header that bytes begin with, or returns `None` if there are too few.
+    /// Reads the header at the start of `bytes`, or returns `None` if there are too few bytes.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         Self::read_from_prefix(bytes).ok().map(|(header, _)| header)
@@ -53,7 +53,7 @@ impl Header {
     /// Writes the header to memory of its length.
     #[inline]
     pub(crate) fn write(&self, to: &mut [u8]) {
-        // An array: a copy of any length is a call.
+        // To an array, because a copy of unknown length is a function call.
         if let Ok(to) = <&mut [u8; BASE_LEN_BYTES]>::try_from(to) {
             to.copy_from_slice(self.as_bytes());
         }
@@ -109,7 +109,7 @@ struct OptionHeader {
 pub(crate) enum OptionError {
     /// An option is longer than the rest of the header.
     Truncated,
-    /// An option is critical. All options are unknown.
+    /// An option is critical, and the device knows no option.
     Critical,
 }
 

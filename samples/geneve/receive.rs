@@ -121,7 +121,7 @@ impl EncapReceive for Receiver {
 impl GroTunnel for Receiver {
     const HANDLERS: Handlers = Handlers::OfDevice;
 
-    // Packets whose headers differ are not merged, so the packets of a merged one go to one device.
+    // GRO merges only packets with equal headers, so all segments of a merged packet belong to one device.
     #[inline]
     fn gro_receive(&self, packet: &mut Packet<'_>) -> Result<InnerProtocol, NoMerge> {
         let header = Header::read(packet.header(BASE_LEN_BYTES)?).ok_or(NoMerge)?;
@@ -138,7 +138,7 @@ impl GroTunnel for Receiver {
 }
 
 impl Entry {
-    /// Checks a packet, before anything of it changes.
+    /// Checks a packet before its headers are pulled.
     #[inline]
     fn check<const IPV6: bool>(&self, skb: &mut RxSkb, header: &Header) -> Result<(), Refusal> {
         if IPV6 && !self.accepts_zero_checksum6 {

@@ -49,9 +49,9 @@ impl PerNetns for Ports {
 }
 
 impl Ports {
-    /// Makes the listener of a new device, which opens the socket if it is the first. May sleep.
+    /// Makes the listener of a new device. Opens the socket if the device is the first to use it. May sleep.
     ///
-    /// Fails with the errors of [`UdpSocket::open`], and with `EEXIST` if another device is for these packets.
+    /// Fails with the errors of [`UdpSocket::open`], and with `EEXIST` if another device has these packets.
     pub(crate) fn listen(&self, netns: &Netns, binding: Binding, key: Key) -> Result<Listener> {
         let node = RBTreeNode::new(key, (), GFP_KERNEL)?;
         let mut ports = self.table.ports.lock();
@@ -78,7 +78,7 @@ impl Ports {
     }
 }
 
-/// A device's right to its packets. Dropping it closes a socket that no device is left at, and may sleep.
+/// A device's right to its packets. Dropping it closes the socket if no other device uses it, and may sleep.
 pub(crate) struct Listener {
     table: Arc<Table>,
     binding: Binding,

@@ -19,7 +19,7 @@ use net::{
     DropReason, Netns,
 };
 
-/// A configuration, and what transmit makes of it once.
+/// A configuration, and the values that transmit derives from it once.
 pub(crate) struct Sender {
     pub(crate) config: Config,
     header: Header,
@@ -34,7 +34,7 @@ enum Path {
 }
 
 impl Sender {
-    /// Makes a sender to a namespace. May sleep. Fails with `ENOMEM`.
+    /// Makes a sender whose outer packets leave in `netns`. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(config: Config, netns: &Netns) -> Result<Self> {
         Ok(Self {
             header: Header::new(config.vni),
@@ -61,7 +61,7 @@ pub(crate) fn transmit(xmit: &Xmit<'_, Geneve>, sender: &Sender, mut skb: Device
     }
 }
 
-/// Sends a frame over an IP version.
+/// Sends a frame over the IP version `V`.
 #[inline(always)]
 fn send<V: IpVersion>(
     xmit: &Xmit<'_, Geneve>,
@@ -84,8 +84,8 @@ fn send<V: IpVersion>(
         Err(ELOOP) => return xmit.drop(skb, DropReason::RECURSION_LIMIT, TxError::Loop),
         Err(_) => return xmit.drop(skb, DropReason::IP_OUTNOROUTES, TxError::Carrier),
     };
-    // A sender on this host learns the path MTU, and a bridged one gets an answer. IP fragments the outer
-    // packets of others.
+    // A sender on this host learns the path MTU, and a sender behind a bridge gets an ICMP error. If a frame
+    // of another sender is too long, IPv4 fragments the outer packet, and IPv6 drops it.
     let skb = match skb.check_path_mtu_of_frame(xmit, &route, sender.overhead_bytes) {
         Ok(skb) => skb,
         Err(sent) => return sent,

@@ -18,10 +18,10 @@ use net_bindings as bindings;
 
 impl<T: Reassembly> Pieces<T> {
     /// Adds a piece to its packet. `skb` begins with the piece's first byte, after an outer IP header of IPv6 or of
-    /// IPv4; `protocol` is the packet's.
+    /// IPv4. `protocol` is the protocol of the packet.
     ///
-    /// A whole packet is `skb`: it has that piece's route, and the outer header of its first piece, with the mark
-    /// "congestion experienced" if one of the pieces has it. Softirq context.
+    /// The piece that makes the packet whole becomes the packet: it keeps its route, and gets the outer header of the
+    /// first piece. The header says "congestion experienced" if the header of a piece says so. Softirq context.
     pub fn add<const IPV6: bool>(
         &self,
         mut skb: RxSkb,
@@ -99,7 +99,8 @@ impl<T: Reassembly> Pieces<T> {
         }
     }
 
-    /// Finds or makes the queue of a packet. Returns `None` if that would take too much memory.
+    /// Finds or makes the queue of a packet. Returns `None` if all pieces take too much memory, if there is no memory,
+    /// or if the namespace has ended.
     #[inline]
     fn find<'a>(&self, fqdir: &'a Fqdir, key: &Key) -> Option<Locked> {
         let search = Search {

@@ -26,7 +26,7 @@ pub struct Directory<T: Reassembly> {
     _type: PhantomData<fn(T) -> T>,
 }
 
-/// The way to the queues of a namespace, which receives pieces until the namespace ends. May outlive it.
+/// A handle to the queues of a namespace. Takes pieces until the namespace ends, and may outlive the namespace.
 pub struct Pieces<T: Reassembly> {
     pub(super) shared: Arc<Shared>,
     _type: PhantomData<fn(T) -> T>,
@@ -70,7 +70,7 @@ impl Shared {
         Some(unsafe { self.fqdir.cast().as_ref() })
     }
 
-    /// Ends the directory: there are no new queues, and those that there are lose their pieces.
+    /// Ends the directory: C makes no new queues, and drops the pieces of existing queues.
     fn end(&self) {
         if !self.ended.swap(true, Ordering::SeqCst) {
             // SAFETY: `Directory` owns the directory, and calls this before it gives the directory up. Only this
@@ -129,7 +129,7 @@ impl Drop for Owned {
 }
 
 impl<T: Reassembly> Directory<T> {
-    /// Returns the way to the queues.
+    /// Returns a handle to the queues.
     pub fn pieces(&self) -> Pieces<T> {
         Pieces {
             shared: self.shared.clone(),
@@ -152,7 +152,7 @@ impl<T: Reassembly> Directory<T> {
         // SAFETY: The directory is new, so no other code reads or writes it.
         unsafe {
             (*raw).high_thresh = HIGH_THRESHOLD_BYTES;
-            // C does not use it any more.
+            // The kernel no longer uses this field.
             (*raw).low_thresh = HIGH_THRESHOLD_BYTES / 4 * 3;
             (*raw).timeout = seconds.saturating_mul(bindings::HZ as c_int);
         }

@@ -15,12 +15,12 @@ use net_bindings as bindings;
 /// A queue. C allocates it, as zeros, and frees it after a grace period.
 #[repr(C)]
 struct Queue {
-    /// First, so that a pointer to it is one to the whole.
+    /// The first field, so that a pointer to it is also a pointer to the `Queue`.
     frag: bindings::inet_frag_queue,
-    /// From the constructor to the destructor, `Some`.
+    /// `Some` from the constructor to the destructor.
     shared: Option<Arc<Shared>>,
     pieces: u16,
-    /// A bit for each ECN field of a piece: bit 0 for Not-ECT.
+    /// The values of the pieces' ECN fields: bit 0 is set if a piece has the value 0 (Not-ECT), bit 3 for 3 (CE).
     ecn: u8,
 }
 
@@ -144,11 +144,11 @@ unsafe extern "C" fn destroy(queue: *mut bindings::inet_frag_queue) {
     unsafe { (*queue.cast::<Queue>()).shared = None };
 }
 
-/// Ends a queue whose last piece has not come in time.
+/// Ends a queue whose packet has not become whole in time.
 ///
 /// # Safety
 ///
-/// Only C may call this, with the timer of a queue, which has a reference for it.
+/// Only C may call this, with the timer of a queue, to which the timer has a reference.
 unsafe extern "C" fn expire<T: Reassembly>(timer: *mut bindings::timer_list) {
     // SAFETY: The timer is a field of a queue, which is the first field of a `Queue`.
     let raw = unsafe { timer.byte_sub(offset_of!(bindings::inet_frag_queue, timer)) }.cast();
@@ -187,7 +187,8 @@ impl Locked {
     pub(super) unsafe fn new(raw: *mut bindings::inet_frag_queue, refs: c_int) -> Self {
         // SAFETY: The caller promises a valid queue.
         unsafe { bindings::inet_frag_lock(raw) };
-        // INVARIANT: C frees a queue that is given up after a grace period. The lock was just taken.
+        // INVARIANT: C frees a queue only after its last reference was given up and a grace period has passed. The lock
+        // was just taken.
         Self {
             raw: raw.cast(),
             refs,
@@ -261,8 +262,8 @@ impl Locked {
     /// Ends the queue: no search finds it any more, and its timer is stopped.
     #[inline]
     pub(super) fn kill(&mut self) {
-        // SAFETY: By the type invariant the queue is valid and its lock is held. C counts references that the timer
-        // and the table no longer have.
+        // SAFETY: By the type invariant the queue is valid and its lock is held. C adds to `refs` the references that
+        // the timer and the table no longer have.
         unsafe { bindings::inet_frag_kill(self.as_raw(), &mut self.refs) };
     }
 
@@ -275,7 +276,9 @@ impl Locked {
         unsafe { bindings::inet_frag_queue_flush(self.as_raw(), T::reason(lost).as_raw()) };
     }
 
-    /// Refuses a piece that contradicts others, and returns the end of the packet as far as it is known then.
+    /// Checks a piece against those in the queue. Returns the end of the packet, as far as it is known with this piece.
+    ///
+    /// Fails if the queue has ended or is full, or if the piece contradicts another one about the packet's end.
     #[inline]
     pub(super) fn check(&self, piece: &Piece, end: c_int) -> Result<c_int, Refused> {
         if self.is_complete() {

@@ -27,9 +27,9 @@ pub enum RemcsumMode {
 /// A receiver reads the kind here, and does not look for GSO again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulled {
-    /// One packet of the wire.
+    /// A single packet, as it was on the wire.
     Packet,
-    /// Several packets as one.
+    /// A GSO packet: several packets merged into one.
     GsoPacket,
 }
 
@@ -96,9 +96,9 @@ impl RxSkb {
     }
 
     /// Does what [`Self::decapsulate`] does, for a packet that begins with its UDP header. `after_udp` is the sum of
-    /// the bytes to pull after that header, if the caller knows it: a checksum over the whole packet is adapted without
-    /// a look at them. The sum must be right. With a wrong one, the stack may accept a corrupt packet, or it reports a
-    /// fault of the device and computes the sum again.
+    /// the bytes to pull after that header, if the caller knows it. With the sum, a checksum over the whole packet is
+    /// adapted without reading these bytes. The sum must be right. With a wrong sum, the stack may accept a corrupt
+    /// packet, or it reports a fault of the device and computes the sum again.
     ///
     /// Fails also with `EINVAL` if `len` is less than a UDP header's.
     #[inline(always)]
@@ -117,9 +117,9 @@ impl RxSkb {
     /// that GRO or a sender on this machine gave it. A checksum over the whole packet (`CHECKSUM_COMPLETE`)
     /// is adapted.
     ///
-    /// Softirq context. Fails with the packet, which must not be delivered then, and `EBADMSG` as
-    /// [`Self::decapsulate`] does, `EINVAL` if the packet is too short or `place.field` lies before
-    /// `place.start`, `ENOMEM`.
+    /// Softirq context. Fails with `EBADMSG` as [`Self::decapsulate`] does, with `EINVAL` if the packet is
+    /// too short or `place.field` lies before `place.start`, and with `ENOMEM`. The error comes with the
+    /// packet, which must not be delivered then.
     #[inline(always)]
     pub fn decapsulate_with_remote_checksum(
         self,
@@ -223,7 +223,7 @@ impl Deref for RxSkb {
 ///
 /// If a function of this module made the packet's checksum a partial one, the checksum belongs to the
 /// first transport header, found from a header of `protocol` at the packet's data. The stack verifies or
-/// completes the checksum there before it pulls past it.
+/// completes the checksum there before it pulls that transport header.
 // The packet's bytes and its data pointer cannot be changed through this type.
 pub struct InnerSkb {
     pub(super) skb: OwnedSkb,
@@ -231,7 +231,7 @@ pub struct InnerSkb {
 }
 
 impl InnerSkb {
-    /// Makes a received packet one of `protocol`.
+    /// Makes a received packet an inner packet of `protocol`.
     #[inline]
     pub fn new(skb: RxSkb, protocol: InnerProtocol) -> Self {
         // INVARIANT: An `RxSkb` has no checksum that this module made a partial one: the functions that
@@ -384,20 +384,20 @@ impl SkBuff {
         self.compute_remote_checksum(place)
     }
 
-    /// Returns the headers that were pulled from a received packet, to be changed, and the packet's length;
-    /// clones of the packet do not see the change.
+    /// Returns the headers that were pulled from a received packet, for writing, and the packet's length.
+    /// Clones of the packet do not see what the caller writes.
     ///
-    /// They are the bytes from the network header, the outer IP header, to the packet's data. Any context.
-    /// Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header does not lie
-    /// before the data, with `ENOMEM` if a clone shares the headers and they could not be copied.
+    /// The headers are the bytes from the network header, the outer IP header, to the packet's data. Any
+    /// context. Fails with `E2BIG` if they are more than `most`, with `EINVAL` if the network header lies
+    /// after the data, with `ENOMEM` if a clone shares the headers and they could not be copied.
     #[inline]
     pub(super) fn outer_headers_mut(
         self: Pin<&mut Self>,
         most: usize,
     ) -> Result<(&mut [u8], usize)> {
         let skb = self.as_raw();
-        // A sender on this machine that keeps the packet, as TCP does, shares the payload alone and has
-        // said so; that must not cost a copy of each packet.
+        // A sender on this machine that keeps a clone, as TCP does, shares the payload alone, and has released
+        // the headers (`__skb_header_release()`). So these packets are not copied.
         // SAFETY: By the type invariant the packet is valid. It is exclusively borrowed, so no reference
         // points into the head, which C may reallocate. `GFP_ATOMIC` is allowed in any context.
         to_result(unsafe { bindings::skb_header_unclone(skb, bindings::GFP_ATOMIC) })?;
@@ -424,7 +424,7 @@ impl SkBuff {
     /// For packets that go to a tunnel device. The device's GRO finds the IP header where the head was when
     /// the packet came (`skb_gro_network_header()`). A pull of the transport header moves the head if a clone
     /// shares it, such as a packet socket's clone. Skips packets with `linear` or more linear bytes: only a
-    /// hostile sender makes so few bytes of a longer TCP header linear.
+    /// hostile sender leaves a part of the TCP header of such a packet in the fragments.
     #[inline]
     pub(super) fn prepare_for_pull(self: Pin<&mut Self>, linear: u32) {
         // SAFETY: By the type invariant the packet is valid, and no other code changes its fields.
