@@ -49,7 +49,7 @@ static __always_inline __wsum csum_without(__wsum csum, const u8 *start, unsigne
 	if (len % sizeof(u32)) {
 		if (len % sizeof(u16))
 			return wsum_negate(csum_partial(start, len, wsum_negate(csum)));
-		/* As after EtherIP. */
+		/* The length is even but no multiple of four, as with an EtherIP header. */
 		len -= sizeof(u16);
 		sum += get_unaligned((const u16 *)(start + len));
 	}

@@ -5,7 +5,10 @@
 #include <net/flow_dissector.h>
 #include <net/net_namespace.h>
 
-/* True if a BPF program of the initial or of the packet's network namespace dissects the packet. */
+/*
+ * True if a BPF program dissects the packet: one of the initial network namespace, or one of the
+ * network namespace of the packet's device.
+ */
 __rust_helper bool rust_helper_skb_has_bpf_flow_dissector(const struct sk_buff *skb)
 {
 	const enum netns_bpf_attach_type type = NETNS_BPF_FLOW_DISSECTOR;

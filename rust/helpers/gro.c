@@ -106,10 +106,10 @@ __rust_helper bool rust_helper_gro_in_tunnel(const struct sk_buff *skb)
 }
 
 /*
- * Clears encap_mark because the inner packet is no second tunnel to GRO: UDP counts as
- * part of the outer IP or GRE header. Clears remcsum_offload because segmentation on
- * this machine may have set it. Leaves a note of two bytes for completion in pad, which
- * the core does not use. The note is valid while is_fou is set.
+ * Clears encap_mark because GRO must not take the inner packet for a second tunnel: UDP counts as
+ * part of the outer IP or GRE header. Clears remcsum_offload because segmentation on this machine
+ * may have set it. Leaves a note of two bytes for completion in pad, which the core does not use.
+ * The note is valid while is_fou is set.
  */
 __rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 protocol, u8 len)
 {
@@ -124,9 +124,9 @@ __rust_helper void rust_helper_gro_enter_tunnel(struct sk_buff *skb, u8 protocol
 }
 
 /*
- * Does what gro_enter_tunnel() does for a packet whose rest GRO knows by EtherType. Leaves
- * encap_mark set: there is no IP header before the rest that GRO would take for the outer
- * one, and IP's handlers note the inner header's offset by encap_mark.
+ * Does what gro_enter_tunnel() does, for a packet whose payload GRO handles by EtherType. Leaves
+ * encap_mark set: IP's handlers do not refuse a packet because of it, and then store the inner
+ * header's offset apart from the outer header's.
  */
 __rust_helper void rust_helper_gro_enter_device(struct sk_buff *skb, u8 kind, u8 len)
 {
@@ -149,7 +149,10 @@ __rust_helper gro_receive_t rust_helper_gro_receive_of_ip(bool ipv6)
 		      net_hotdata.ip_packet_offload.callbacks.gro_receive;
 }
 
-/* Takes the note of gro_enter_tunnel(). Returns its protocol, or 0 if there is no note. */
+/*
+ * Takes the note of gro_enter_tunnel() or gro_enter_device(). Returns its first byte, the protocol
+ * or the kind, or 0 if there is no note.
+ */
 __rust_helper u8 rust_helper_gro_leave_tunnel(struct sk_buff *skb, u8 *len)
 {
 	struct napi_gro_cb *cb = NAPI_GRO_CB(skb);

@@ -4,7 +4,8 @@
 #include <net/icmp.h>
 
 /*
- * Names of their own: both are inline functions or not, as the kernel is configured.
+ * The helpers have names of their own, because it depends on the kernel's configuration whether
+ * icmp_ndo_send() and icmpv6_ndo_send() are inline.
  */
 
 __rust_helper void rust_helper_icmp_ndo_send_frag_needed(struct sk_buff *skb, u32 mtu)

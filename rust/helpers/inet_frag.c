@@ -31,13 +31,16 @@ __rust_helper long rust_helper_frag_mem_limit(const struct fqdir *fqdir)
 	return frag_mem_limit(fqdir);
 }
 
-/* The administrator of the namespace changes it at any time. */
+/* The limit is a setting of the namespace, which an administrator may change at any time. */
 __rust_helper long rust_helper_fqdir_high_thresh(const struct fqdir *fqdir)
 {
 	return READ_ONCE(fqdir->high_thresh);
 }
 
-/* Gives up what a received packet refers to, but its route, so that it can be kept for any time. */
+/*
+ * Gives up a received packet's socket, extensions and connection, but not its route, so that the
+ * packet can be kept for any time.
+ */
 __rust_helper void rust_helper_skb_forget_origin(struct sk_buff *skb)
 {
 	skb_orphan(skb);
@@ -65,7 +68,7 @@ __rust_helper void rust_helper_skb_set_dev(struct sk_buff *skb, struct net_devic
 	skb->dev = dev;
 }
 
-/* A packet that was reassembled has no queue any more. */
+/* After reassembly the pieces belong to the packet, and not to the queue. */
 __rust_helper void rust_helper_inet_frag_forget_pieces(struct inet_frag_queue *q)
 {
 	q->rb_fragments = RB_ROOT;
@@ -74,8 +77,9 @@ __rust_helper void rust_helper_inet_frag_forget_pieces(struct inet_frag_queue *q
 }
 
 /*
- * Returns a packet of @len bytes after @headroom bytes, which are still to be written. It goes
- * the way of @skb, and counts for the same socket.
+ * Allocates a packet of @headroom bytes of headroom and @len bytes of data, which the caller must
+ * write. Copies the fields that decide the packet's way from @skb. Charges the packet to the
+ * socket that @skb is charged to, if any.
  */
 __rust_helper struct sk_buff *rust_helper_skb_alloc_piece(const struct sk_buff *skb,
 							  unsigned int headroom, unsigned int len)

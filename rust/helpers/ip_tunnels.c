@@ -5,7 +5,10 @@
 #include <net/ip_tunnels.h>
 #include <net/route.h>
 
-/* Returns the SKB_GSO_* that a device segments inside tunnels, and other bits above them. */
+/*
+ * Returns the SKB_GSO_* types that a device segments inside tunnels. Other bits may be set above
+ * them.
+ */
 static __always_inline int device_gso_types(const struct net_device *dev)
 {
 	return (dev->features & dev->hw_enc_features) >> NETIF_F_GSO_SHIFT;
@@ -15,7 +18,10 @@ __rust_helper int rust_helper_iptunnel_pull_offloads(struct sk_buff *skb)
 {
 	int err = iptunnel_pull_offloads(skb);
 
-	/* iptunnel_pull_offloads() keeps this flag. It has made the flags private. */
+	/*
+	 * iptunnel_pull_offloads() does not clear this flag. It has uncloned the packet, so the
+	 * flags are private.
+	 */
 	if (!err && skb_is_gso(skb))
 		skb_shinfo(skb)->gso_type &= ~SKB_GSO_TUNNEL_REMCSUM;
 	return err;
@@ -70,13 +76,13 @@ __rust_helper int rust_helper_ip_tunnel_gso_types(const struct sk_buff *skb,
 	return types;
 }
 
-/* Returns device_gso_types() of the device of the route of an ip6_tunnel device's packet. */
+/* Returns device_gso_types() of the device that an ip6_tunnel device's packet will leave by. */
 __rust_helper int rust_helper_ip6_tunnel_gso_types(const struct sk_buff *skb)
 {
 	return device_gso_types(dst_dev(skb_dst(skb)));
 }
 
-/* Returns device_gso_types() of the device of a route. */
+/* Returns device_gso_types() of a route's device. */
 __rust_helper int rust_helper_dst_gso_types(const struct dst_entry *dst)
 {
 	return device_gso_types(dst_dev(dst)) & S32_MAX;

@@ -2,7 +2,7 @@
 
 #include <linux/jiffies.h>
 
-/* Counts periods of half a second to a second. */
+/* Returns a counter of periods. A period is between half a second and a second long. */
 __rust_helper u64 rust_helper_coarse_time(void)
 {
 	return jiffies >> ilog2(HZ);

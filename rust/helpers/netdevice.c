@@ -91,13 +91,16 @@ __rust_helper void rust_helper_netdev_set_type(struct net_device *dev, unsigned 
 	dev->flags = flags;
 }
 
-/* A packet socket that names no protocol sends what the packet's IP header says. */
+/* For a packet socket that names no protocol, the stack reads the protocol from the IP header. */
 __rust_helper void rust_helper_netdev_set_ip_headers(struct net_device *dev)
 {
 	dev->header_ops = &ip_tunnel_header_ops;
 }
 
-/* Scattered packets, checksums and segmentation, all of which software can do later. */
+/*
+ * Announces scattered packets, checksums and segmentation. Software does later what hardware
+ * cannot.
+ */
 __rust_helper void rust_helper_netdev_set_software_features(struct net_device *dev)
 {
 	const netdev_features_t features = NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM |
@@ -109,7 +112,7 @@ __rust_helper void rust_helper_netdev_set_software_features(struct net_device *d
 
 /*
  * Allows GSO packets of 64 KiB or more (BIG TCP), if the user raises the device's limits. Before
- * 7.3 UDP receives no such packet.
+ * Linux 7.3, UDP does not receive such packets.
  */
 __rust_helper void rust_helper_netdev_allow_big_tcp(struct net_device *dev)
 {
@@ -130,7 +133,7 @@ __rust_helper void rust_helper_netdev_set_dstats(struct net_device *dev)
 	dev->pcpu_stat_type = NETDEV_PCPU_STAT_DSTATS;
 }
 
-/* No queue, no lock on transmit, and packets keep their route. */
+/* Gives the device no queue, and no lock on transmit, and lets packets keep their route. */
 __rust_helper void rust_helper_netdev_set_virtual(struct net_device *dev)
 {
 	dev->priv_flags |= IFF_NO_QUEUE;
@@ -168,7 +171,10 @@ __rust_helper void rust_helper_ethtool_set_driver(struct ethtool_drvinfo *info, 
 	strscpy(info->driver, name);
 }
 
-/* Returns the first device from @ifindex on, or null. The caller holds RTNL. */
+/*
+ * Returns the device with the lowest index that is at least @ifindex, or null. The caller holds
+ * RTNL.
+ */
 __rust_helper struct net_device *rust_helper_netdev_from_index(struct net *net,
 							       unsigned long ifindex)
 {
@@ -193,7 +199,7 @@ __rust_helper int rust_helper_netdev_make_ethernet(struct net_device *dev,
 	ether_setup(dev);
 	dev->tx_queue_len = tx_queue_len;
 	dev->netdev_ops = ops;
-	/* The device changes what it sends, and its address may change while it is up. */
+	/* The device writes to the packets that it sends. Its address may change while it is up. */
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
 	if (dev->addr_assign_type != NET_ADDR_SET)

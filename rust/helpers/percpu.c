@@ -23,7 +23,7 @@ __rust_helper u64 rust_helper_per_cpu_u64(u64 __percpu *counter, unsigned int cp
 	return READ_ONCE(*per_cpu_ptr(counter, cpu));
 }
 
-/* Returns the first possible CPU from @cpu on, or nr_cpu_ids or more if there is none. */
+/* Returns the first possible CPU from @cpu on. Without one, returns nr_cpu_ids or more. */
 __rust_helper unsigned int rust_helper_possible_cpu_from(unsigned int cpu)
 {
 	return cpumask_next((int)cpu - 1, cpu_possible_mask);

@@ -9,7 +9,7 @@ __rust_helper struct net *rust_helper_rtnl_newlink_link_net(struct rtnl_newlink_
 }
 
 /*
- * Checks the attributes of a link's kind strictly: __rtnl_newlink() ignores those that the
+ * Checks the attributes of a link's kind strictly: __rtnl_newlink() ignores attributes that the
  * kind does not know.
  */
 __rust_helper int rust_helper_rtnl_validate_info_data(const struct nlattr *linkinfo, int maxtype,

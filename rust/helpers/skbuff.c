@@ -19,9 +19,8 @@ __rust_helper bool rust_helper_skb_header_cloned(const struct sk_buff *skb)
 }
 
 /*
- * True if pulling headers of up to @len bytes moves the head, although fewer than @linear
- * bytes are linear. The headers of a packet that GRO has merged, or that this machine has
- * sent, are linear.
+ * True if fewer than @linear bytes are linear, and pulling headers of up to @len bytes moves the
+ * head. The headers of a packet that GRO has merged, or that this machine has sent, are linear.
  */
 __rust_helper bool rust_helper_skb_pull_moves_head(const struct sk_buff *skb, unsigned int linear,
 						   unsigned int len)
@@ -113,13 +112,13 @@ __rust_helper bool rust_helper_skb_is_gso(const struct sk_buff *skb)
 	return skb_is_gso(skb);
 }
 
-/* 0 if the sender did not count the segments. */
+/* Returns 0 if the sender did not count the segments. */
 __rust_helper u16 rust_helper_skb_gso_segs(const struct sk_buff *skb)
 {
 	return skb_shinfo(skb)->gso_segs;
 }
 
-/* True if iptunnel_handle_offloads() has nothing to do, as after a tunnel device has called it. */
+/* True if iptunnel_handle_offloads() has nothing to do, such as after a tunnel device's call. */
 __rust_helper bool rust_helper_skb_offloads_are_handled(const struct sk_buff *skb)
 {
 	return skb->encapsulation && skb->ip_summed == CHECKSUM_PARTIAL && !skb_is_gso(skb);
@@ -234,7 +233,7 @@ __rust_helper void rust_helper_skb_sub_csum(struct sk_buff *skb, const void *sta
 	skb->csum = csum_without(skb->csum, start, len);
 }
 
-/* The same for a UDP header, and bytes after it whose sum is known. */
+/* Does the same for a UDP header and the bytes after it, whose sum is @rest. */
 __rust_helper void rust_helper_skb_sub_known_csum(struct sk_buff *skb, const void *udp, __wsum rest)
 {
 	skb->csum = csum_without_udp(skb->csum, udp, rest);
@@ -270,7 +269,7 @@ __rust_helper int rust_helper_skb_iif(const struct sk_buff *skb)
 	return skb->skb_iif;
 }
 
-/* Returns the device that a packet has come by. */
+/* Returns the packet's device, or null: the device that received it or will send it. */
 __rust_helper struct net_device *rust_helper_skb_dev(const struct sk_buff *skb)
 {
 	return skb->dev;
@@ -306,8 +305,8 @@ __rust_helper void rust_helper_skb_reserve(struct sk_buff *skb, int len)
 }
 
 /*
- * Makes a decapsulated packet one that @dev received: what __iptunnel_pull_header() does
- * after the pull, and what drivers of tunnel devices do after it.
+ * Turns a decapsulated packet into one that @dev received. Does what __iptunnel_pull_header() does
+ * after the pull, and then what drivers of tunnel devices do.
  */
 __rust_helper void rust_helper_skb_enter_device(struct sk_buff *skb, struct net_device *dev,
 						__be16 protocol)
@@ -334,7 +333,8 @@ static __always_inline void skb_postpull_header_rcsum(struct sk_buff *skb, const
 
 /*
  * Does what skb_enter_device() does for a packet that begins with an Ethernet header, which is
- * linear. Returns false for a frame that @dev itself has sent.
+ * linear. Returns false if the frame's source address is that of @dev: @dev has sent the frame
+ * itself.
  */
 __rust_helper bool rust_helper_skb_enter_ethernet_device(struct sk_buff *skb,
 							 struct net_device *dev)

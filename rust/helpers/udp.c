@@ -10,13 +10,18 @@ __rust_helper udp_tunnel_gro_receive_t rust_helper_udp_sk_gro_receive(const stru
 	return READ_ONCE(udp_sk(sk)->gro_receive);
 }
 
-/* A packet in a queue may hold the socket for longer than the hook exists. */
+/*
+ * Clears the hook, because a packet in a queue may hold the socket for longer than the hook
+ * exists.
+ */
 __rust_helper void rust_helper_udp_sk_clear_encap_rcv(struct sock *sk)
 {
 	WRITE_ONCE(udp_sk(sk)->encap_rcv, NULL);
 }
 
-/* Takes inner UDP GSO packets whole: the receiving device, or its next hop, segments them. */
+/*
+ * Accepts inner UDP GSO packets unsegmented: the receiving device, or its next hop, segments them.
+ */
 __rust_helper void rust_helper_udp_allow_gso(struct sock *sk)
 {
 	udp_allow_gso(sk);

@@ -8,13 +8,13 @@ __rust_helper void rust_helper_delayed_work_init(struct delayed_work *work, work
 	INIT_DELAYED_WORK(work, func);
 }
 
-/* Lets the work run at once, also if it waits for a later time. */
+/* Queues the work to run at once, even if it is queued for later. */
 __rust_helper void rust_helper_delayed_work_run_now(struct delayed_work *work)
 {
 	mod_delayed_work(system_dfl_wq, work, 0);
 }
 
-/* Lets the work run after @ms milliseconds, unless it waits already. */
+/* Queues the work to run after @ms milliseconds, unless it is queued already. */
 __rust_helper void rust_helper_delayed_work_run_in(struct delayed_work *work, unsigned int ms)
 {
 	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(ms));

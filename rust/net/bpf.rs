@@ -2,8 +2,8 @@
 
 //! Functions for BPF programs (kfuncs).
 //!
-//! A C file of the module defines the functions, because BPF finds them by the module's BTF, which
-//! pahole does not make for Rust. The C file names its set of functions by `RUST_KFUNC_SET()` of
+//! A C file of the module defines the functions, because BPF finds them in the module's BTF, which pahole
+//! does not make for Rust code. The C file names its set of functions with `RUST_KFUNC_SET()` of
 //! `rust/helpers/kfunc_set.h`.
 //!
 //! C header: [`include/linux/btf.h`](srctree/include/linux/btf.h)
@@ -21,8 +21,8 @@ pub struct KfuncSet(Opaque<bindings::btf_kfunc_id_set>);
 // whose sets are constants in C, and the core only reads them.
 unsafe impl Sync for KfuncSet {}
 
-/// Refers to the [`KfuncSet`] that a C file of the module names by `RUST_KFUNC_SET()`. The module does
-/// not link if there is none.
+/// Refers to the [`KfuncSet`] that a C file of the module names with `RUST_KFUNC_SET()`. Without such a set
+/// the module does not link.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ macro_rules! kfunc_set {
 ///
 /// A kernel or a module without BTF has no kfuncs, which is no error. Fails with `EBUSY` after the
 /// module's `init`, or on a second call: a module has one set for each kind of program.
-// Inlined so that modules without kfuncs do not have it.
+// Inlined, so that modules without kfuncs do not contain this function.
 #[inline]
 pub fn register_tc_kfuncs(scope: &'static Scope, set: &'static KfuncSet) -> Result {
     static CALLED: AtomicBool = AtomicBool::new(false);

@@ -39,7 +39,7 @@ impl Sum {
     pub fn of(bytes: &[u8]) -> Self {
         let (start, len) = (bytes.as_ptr(), bytes.len());
         // SAFETY: `start` and `len` are the parts of a slice, so `start` is valid for reads of `len` bytes.
-        // Of a slice longer than `i32::MAX` bytes, which no packet has, C reads fewer.
+        // C reads fewer bytes of a slice that is longer than `i32::MAX` bytes, which no packet is.
         Self(unsafe { bindings::csum_partial(start.cast(), len as i32, 0) })
     }
 
@@ -64,7 +64,7 @@ impl Sum {
         self.plus(Self(!other.0))
     }
 
-    /// Returns the sum of the same bytes at `offset` bytes further on. If `offset` is odd, the bytes of
+    /// Returns the sum that the same bytes have `offset` bytes further on. If `offset` is odd, the bytes of
     /// each word change places.
     #[inline]
     #[must_use]

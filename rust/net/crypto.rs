@@ -12,14 +12,14 @@ use net_bindings as bindings;
 /// Returns a random number. Any context.
 pub fn random_u64() -> u64 {
     let mut number = 0_u64;
-    // SAFETY: C writes as many bytes as the number has; any bytes are a number.
+    // SAFETY: C writes as many bytes as `number` has, and any bytes are a valid `u64`.
     unsafe { bindings::get_random_bytes((&raw mut number).cast(), size_of::<u64>()) };
     number
 }
 
 /// Up to `N` bytes that only the kernel may see. Zeros overwrite them when the value is dropped.
 ///
-/// Moving the value would leave a copy behind, so it is made in its place: in a `KBox` or in an `Arc`.
+/// Moving the value would leave a copy behind, so it is initialized in its final place: in a `KBox` or in an `Arc`.
 ///
 /// ```
 /// use net::crypto::Secret;
@@ -44,7 +44,7 @@ pub struct Secret<const N: usize> {
 impl<const N: usize> Secret<N> {
     /// Returns an initializer of an empty secret.
     pub fn zeroed() -> impl Init<Self> {
-        // INVARIANT: No length is less.
+        // INVARIANT: 0 is at most `N`.
         init!(Self {
             bytes: [0; N],
             len: 0,
@@ -57,7 +57,7 @@ impl<const N: usize> Secret<N> {
             for (to, from) in secret.bytes.iter_mut().zip(bytes) {
                 *to = *from;
             }
-            // INVARIANT: The least of both.
+            // INVARIANT: `min` keeps `len` at most `N`.
             secret.len = bytes.len().min(N);
             Ok(())
         })
@@ -65,7 +65,7 @@ impl<const N: usize> Secret<N> {
 
     /// Writes the secret in its place. `write` gets all `N` bytes, and returns how many it has written.
     pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize>) -> Result {
-        // INVARIANT: The least of both.
+        // INVARIANT: `min` keeps `len` at most `N`.
         self.len = write(&mut self.bytes)?.min(N);
         Ok(())
     }
@@ -73,7 +73,7 @@ impl<const N: usize> Secret<N> {
     /// Returns the bytes.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: By the type invariant there are as many bytes.
+        // SAFETY: By the type invariant `len` is at most `N`, the number of bytes.
         unsafe { self.bytes.get_unchecked(..self.len) }
     }
 
@@ -89,7 +89,7 @@ impl<const N: usize> Secret<N> {
         self.len == 0
     }
 
-    /// Returns the bytes as an array; `None` if they are more or fewer.
+    /// Returns the bytes as an array; `None` if their number is not `M`.
     #[inline(always)]
     pub fn as_array<const M: usize>(&self) -> Option<&[u8; M]> {
         const { assert!(M <= N, "a secret has no more bytes") }
@@ -101,12 +101,11 @@ impl<const N: usize> Secret<N> {
 }
 
 impl<const N: usize> Secret<N> {
-    /// Returns the first `M` bytes of the room for a secret: after the end of a shorter one, bytes that are no part of
-    /// the secret.
+    /// Returns the first `M` of the `N` bytes. If the secret is shorter, the bytes after its end are no part of it.
     #[inline(always)]
     pub fn first_bytes<const M: usize>(&self) -> &[u8; M] {
         const { assert!(M <= N, "there is room for `N` bytes") }
-        // SAFETY: There are `N` bytes.
+        // SAFETY: There are `N` bytes, and `M` is at most `N`.
         unsafe { &*self.bytes.as_ptr().cast() }
     }
 }
@@ -117,16 +116,16 @@ impl<const N: usize> Drop for Secret<N> {
     }
 }
 
-/// Overwrites bytes with zeros, also if nothing reads them any more.
+/// Overwrites bytes with zeros, even if nothing reads them any more.
 fn wipe(bytes: &mut [u8]) {
     // SAFETY: The bytes are borrowed exclusively.
     unsafe { bindings::memzero_explicit(bytes.as_mut_ptr().cast(), bytes.len()) };
 }
 
-/// A key of HMAC-SHA-256 (RFC 2104, RFC 6234), prepared: a hash begins where the key was hashed.
+/// A key of HMAC-SHA-256 (RFC 2104, RFC 6234), prepared: a hash starts from the state after the key's block.
 ///
-/// Zeros overwrite the key when the value is dropped. Moving the value would leave a copy behind, so it is
-/// made in its place.
+/// Zeros overwrite the key when the value is dropped. Moving the value would leave a copy behind, so it is initialized
+/// in its final place.
 #[repr(transparent)]
 pub struct HmacSha256Key(bindings::hmac_sha256_key);
 
@@ -146,12 +145,12 @@ impl HmacSha256Key {
         unsafe { pin_init::init_from_closure(init) }
     }
 
-    /// Computes the hash of what `feed` gives to it. Any context. Fails with the error of `feed`.
+    /// Computes the hash of the bytes that `feed` adds. Any context. Fails with the error of `feed`.
     pub fn hash<E>(
         &self,
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
-        // In its place from the first: a move would leave a copy behind.
+        // Initialized in its place, because a move would leave a copy behind.
         // INVARIANT: The context is initialized before anything reads it.
         let mut hash = HmacSha256(Opaque::uninit());
         // SAFETY: The context has room for what C initializes. The key is prepared.
@@ -166,7 +165,7 @@ impl HmacSha256Key {
 }
 
 impl PartialEq for HmacSha256Key {
-    /// Compares the keys. The time does not depend on them.
+    /// Compares the keys, in a time that does not depend on their bytes.
     fn eq(&self, other: &Self) -> bool {
         let bytes = |key: &Self| -> *const u8 { (&raw const key.0).cast() };
         (0..size_of::<Self>()).fold(0, |difference, index| {
@@ -185,7 +184,7 @@ impl Drop for HmacSha256Key {
     }
 }
 
-/// A hash that is being computed. Zeros overwrite its state in the end.
+/// A hash that is being computed. Zeros overwrite its state when the value is dropped.
 ///
 /// # Invariants
 ///
@@ -210,7 +209,7 @@ impl Drop for HmacSha256 {
     }
 }
 
-/// Continues a CRC-32C (RFC 9260 appendix A) with more bytes; 0 begins one. Any context.
+/// Continues a CRC-32C (RFC 9260 appendix A) with more bytes. A `crc` of 0 begins a new one. Any context.
 ///
 /// ```
 /// assert_eq!(net::crypto::crc32c(0, b"123456789"), 0xe306_9283);

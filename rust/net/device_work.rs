@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work of a device, for code that has no device but may let the work run.
+//! The work of a device, for code that may queue the work but has no reference to the device.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -12,15 +12,17 @@ use net_bindings as bindings;
 ///
 /// # Invariants
 ///
-/// A pointer to this that other code has is to an initialized work, whose memory lives as long as the device's.
+/// Each pointer that other code has to this points to an initialized work. The memory of the work lives as
+/// long as the memory of the device.
 pub(crate) type DeviceWork = bindings::delayed_work;
 
-/// Lets a device's work run at once, also if it waits for a later time. Any context.
+/// Queues a device's work to run at once, even if it is queued for later. Any context.
 ///
 /// # Safety
 ///
-/// `work` must keep the invariants of [`DeviceWork`], and the device not be freed during the call.
+/// `work` must keep the invariants of [`DeviceWork`], and the device must not be freed during the call.
 pub(crate) unsafe fn run_now(work: *mut DeviceWork) {
-    // SAFETY: The caller promises a work that is initialized. If it is disabled, C does nothing.
+    // SAFETY: The caller promises an initialized work of a device that is not freed during the call. If the
+    // work is disabled, C does nothing.
     unsafe { bindings::delayed_work_run_now(work) };
 }

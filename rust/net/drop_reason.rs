@@ -21,9 +21,9 @@ impl DropReason {
     pub const NOT_SPECIFIED: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOT_SPECIFIED);
     /// The packet is shorter than its headers.
     pub const PKT_TOO_SMALL: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_SMALL);
-    /// The packet is longer than the path takes.
+    /// The packet is longer than the path's MTU.
     pub const PKT_TOO_BIG: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_PKT_TOO_BIG);
-    /// No memory for a private copy.
+    /// There is no memory.
     pub const NOMEM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NOMEM);
     /// The protocol of the payload cannot be delivered.
     pub const UNHANDLED_PROTO: Self =
@@ -33,27 +33,28 @@ impl DropReason {
     /// A header breaks the rules of its protocol.
     pub const INVALID_PROTO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_INVALID_PROTO);
 
-    /// Nothing receives from this port.
+    /// No socket or device receives the packet.
     pub const NO_SOCKET: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_NO_SOCKET);
     /// A UDP checksum is wrong.
     pub const UDP_CSUM: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_UDP_CSUM);
-    /// An outer header is marked "congestion experienced", and the inner packet cannot be (RFC 6040).
+    /// The outer header says "congestion experienced", which the inner header cannot say (RFC 6040).
     pub const IP_TUNNEL_ECN: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_TUNNEL_ECN);
     /// No route.
     pub const IP_OUTNOROUTES: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_IP_OUTNOROUTES);
     /// A packet passes through too many tunnels of this host.
     pub const RECURSION_LIMIT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_RECURSION_LIMIT);
-    /// Nothing says where a packet of a device in external mode is to go.
+    /// A packet of a device in external mode has no tunnel metadata, or metadata that the device cannot
+    /// use.
     pub const TUNNEL_TXINFO: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_TUNNEL_TXINFO);
 
-    /// The pieces of a packet were not all there in time.
+    /// Some pieces of a packet did not arrive in time.
     pub const FRAG_REASM_TIMEOUT: Self =
         Self(bindings::skb_drop_reason_SKB_DROP_REASON_FRAG_REASM_TIMEOUT);
-    /// A piece of a packet is there already.
+    /// A piece of a packet overlaps a piece that arrived before.
     pub const DUP_FRAG: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_DUP_FRAG);
 
-    /// A rule of security forbids the packet.
+    /// A security rule forbids the packet.
     pub const SECURITY_HOOK: Self = Self(bindings::skb_drop_reason_SKB_DROP_REASON_SECURITY_HOOK);
 
     /// Returns C's number.
@@ -91,8 +92,8 @@ impl<const N: usize> Names<N> {
 /// extend it, so [`register`] borrows the number of a subsystem that is not loaded (mac80211, Open
 /// vSwitch). The drop monitor shows the right names, because it looks them up in the core's table. Tools
 /// that take names from the kernel's BTF show the number's owner instead, so borrow a number only if the
-/// user asks for it. An owner that is loaded later overwrites the table's entry, and [`Self::reason`]
-/// returns the core's reasons from then on.
+/// user asks for it. An owner that is loaded later overwrites the table's entry. From then on
+/// [`Self::reason`] returns its argument `otherwise`.
 ///
 /// # Invariants
 ///
@@ -115,7 +116,7 @@ const LENDERS: [u32; 2] = [
     bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_OPENVSWITCH,
 ];
 
-// The core's table has an entry for each.
+// The core's table has an entry for each lender.
 const _: () = {
     let len = bindings::skb_drop_reason_subsys_SKB_DROP_REASON_SUBSYS_NUM;
     assert!(LENDERS[0] < len && LENDERS[1] < len);
@@ -135,8 +136,8 @@ impl Subsystem {
         }
     }
 
-    /// Returns the reason with an index in the table of names, or `otherwise` while the subsystem has
-    /// no number. Any context.
+    /// Returns the reason with an index in the table of names, or `otherwise` while the core's table has no
+    /// entry for the subsystem. Any context.
     pub fn reason(&'static self, index: u16, otherwise: DropReason) -> DropReason {
         let number = self.number.load(Ordering::Relaxed);
         if number == 0 || !self.is_listed_as(number) {
@@ -172,10 +173,10 @@ impl Subsystem {
     /// Returns the number to its owner and waits for readers of the names. Called once after
     /// [`Self::acquire`]. May sleep.
     fn release(&'static self) {
-        // INVARIANT: 0.
+        // INVARIANT: `number` becomes 0.
         self.give_back(self.number.swap(0, Ordering::Relaxed));
-        // Last, because a caller that acquired the subsystem earlier could take the same entry, and this
-        // call would empty it.
+        // Cleared last. Otherwise another caller could acquire the subsystem and take the same entry, and
+        // this call would empty that entry.
         self.acquired.store(false, Ordering::Release);
     }
 
@@ -193,11 +194,11 @@ impl Subsystem {
         // SAFETY: 0 and all of `LENDERS` are below the table's length. The call writes null, which is valid
         // in the table, and only compares the pointer to the list.
         unsafe { bindings::drop_reasons_cmpxchg(number, &self.list, ptr::null()) };
-        // Even if the entry has another owner: an owner that overwrites our pointer does not wait for
-        // readers that have loaded it. After the cmpxchg no reader can load our pointer, because only
-        // `take` writes it, so this grace period covers all of them.
+        // Waits for readers even if the entry has another owner, because an owner that overwrites our
+        // pointer does not wait for readers that have loaded it. After the cmpxchg no reader can load our
+        // pointer, because only `take` writes it, so this grace period covers all of them.
         //
-        // SAFETY: The function asks for nothing but that the task may sleep.
+        // SAFETY: C only requires that the task may sleep.
         unsafe { bindings::synchronize_rcu() };
     }
 }
@@ -224,7 +225,7 @@ struct Registered {
 }
 
 impl Undo for Registered {
-    // After the entry points, which drop packets for these reasons.
+    // Undone after the entry points, which drop packets for these reasons.
     const PHASE: Phase = Phase::State;
 
     fn undo(&self) {

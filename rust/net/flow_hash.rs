@@ -14,9 +14,10 @@
 //! Over IPv4 nothing is left to replace, because `ip_tunnel` calls `skb_get_hash()` before the
 //! encapsulation. `ip6_tunnel` leaves the hash to the encapsulation.
 //!
-//! A flow is the same as for the dissector: addresses, protocol and ports, or the IPv6 flow label if there
-//! is one (RFC 6437). Both directions have the same hash. The secret is this module's own. The kernel's
-//! secret is random at each boot, so no user can rely on the source port of a flow in either case.
+//! A flow is nearly the same as for the dissector: addresses, protocol and ports, or addresses and the IPv6 flow
+//! label if there is one (RFC 6437). Both directions have the same hash, unless their flow labels differ. The
+//! secret is this module's own. The kernel's secret is random at each boot, so no user can rely on the source port
+//! of a flow in either case.
 
 use crate::SkBuff;
 use kernel::{prelude::*, sync::SetOnce};
@@ -38,8 +39,8 @@ pub(crate) fn choose_secret() {
     SECRET.populate(secret);
 }
 
-/// Stores the hash of its flow in a packet that a device sends, or that it would send and that has a device. Does
-/// nothing if the packet has a hash, or is not one that this module can read. Any context, RCU read side.
+/// Stores the flow hash in a packet that a device sends or would send. The packet must have a device. Does nothing
+/// if the packet already has a hash, or if this module cannot read its headers. Any context, RCU read side.
 #[inline]
 pub(crate) fn provide(skb: Pin<&mut SkBuff>) {
     // SAFETY: By the invariant of `SkBuff` the packet is valid.
@@ -56,8 +57,8 @@ fn compute(skb: Pin<&mut SkBuff>) {
         return;
     };
     // SAFETY: By the invariant of `SkBuff` the packet is valid. It has a device, by the contract of `provide`. The
-    // caller is an RCU reader, for which C waits before it frees the device or its namespace, and as the look-up of
-    // the dissector's program asks.
+    // caller is an RCU reader: C waits for readers before it frees the device or its namespace, and the look-up of
+    // the dissector's program needs a reader.
     if unsafe { bindings::skb_vlan_tag_present(raw) || bindings::skb_has_bpf_flow_dissector(raw) } {
         return;
     }
@@ -95,8 +96,8 @@ fn ipv4(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     Some((not_zero(hash), true))
 }
 
-/// Returns the hash of TCP or UDP in an IPv6 packet without extension headers (RFC 8200), and `true` if
-/// the hash covers ports. A flow label takes the place of the ports.
+/// Returns the hash of TCP or UDP in an IPv6 packet without extension headers (RFC 8200), and `true` if the hash
+/// covers ports. A flow label takes the place of protocol and ports.
 #[inline]
 fn ipv6(ip: &[u8], secret: &bindings::siphash_key_t) -> Option<(u32, bool)> {
     let (header, rest) = ip.split_first_chunk::<40>()?;

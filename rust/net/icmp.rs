@@ -50,14 +50,14 @@ impl QuotedPacket<'_> {
     }
 
     /// Returns the destination address of the quoted IPv4 header. Fails with `EINVAL` if the error does not
-    /// quote it.
+    /// quote the whole header, with `ENOMEM`.
     pub fn destination_v4(&mut self) -> Result<[u8; 4]> {
         let header = self.skb.as_mut().header(20)?;
         header.last_chunk().copied().ok_or(EINVAL)
     }
 
     /// Returns the destination address of the quoted IPv6 header. Fails with `EINVAL` if the error does not
-    /// quote it.
+    /// quote the whole header, with `ENOMEM`.
     pub fn destination_v6(&mut self) -> Result<[u8; 16]> {
         let header = self.skb.as_mut().header(40)?;
         header.last_chunk().copied().ok_or(EINVAL)
@@ -79,8 +79,9 @@ impl QuotedPacket<'_> {
     /// Checks that the error handler of a protocol may be called. The protocol's header begins `at` bytes
     /// after the UDP header.
     ///
-    /// Handlers read the first 8 bytes of their header without a check. ICMP has checked only that the 8
-    /// bytes of the UDP header are there (RFC 792). Fails with `EINVAL` if the handler's are not.
+    /// Handlers read the first 8 bytes of their header without a check. ICMP has checked only that the error
+    /// quotes the 8 bytes of the UDP header (RFC 792). Fails with `EINVAL` if the error does not quote the
+    /// first 8 bytes of the protocol's header, with `ENOMEM`.
     ///
     /// UDP's handler would ask the encapsulation again, which may find UDP again: a packet could make the
     /// kernel recurse until its stack is full. Fails with `EOPNOTSUPP` for UDP.
@@ -92,8 +93,8 @@ impl QuotedPacket<'_> {
     }
 
     /// Calls the error handler of an IPv4 protocol as if the packet had been sent without UDP. The inner
-    /// packet begins `at` bytes after the UDP header. The handler gets it right after the outer IP header,
-    /// where handlers read what they need to find their tunnel.
+    /// packet begins `at` bytes after the UDP header. The handler finds the inner packet right after the
+    /// outer IP header, where handlers expect it when they look for their tunnel.
     ///
     /// Fails with `ENOENT` if there is no handler, or if the handler does not find a tunnel.
     pub(crate) fn handle_ipv4(&mut self, at: usize, protocol: InnerProtocol, info: u32) -> Result {
@@ -116,7 +117,7 @@ impl QuotedPacket<'_> {
             let network = shift_headers(self.skb.as_mut(), ip, saved);
             let result = bindings::inet_handle_error(protocol.number(), skb, info);
             if restore_headers(self.skb.as_mut(), ip, saved, network).is_err() {
-                // Says "handled", because no other encapsulation may read headers that stay shifted.
+                // Reports "handled", because no other encapsulation may read headers that stay shifted.
                 return Ok(());
             }
             to_result(result)

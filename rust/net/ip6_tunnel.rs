@@ -31,7 +31,7 @@ pub fn register<T: IpTunnelEncap<FlowIpv6>>(scope: &'static Scope) -> Result {
 #[repr(transparent)]
 pub struct FlowIpv6(bindings::flowi6);
 
-// SAFETY: `FlowIPv6` is a `repr(transparent)` wrapper of `flowi6`.
+// SAFETY: `FlowIpv6` is a `repr(transparent)` wrapper of `flowi6`.
 unsafe impl private::Sealed for FlowIpv6 {
     type Raw = bindings::flowi6;
 }
@@ -55,8 +55,8 @@ impl Flow for FlowIpv6 {
     unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32) {
         let (source, destination) = (&self.0.saddr, &self.0.daddr);
         // SAFETY: The packet is valid and exclusively borrowed. The caller promises the UDP header, which C
-        // writes to, and the place of a partial checksum, which C reads. The addresses are of the flow,
-        // which is a reference.
+        // writes to, and the place of a partial checksum, which C reads. The addresses are fields of the
+        // flow, which is borrowed during the call.
         unsafe { bindings::udp6_set_csum(false, skb.as_raw(), source, destination, len) };
     }
 }

@@ -127,8 +127,8 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
     /// The number of the encapsulation in a device's configuration (`enum tunnel_encap_types`).
     const TYPE: u32;
 
-    /// Returns the number of bytes that [`Self::build_header`] pushes at most under a configuration. The
-    /// device hears of at most 1 KiB. RCU read side.
+    /// Returns the greatest number of bytes that [`Self::build_header`] pushes under a configuration. The
+    /// device is told 1 KiB at most. RCU read side.
     fn header_len_bytes(config: &EncapConfig) -> usize;
 
     /// Pushes the encapsulation's headers before a packet of IP protocol `protocol`, and returns the
@@ -144,13 +144,14 @@ pub trait IpTunnelEncap<F: Flow>: 'static {
     ) -> Result<u8>;
 
     /// Observes a packet for which [`Self::build_header`] has succeeded: it begins with the UDP header.
-    /// `protocol` is the inner packet's, by reference because most observers do not look.
+    /// `protocol` is the inner packet's IP protocol. It is a reference, because most observers do not read
+    /// it.
     #[inline(always)]
     fn observe(_skb: &TxSkb, _protocol: &u8) {}
 
     /// Finds the inner packet of an encapsulated packet that an ICMP error quotes. Returns the inner
-    /// packet's offset from the end of the quoted UDP header, in bytes, and its IP protocol, whose error
-    /// handler is called then, unless the protocol is UDP.
+    /// packet's offset from the end of the quoted UDP header, in bytes, and its IP protocol. The error
+    /// handler of that protocol is called then, unless the protocol is UDP.
     ///
     /// The hook gets all quoted UDP packets that no socket of this host sent, so most of them are not of
     /// this encapsulation. Softirq context, RCU read side. On an error the packet is offered to other
@@ -176,7 +177,7 @@ pub struct FlowIpv4(bindings::flowi4);
 
 impl FlowIpv4 {
     /// Looks up the route of the flow, and stores the GSO types of its device under `key`.
-    // Not inlined: it has a flow of its own, which would take room on the stack for every packet.
+    // Not inlined: C's helper copies the flow, and the copy would take stack space for every packet.
     #[cold]
     fn look_up_segmentation(&self, skb: &SkBuff, key: u64) -> GsoType {
         // SAFETY: The packet is valid, and on its way out of an `ip_tunnel` device, because there is a
@@ -200,7 +201,7 @@ impl FlowIpv4 {
     }
 }
 
-// SAFETY: `FlowIPv4` is a `repr(transparent)` wrapper of `flowi4`.
+// SAFETY: `FlowIpv4` is a `repr(transparent)` wrapper of `flowi4`.
 unsafe impl private::Sealed for FlowIpv4 {
     type Raw = bindings::flowi4;
 }
@@ -226,8 +227,8 @@ impl Flow for FlowIpv4 {
     unsafe fn set_udp_checksum(&self, skb: Pin<&mut SkBuff>, len: i32) {
         let (mut source, destination) = (self.0.saddr, self.0.daddr);
         if source == 0 {
-            // Routing chooses the address of a device without a local address later than this, but the sum
-            // needs it now. Without a route the device drops the packet anyway.
+            // The device has no local address. Routing chooses one later than this, but the checksum needs
+            // it now. Without a route the device drops the packet anyway.
             source = self.source_of_route(&skb);
         }
         let raw = skb.as_raw();

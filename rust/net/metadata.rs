@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tunnels of single packets: outer addresses and a key that tc, BPF programs, Open vSwitch or a route set
-//! for a packet that a device sends, and that they read from a packet that a device received.
+//! The tunnels of single packets: outer addresses and a key. For a packet that a device sends, tc, BPF programs,
+//! Open vSwitch or a route set them. For a packet that a device received, the module sets them, and these programs
+//! read them.
 //!
 //! C headers: [`include/net/dst_metadata.h`](srctree/include/net/dst_metadata.h),
 //! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
@@ -38,24 +39,24 @@ pub struct TunnelInfo {
     pub destination_port: PortNumber,
     /// The UDP checksum.
     pub checksum: Checksum,
-    /// The bit of IPv4.
+    /// The "don't fragment" flag of IPv4.
     pub dont_fragment: bool,
     /// The local address need not be one of this host's.
     pub any_source: bool,
-    /// Each packet needs a look-up of its route.
+    /// The route must be looked up for each packet, and not be cached.
     no_cache: bool,
-    /// The number of bytes beside the information that no other kind of tunnel has.
+    /// The number of option bytes after the information, or 0 if they belong to another kind of tunnel.
     options_len: u8,
 }
 
 impl TunnelInfo {
-    /// Returns the tunnel that a packet is to be sent through; `None` if nothing was set for the packet.
+    /// Returns the tunnel through which a packet must be sent; `None` if no such tunnel was set for the packet.
     pub fn of_sent(skb: &SkBuff) -> Option<Self> {
         let info = tunnel_info(skb)?.as_ptr();
         // Read each field once: a BPF program on another CPU may reuse the same metadata for a later packet. The
         // fields are plain words.
-        // SAFETY: The pointer is valid: the packet has a reference to the information, or stays within an RCU read
-        // side while it has none.
+        // SAFETY: The pointer is valid: the packet has a reference to the information or, without a reference, does
+        // not leave the RCU read side.
         let (key, mode, options_len) = unsafe {
             (
                 (&raw const (*info).key).read_volatile(),
@@ -96,13 +97,13 @@ impl TunnelInfo {
         self.options_len.into()
     }
 
-    /// Copies the option bytes of the packet that `self` was read from. Fails with `EINVAL` if the packet has
-    /// other information by now.
+    /// Copies the option bytes of the packet that `self` was read from. Fails with `EINVAL` if the packet has no
+    /// information any more, or information with fewer option bytes.
     pub fn read_options(&self, skb: &SkBuff, to: &mut [u8; MAX_OPTIONS_LEN_BYTES]) -> Result {
         let info = tunnel_info(skb).ok_or(EINVAL)?.as_ptr();
-        // SAFETY: The pointer is valid, as in `of_sent`, and with it as many bytes as the length says: C writes the
-        // length after the bytes' allocation. The bytes of metadata that a program may still write to are
-        // copied one by one, because their values may change.
+        // SAFETY: The pointer is valid, as in `of_sent`, and as many bytes follow the information as the length
+        // says: C writes the length after it has allocated them. A program may still write to the bytes, so each is
+        // read once, by a volatile read.
         unsafe {
             if (&raw const (*info).options_len).read_volatile() < self.options_len {
                 return Err(EINVAL);
@@ -115,7 +116,7 @@ impl TunnelInfo {
         Ok(())
     }
 
-    /// Returns `true` if a route may be kept beside the information.
+    /// Returns `true` if a route may be kept in the information's cache.
     #[inline]
     pub(crate) fn allows_cache(&self) -> bool {
         !self.no_cache
@@ -174,10 +175,10 @@ pub struct RxMetadata(NonNull<bindings::metadata_dst>);
 
 impl RxMetadata {
     /// Makes metadata from the packet's outer headers, `key` and `options`. The packet's data must begin at its UDP
-    /// header. The options are not flagged as those of another kind of tunnel. Softirq context.
+    /// header. No flag assigns the options to a kind of tunnel. Softirq context.
     ///
     /// Fails with `EINVAL` if the packet's headers are not where UDP found them, or if `options` is longer than
-    /// [`MAX_OPTIONS_LEN_BYTES`]. Fails with `ENOMEM` without memory.
+    /// [`MAX_OPTIONS_LEN_BYTES`]. Fails with `ENOMEM` if there is no memory.
     pub fn new<const IPV6: bool>(skb: &RxSkb, key: Option<u32>, options: &[u8]) -> Result<Self> {
         let options_len = u8::try_from(options.len()).map_err(|_| EINVAL)?;
         let (family, ip_len) = if IPV6 {
@@ -213,7 +214,7 @@ impl RxMetadata {
         // INVARIANT: C gives the metadata to the caller.
         let metadata = NonNull::new(metadata).map(Self).ok_or(ENOMEM)?;
         if options_len != 0 {
-            // SAFETY: The metadata are ours alone, of a tunnel, and have room for as many bytes.
+            // SAFETY: The metadata are a tunnel's and ours alone, and have room for `options_len` bytes.
             unsafe {
                 let info = bindings::metadata_dst_tunnel_info(metadata.0.as_ptr());
                 let to = bindings::ip_tunnel_info_opts(info).cast::<u8>();
@@ -235,15 +236,15 @@ impl Drop for RxMetadata {
 impl InnerSkb {
     /// Attaches the metadata to the packet.
     pub(crate) fn set_metadata(&mut self, metadata: RxMetadata) {
-        // SAFETY: By the type invariants the packet is valid, and the metadata are ours. The packet gets them.
+        // SAFETY: By the type invariants the packet is valid, and the metadata are ours. The packet takes them over.
         unsafe { bindings::skb_set_metadata(self.as_raw(), metadata.0.as_ptr()) };
         mem::forget(metadata);
     }
 }
 
-/// Swaps the outer addresses in a packet's tunnel metadata, for an ICMP error that C made of a packet to be sent
-/// from `local`: the error must seem to come from the other end. Does nothing if the packet has no tunnel metadata.
-/// Fails with `ENOMEM`.
+/// Swaps the outer addresses in a packet's tunnel metadata, for an ICMP error. C made the error from a packet that
+/// would have been sent from `local`, and the error must seem to come from the other end. Does nothing if the packet
+/// has no tunnel metadata. Fails with `ENOMEM`.
 pub(crate) fn turn_round(skb: Pin<&mut SkBuff>, local: &[u8]) -> Result {
     let raw = skb.as_raw();
     // SAFETY: By the invariant of `SkBuff` the packet is valid.
@@ -308,8 +309,8 @@ impl<'a> EgressPacket<'a> {
         TunnelInfo::of_sent(&self.skb)
     }
 
-    /// Notes the source address, the local one of `addresses`, and the ports that the packet would be sent
-    /// with. Fails with `EINVAL` if the tunnel is of the other IP version.
+    /// Writes the source address, which is the local address of `addresses`, and the ports that the packet would be
+    /// sent with. Fails with `EINVAL` if the packet has no tunnel, or a tunnel of the other IP version.
     pub fn complete(&mut self, addresses: Addresses, ports: Ports) -> Result {
         let info = tunnel_info(&self.skb).ok_or(EINVAL)?.as_ptr();
         // SAFETY: By the type invariant the packet has the metadata alone, so no other code reads or writes them.

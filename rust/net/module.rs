@@ -95,7 +95,7 @@ macro_rules! __modinfo {
         const _: () = {
             const TAG: &str = $tag;
             const VALUE: &str = $value;
-            // Only bytes, as C's `MODULE_INFO()` puts them there.
+            // An array and not a `&str`: the section has only the bytes, as with C's `MODULE_INFO()`.
             #[cfg(MODULE)]
             #[link_section = ".modinfo"]
             #[used(compiler)]
@@ -137,7 +137,7 @@ macro_rules! __kernel_module {
                     #[link_section = "__param"]
                     #[used(compiler)]
                     static PARAM: $crate::module::KernelParam = $crate::module::KernelParam::new(
-                        // The loader of a module and the command line of a kernel spell it this way.
+                        // The module loader finds the parameter by this name.
                         match ::core::ffi::CStr::from_bytes_with_nul(
                             concat!(stringify!($name), "\0").as_bytes(),
                         ) {

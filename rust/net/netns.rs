@@ -28,10 +28,9 @@ use net_bindings as bindings;
 /// A network namespace (`struct net`).
 ///
 /// A reference is borrowed from a hook of the module, and cannot be stored. The type is not
-/// [`AlwaysRefCounted`](kernel::sync::aref::AlwaysRefCounted): the destructor of a state or of a tunnel could
-/// hold a counted reference, and reach by it the states of a namespace while they are being unregistered.
-/// A module that stores something for a namespace uses [`PerNetns`], which does not keep the namespace from
-/// ending.
+/// [`AlwaysRefCounted`](kernel::sync::aref::AlwaysRefCounted): the destructor of a state or of a tunnel could hold
+/// a counted reference, and through it reach the states of a namespace while they are being unregistered. A module
+/// that stores something for a namespace uses [`PerNetns`], which does not keep the namespace from ending.
 ///
 /// # Invariants
 ///
@@ -65,7 +64,7 @@ impl Netns {
     /// Returns the namespace's number: the inode number of `/proc/PID/ns/net`.
     #[inline]
     pub fn inum(&self) -> u32 {
-        // SAFETY: By the type invariant the namespace is valid. C does not change the number of one that is.
+        // SAFETY: By the type invariant the namespace is valid. C does not change the number of a valid namespace.
         unsafe { bindings::net_inum(self.as_raw()) }
     }
 
@@ -111,11 +110,11 @@ pub trait PerNetns: Send + Sync + Sized + 'static {
     // Not `&Netns`: the namespace may not have the states of other types yet, or no longer.
     fn new(place: Place<'_>) -> impl PinInit<Self, Error>;
 
-    /// [`Self::pre_exit`] is called.
+    /// `true` if C calls [`Self::pre_exit`].
     const HAS_PRE_EXIT: bool = false;
 
-    /// The namespace is about to end, or the module is. Hooks still run. A grace period passes between this
-    /// and the drop of the state. Process context, may sleep.
+    /// Called when the namespace or the module is about to end. Hooks still run. A grace period passes between
+    /// this and the drop of the state. Process context, may sleep.
     fn pre_exit(&self) {}
 }
 
@@ -126,7 +125,7 @@ pub struct ExitRtnl(Option<ExitRtnlFn>);
 type ExitRtnlFn = unsafe extern "C" fn(*mut bindings::net, *mut bindings::list_head);
 
 impl ExitRtnl {
-    /// Nothing happens.
+    /// No function: nothing is unregistered.
     pub const NONE: Self = Self(None);
 
     pub(crate) const fn new(function: ExitRtnlFn) -> Self {
@@ -136,7 +135,7 @@ impl ExitRtnl {
 
 /// The number under which each namespace keeps its `T`.
 pub struct Slot<T> {
-    /// One of the constants below.
+    /// `FREE`, `TAKEN` or `READY`.
     state: AtomicU8,
     id: UnsafeCell<c_uint>,
     // Invariant in `T`: another type has another slot.
@@ -147,9 +146,9 @@ const FREE: u8 = 0;
 const TAKEN: u8 = 1;
 const READY: u8 = 2;
 
-// SAFETY: `state` is atomic. C writes `id` while it registers, for the call that has changed `state` from
-// `FREE` to `TAKEN`, so once at a time. Others read `id` only in hooks of a `T` that is registered, which
-// begin after the write: C makes the namespaces' states, and the caller registers its hooks, after that.
+// SAFETY: `state` is atomic. C writes `id` only during a registration by the call that has changed `state` from
+// `FREE` to `TAKEN`, so no two writes run at a time. Others read `id` only in hooks of a `T` that is registered,
+// which begin after the write: C makes the namespaces' states, and the caller registers its hooks, after that.
 unsafe impl<T> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -192,12 +191,14 @@ impl<T> SlotRef<T> {
 /// already. If the state cannot be made in one namespace, it is dropped in all others, and the error
 /// is returned.
 pub fn register<T: PerNetns>(scope: &'static Scope) -> Result<&'static Registration<T>> {
-    // Before any other state, so that each namespace has the table of sockets when the state is made.
+    // Registered before any other state, so that each namespace has the table of sockets when the other state is
+    // made.
     register_once::<Sockets>(scope)?;
     scope.register_state(Registration::new())
 }
 
-/// Registers a state of this crate's unless it is registered already. Process context, may sleep.
+/// Registers a state that this crate itself needs, unless it is registered already. Process context, may sleep.
+/// Fails with `EBUSY` while another call registers it.
 pub(crate) fn register_once<T: PerNetns>(scope: &'static Scope) -> Result {
     match T::SLOT.get().state.load(Ordering::Acquire) {
         READY => Ok(()),
@@ -299,7 +300,7 @@ impl<T: PerNetns> Undo for Registration<T> {
 
     fn undo(&self) {
         let slot = T::SLOT.get();
-        // First, because another module may get the number once C has it back.
+        // Done first, because another module may get the number once C has it back.
         slot.state.store(TAKEN, Ordering::Release);
         // SAFETY: By the type invariant the operations are registered, and the scope calls `undo` once.
         unsafe { bindings::unregister_pernet_device(self.ops.get()) };

@@ -16,7 +16,8 @@ use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
-/// The longest payload, in bytes. Such a packet passes each path that IPv4 or IPv6 may take (RFC 791, RFC 8200).
+/// The longest payload, in bytes. Every IPv4 host accepts a packet with such a payload (up to 576 bytes, RFC 791),
+/// and every IPv6 path passes it (up to 1280 bytes, RFC 8200).
 pub const MOST_PAYLOAD_BYTES: usize = 512;
 
 /// Sends a UDP packet with a payload, by a route. Any context but hard interrupts.
@@ -86,8 +87,9 @@ fn allocate(headroom: usize, len: usize) -> Result<OwnedSkb> {
     // SAFETY: C has no requirement.
     let skb = NonNull::new(unsafe { bindings::alloc_skb(size, bindings::GFP_ATOMIC) });
     let skb = skb.ok_or(ENOMEM)?;
-    // SAFETY: The packet is new and ours, and its buffer has `size` bytes, of which the headroom is the first. With
-    // that written, all bytes of the linear part are initialized, as `SkBuff` asks: the packet is empty.
+    // SAFETY: The packet is new and ours, and its buffer has `size` bytes, of which the headroom is the first part.
+    // With the headroom written, all bytes of the linear part are initialized, as `SkBuff` asks: the packet is
+    // empty.
     unsafe {
         (*skb.as_ptr()).head.write_bytes(0, headroom);
         bindings::skb_reserve(skb.as_ptr(), reserved);

@@ -58,7 +58,8 @@ impl<const N: usize> PerCpuCounters<N> {
         let mut sums = [0_u64; N];
         let mut next = 0;
         loop {
-            // SAFETY: Any number is a valid argument: C returns the number of CPUs if there is no more.
+            // SAFETY: Any number is a valid argument: C returns `nr_cpu_ids` or more if there is no further
+            // CPU.
             let cpu = unsafe { bindings::possible_cpu_from(next) };
             // SAFETY: C sets the number of CPUs when it boots.
             if cpu >= unsafe { bindings::nr_cpu_ids() } {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers that nobody can guess.
+//! Numbers that an attacker cannot guess.
 //!
 //! C headers: [`include/linux/random.h`](srctree/include/linux/random.h),
 //! [`include/linux/siphash.h`](srctree/include/linux/siphash.h)
@@ -8,7 +8,7 @@
 use kernel::prelude::*;
 use net_bindings as bindings;
 
-/// A secret function from numbers to numbers (SipHash-2-4 under a random key). Without the value nobody can
+/// A secret function from numbers to numbers (SipHash-2-4 under a random key). Code without the value cannot
 /// compute the function, or tell its results from random numbers.
 pub struct SecretFunction(bindings::siphash_key_t);
 

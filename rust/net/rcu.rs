@@ -96,14 +96,14 @@ impl<T> RcuBox<T> {
         &self.value
     }
 
-    /// Drops a value that no reader has found.
+    /// Drops a value to which no reader has a reference.
     ///
     /// # Safety
     ///
     /// `this` must come from a function of this type that allocates, and must not be used afterwards.
     pub(crate) unsafe fn drop_now(this: NonNull<Self>) {
-        // SAFETY: The caller promises a pointer of `new`, which took it from a `KBox`, and not to use it
-        // again.
+        // SAFETY: The caller promises a pointer from a function of this type, which took it from a `KBox`, and
+        // not to use it again.
         drop(unsafe { KBox::from_raw(this.as_ptr()) });
     }
 
@@ -118,10 +118,11 @@ impl<T> RcuBox<T> {
         T: Send + 'static,
     {
         PENDING.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: The caller promises a pointer of `new` that it does not use again, so only this callback
-        // frees the value, and `head` is not queued already. `head` is the first field of a `repr(C)` type,
-        // so the callback finds the value from it; RCU may write to it, because it is an `Opaque`. A `T`
-        // may be dropped by another thread, because it is `Send`, and at any time, because it borrows nothing.
+        // SAFETY: The caller promises a pointer from a function of this type that it does not use again, so
+        // only this callback frees the value, and `head` is not queued already. `head` is the first field of a
+        // `repr(C)` type, so the callback finds the value from it; RCU may write to it, because it is an
+        // `Opaque`. A `T` may be dropped by another thread, because it is `Send`, and at any time, because it
+        // borrows nothing.
         unsafe { bindings::call_rcu(this.as_ptr().cast(), Some(drop_in_callback::<T>)) };
     }
 }
@@ -130,13 +131,14 @@ impl<T> RcuBox<T> {
 ///
 /// Only RCU may call this, with the head of an [`RcuBox<T>`] that no other code uses.
 unsafe extern "C" fn drop_in_callback<T>(head: *mut bindings::callback_head) {
-    // SAFETY: `head` is the first field of an `RcuBox<T>` that `new` took from a `KBox`. The grace period
-    // is over, so no reader has a reference, and RCU is done with `head` when it calls this.
+    // SAFETY: `head` is the first field of an `RcuBox<T>` that came from a `KBox`. The grace period is over,
+    // so no reader has a reference, and RCU is done with `head` when it calls this.
     drop(unsafe { KBox::from_raw(head.cast::<RcuBox<T>>()) });
     PENDING.fetch_sub(1, Ordering::Release);
 }
 
-/// Waits until the RCU read sides that have begun are over. Interrupts other CPUs, to be quick. May sleep.
+/// Waits until the RCU read sides that have begun are over. Interrupts other CPUs, to end sooner (an expedited
+/// grace period). May sleep.
 pub(crate) fn wait_for_readers() {
     // SAFETY: C has no requirement but that the caller may sleep.
     unsafe { bindings::synchronize_rcu_expedited() };
@@ -144,7 +146,7 @@ pub(crate) fn wait_for_readers() {
 
 /// Waits until all RCU callbacks of this module have run. May sleep.
 pub(crate) fn wait_for_callbacks() {
-    // SAFETY: The function asks for nothing but that the task may sleep.
+    // SAFETY: C only requires that the task may sleep.
     let rcu_barrier = || unsafe { bindings::rcu_barrier() };
     loop {
         rcu_barrier();

@@ -10,7 +10,7 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// `N` values, each of which hooks read without a lock, and any context replaces.
+/// `N` values. Hooks read a value without a lock, and code in any context may replace it.
 ///
 /// A replaced value is dropped after a grace period, in softirq context: dropping a `T` must not sleep.
 ///
@@ -30,14 +30,15 @@ impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {
     /// Returns the value of a slot. The index counts modulo `N`. Any context.
     #[inline]
     pub fn get<'a>(&'a self, index: usize, _rcu: RcuReader<'a>) -> Option<&'a T> {
-        // SAFETY: By the type invariant the pointer is null or valid. A value that is replaced is dropped after
-        // a grace period, for which it waits for this reader; the last one is dropped with `self`. Acquire: the
-        // value was written before the pointer to it was stored.
+        // SAFETY: By the type invariant the pointer is null or valid. A replaced value is dropped after a grace
+        // period, which does not end before this read side does. The last value is dropped with `self`.
+        // Acquire: the value was written before the pointer to it was stored.
         let value = unsafe { self.0.get(index % N)?.load(Ordering::Acquire).as_ref() }?;
         Some(value.value())
     }
 
-    /// Replaces the value of a slot, if memory allows. The new one is initialized in its place. Any context.
+    /// Replaces the value of a slot; without memory, the old value stays. The new value is initialized in its
+    /// place. Any context.
     pub fn set(&self, index: usize, value: impl Init<T>) {
         let (Some(slot), Ok(new)) = (self.0.get(index % N), RcuBox::init_atomic(value)) else {
             return;
@@ -45,8 +46,8 @@ impl<T: Send + Sync + 'static, const N: usize> RcuSlots<T, N> {
         // Release: a reader that sees the pointer must see the value.
         let old = slot.swap(new.as_ptr(), Ordering::AcqRel);
         if let Some(old) = NonNull::new(old) {
-            // SAFETY: By the type invariant the pointer came from `init_atomic`. No new reader finds it after
-            // the swap, which took it out once.
+            // SAFETY: By the type invariant the pointer came from `init_atomic`. The swap took the pointer out
+            // of the slot, so no new reader finds it, and no other call drops it.
             unsafe { RcuBox::drop_after_readers(old) };
         }
     }

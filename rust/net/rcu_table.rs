@@ -2,10 +2,10 @@
 
 //! Hash tables that hooks read under RCU.
 //!
-//! A lookup takes no lock and costs the same for any number of entries: the table grows with them. The
-//! kernel's own `rhashtable` would need C code for each type of key, resizes in a worker that may run after
-//! the module's end, and can refuse an insertion for lack of a free moment. An array of lists is enough
-//! here, because few writers with time to spare replace the array as a whole.
+//! A lookup takes no lock and costs the same for any number of entries: the table grows with them. The kernel's
+//! own `rhashtable` would need C code for each type of key, resizes in a worker that may run after the module's
+//! end, and can refuse an insertion because a resize is under way (`EBUSY`). An array of lists is enough here,
+//! because few writers with time to spare replace the array as a whole.
 //!
 //! ```
 //! use net::rcu_table::Key;
@@ -68,7 +68,7 @@ struct Buckets<K, V> {
 
 /// Number of bits of the index of a table's first array.
 const FIRST_BITS: u32 = 4;
-/// The largest table's. More entries make its lists longer.
+/// Number of bits of the index of the largest array. More entries make its lists longer.
 const MOST_BITS: u32 = 20;
 
 impl<K, V> Buckets<K, V> {
@@ -101,8 +101,8 @@ impl<K, V> Drop for Buckets<K, V> {
             let mut next = *list.get_mut();
             while let Some(node) = NonNull::new(next) {
                 // SAFETY: The array owns the nodes of its lists, which come from `RcuBox::new` by the table's
-                // invariant. Who drops the array has seen to it that no reader is left: a table that is
-                // dropped is borrowed by none, and a replaced array is dropped after a grace period.
+                // invariant. No reader is left: nothing borrows a table that is dropped, a replaced array is
+                // dropped after a grace period, and a copy that failed was in no table.
                 unsafe {
                     next = node.as_ref().value().next.load(Ordering::Relaxed);
                     RcuBox::drop_now(node);
@@ -159,7 +159,7 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
             key,
             value,
         })?;
-        // SAFETY: The node is new, so no list has it. The caller of `array` holds the lock.
+        // SAFETY: The node is new, so no list has it. This function holds the lock, so it is the only writer.
         let linked = self.array().map(|array| unsafe { link(array, node) });
         if linked.is_none() {
             // SAFETY: `node` came from `new`, and is in no list.
@@ -170,8 +170,8 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
         Ok(())
     }
 
-    /// Removes a key and its value, which is dropped after a grace period. Returns `false` if the key has
-    /// none. May sleep.
+    /// Removes a key and its value, which is dropped after a grace period. Returns `false` if the key has no
+    /// value. May sleep.
     pub fn remove(&self, key: &K) -> bool {
         let mut count = self.count.lock();
         let Some(Place { link, node }) = self.place_of(key) else {
@@ -241,7 +241,8 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
         }
     }
 
-    /// Makes room for another entry, for the holder of the lock. Fails with `ENOMEM` if there is none.
+    /// Makes room for another entry, for the holder of the lock. Fails with `ENOMEM` if the table has no array
+    /// yet, and there is no memory for one.
     fn grow(&self, count: usize) -> Result {
         let bits = match self.array() {
             None => FIRST_BITS,
@@ -284,7 +285,7 @@ impl<K: Key, V: Clone + Send + Sync + 'static> RcuTable<K, V> {
     }
 }
 
-/// A value that is to take another's place in a table: [`RcuTable::put`].
+/// A value that replaces another in a table, with the memory for it: see [`RcuTable::put`].
 ///
 /// # Invariants
 ///

@@ -24,7 +24,7 @@ use core::{marker::PhantomData, mem, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 use net_bindings as bindings;
 
-/// Returns `true` if the kernel has IPv6, and was not told to do without (`ipv6.disable=1`).
+/// Returns `true` if the kernel has IPv6, and IPv6 is not disabled (`ipv6.disable=1`).
 pub fn ipv6_is_available() -> bool {
     // SAFETY: C reads a variable that does not change after boot.
     unsafe { bindings::ipv6_mod_enabled() }
@@ -33,7 +33,7 @@ pub fn ipv6_is_available() -> bool {
 /// The outer packets of a tunnel, as routing sees them.
 #[derive(Clone, Copy)]
 pub struct Flow<A> {
-    /// The source address. Zero: routing chooses.
+    /// The source address. If it is zero, routing chooses one.
     pub source: A,
     /// The destination address.
     pub destination: A,
@@ -47,7 +47,7 @@ pub struct Flow<A> {
     pub mark: u32,
     /// The index of the device that the packets must leave by, or 0.
     pub link: u32,
-    /// The source address of IPv4 need not be one of this host's. For IPv6 it never need be.
+    /// An IPv4 source address need not be an address of this host. An IPv6 source address never has to be.
     pub any_source: bool,
 }
 
@@ -70,8 +70,8 @@ impl<V: IpVersion> Route<V> {
         Ok(Self { dst, source })
     }
 
-    /// Returns the route of a packet that a device sends: from the cache if there is one, else of `flow`,
-    /// which is then stored in the cache. Fails with an error of routing; with `ELOOP` if the route leads
+    /// Returns the route of a packet that a device sends: the cached route or, if there is none, the route of
+    /// `flow`, which is then stored in the cache. Fails with an error of routing; with `ELOOP` if the route leads
     /// through the sending device.
     ///
     /// All flows that use a cache must have the same addresses, link, mark and TOS.
@@ -102,12 +102,13 @@ impl<V: IpVersion> Route<V> {
         // SAFETY: The device is valid. Namespaces are compared by their addresses.
         let crosses_netns = unsafe { bindings::dev_net(xmit.device().as_raw()) }
             != xmit.device().link_net().as_raw();
-        // Whoever has the tunnel frees it before its own namespace ends, and perhaps not before another does. The
-        // device in `link` is not the tunnel's.
+        // The tunnel's owner frees the cache before the owner's namespace ends, but perhaps not before another
+        // namespace ends. The mark is the packet's and the link is the device's, so the tunnel's cache must not
+        // hold a route that depends on them.
         let is_usable = info.allows_cache() && !crosses_netns && flow.mark == 0 && flow.link == 0;
         let cache = metadata::route_cache(skb, V::IS_IPV6).filter(|_| is_usable);
-        // SAFETY: Softirqs are off as long as `xmit` lives. The cache is of this version, and belongs to what the
-        // packet refers to, so that it lives as long as the packet.
+        // SAFETY: Softirqs are off as long as `xmit` lives. The cache has routes of this version. It is part of
+        // the metadata or the route that the packet refers to, so it lives as long as the packet.
         if let Some((dst, source)) = cache.and_then(|cache| unsafe { V::cached(cache) }) {
             // INVARIANT: `cached` returns a reference.
             return Ok(Self { dst, source });
@@ -132,7 +133,7 @@ impl<V: IpVersion> Route<V> {
         if unsafe { bindings::dst_dev(route.dst.as_ptr()) } == xmit.device().as_raw() {
             return Err(ELOOP);
         }
-        // A cache of another namespace would keep the route for longer than its own namespace exists.
+        // A cache of another namespace would keep the route for longer than the route's namespace exists.
         if let Some(cache) = cache.filter(|cache| cache.netns.is_of(xmit.device().link_net())) {
             // SAFETY: As in `of_packet`. The route is valid, and C takes a reference of its own.
             unsafe { V::store(cache.cache.get(), route.dst.as_ptr(), &route.source) };
@@ -167,11 +168,11 @@ impl<V: IpVersion> Route<V> {
         unsafe { bindings::dst_mtu(self.as_raw()) }
     }
 
-    /// Returns the length of the longest packet that the route's first hop takes, in bytes: of the route if
-    /// it has an own one, else of the device.
+    /// Returns the length of the longest packet that the route's first hop takes, in bytes: the MTU that the
+    /// route was configured with, or else the device's.
     pub fn hop_mtu(&self, _rcu: RcuReader<'_>) -> u32 {
-        // SAFETY: By the type invariant the route is valid. When its device goes, C gives the route another,
-        // and waits for RCU readers before it frees the first.
+        // SAFETY: By the type invariant the route is valid. When the route's device is unregistered, C gives the
+        // route another device, and waits for RCU readers before it frees the first.
         unsafe {
             match bindings::dst_configured_mtu(self.as_raw()) {
                 0 => NetDevice::from_raw(bindings::dst_dev(self.as_raw())).mtu(),
@@ -224,8 +225,8 @@ impl<V: IpVersion> Drop for Route<V> {
 ///
 /// # Invariants
 ///
-/// The cache is initialized, and has routes of version `V` in `netns` alone. They are used while `netns` is
-/// alive, because a route of IPv6 refers to its namespace, and does not keep it alive.
+/// The cache is initialized, and has routes of version `V` in `netns` alone. The routes are used only while
+/// `netns` is alive, because an IPv6 route refers to its namespace, but does not keep it alive.
 pub struct DstCache<V: IpVersion> {
     cache: Opaque<bindings::dst_cache>,
     netns: Tenant,
@@ -258,7 +259,7 @@ impl<V: IpVersion> DstCache<V> {
 impl<V: IpVersion> Drop for DstCache<V> {
     fn drop(&mut self) {
         RcuReader::with(|rcu| {
-            // Routes of an ended namespace are lost: there is nothing to give them back to.
+            // The routes of an ended namespace are leaked: there is nothing to give them back to.
             if self.netns.is_alive(rcu) {
                 // SAFETY: By the type invariant the cache is initialized. It is exclusively borrowed, so
                 // unused. C does not sleep. The routes' namespace exists until the reader's end.

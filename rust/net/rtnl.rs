@@ -29,18 +29,18 @@ pub struct Rtnl(PhantomData<*mut ()>);
 impl Rtnl {
     /// Calls `work` with RTNL held. May sleep. A caller that holds RTNL already waits for ever.
     pub fn lock<R>(work: impl FnOnce(&mut Self) -> R) -> R {
-        // SAFETY: C asks for nothing but that the task may sleep.
+        // SAFETY: C only requires that the task may sleep.
         unsafe { bindings::rtnl_lock() };
         let _locked = Locked;
-        // SAFETY: `_locked` gives the lock up when `work` has returned, which cannot keep the value. The lock
-        // is not recursive, so no other value of this task exists.
+        // SAFETY: `_locked` gives the lock up only when `work` has returned, and `work` cannot keep the value.
+        // The lock is not recursive, so no other value of this task exists.
         work(&mut unsafe { Self::assume_held() })
     }
 
     /// Does what [`Self::lock`] does, if no task holds RTNL; otherwise returns `None` without a call and without
     /// waiting. For work that a holder of RTNL waits for. Process context; `work` may sleep.
     pub fn try_lock<R>(work: impl FnOnce(&mut Self) -> R) -> Option<R> {
-        // SAFETY: C asks for process context alone, and does not wait.
+        // SAFETY: C only requires process context, and does not wait.
         if unsafe { bindings::rtnl_trylock() } == 0 {
             return None;
         }
@@ -130,7 +130,7 @@ impl<T: Send + Sync + 'static> RtnlCell<T> {
     #[inline]
     pub fn read<'a>(&'a self, _reader: RcuReader<'a>) -> &'a T {
         // SAFETY: By the type invariant the pointer is valid. `replace` drops the old value after a grace
-        // period, for which it waits for this reader, and the last value is dropped with `self`.
+        // period, which does not end before this read side does. The last value is dropped with `self`.
         unsafe { self.load().as_ref() }.value()
     }
 
@@ -148,8 +148,8 @@ impl<T: Send + Sync + 'static> RtnlCell<T> {
         let new = mem::ManuallyDrop::new(value).0;
         // Release: a reader that sees the pointer must see the value. The exchange is in the order of RTNL.
         let old = self.0.swap(new.as_ptr(), Ordering::AcqRel);
-        // SAFETY: By the type invariant the pointer came from `RcuBox::new`. No new reader finds it after the
-        // swap, which took it out once.
+        // SAFETY: By the type invariant the pointer came from `RcuBox::new`. The swap took the pointer out of
+        // the cell, so no new reader finds it, and no other call drops it.
         unsafe { RcuBox::drop_after_readers(NonNull::new_unchecked(old)) };
     }
 }

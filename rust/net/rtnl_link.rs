@@ -30,7 +30,7 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
     /// The state of a device.
     type Device: Operations;
 
-    /// Reads a request for a new device: its configuration and its sizes. Process context under RTNL, may
+    /// Reads the configuration and the sizes of a new device from a request. Process context under RTNL, may
     /// sleep.
     fn newlink(
         &self,
@@ -50,8 +50,8 @@ pub trait LinkKind: Send + Sync + Sized + 'static {
     /// The number of extended statistics of a device, at most [`MOST_XSTATS`].
     const XSTATS: usize = 0;
 
-    /// Writes the extended statistics of a device (`IFLA_INFO_XSTATS`) to as many numbers as [`Self::XSTATS`]
-    /// says. Process context.
+    /// Writes the extended statistics of a device (`IFLA_INFO_XSTATS`) to `to`, which has [`Self::XSTATS`]
+    /// numbers. Process context.
     fn fill_xstats(_dev: &Device<Self::Device>, _to: &mut [u64]) {}
 
     /// Writes the attributes of a device, each at most once. Returns the error of a `put_` function. Any
@@ -101,7 +101,7 @@ impl LinkRequest<'_> {
         unsafe { NonNull::new(*self.data.add(index)).map(|attr| NlAttr::from_raw(attr)) }
     }
 
-    /// Notes why the request is refused, for a person to read, and the attribute that is at fault
+    /// Sets the text that tells the user why the request is refused, and the attribute that is at fault
     /// (`NL_SET_ERR_MSG_ATTR()`).
     ///
     /// Returns `error`, for the operation to return.
@@ -194,7 +194,7 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result<&'static 
             "C cuts the size of private data to an int"
         );
     }
-    // Before the devices, which have caches of routes.
+    // Registered before any device exists, because devices have route caches, which need `Life`.
     netns::register_once::<Life>(scope)?;
     netns::register_once::<Links>(scope)?;
     let kind = scope.register_state(try_pin_init!(Kind {
@@ -206,7 +206,8 @@ pub fn register<K: LinkKind>(scope: &'static Scope, kind: K) -> Result<&'static 
         // Last, because a device may be made as soon as the kind is registered.
         _: {
             // SAFETY: `Ops::new` has set the name, the policies, the size and the functions. The operations
-            // keep their place until the scope's states are freed, which is after this is undone.
+            // keep their place until the scope's states are freed, which happens after this registration is
+            // undone.
             to_result(unsafe { bindings::rtnl_link_register(kind.ops.0.get()) })?
         },
     }? Error))?;
@@ -335,7 +336,8 @@ unsafe fn create<K: LinkKind>(
     let (config, dimensions) = kind.newlink(request, rtnl)?;
     let dimensions = dimensions.within_limits();
     if let (LinkType::Ethernet, Some(at)) = (K::Device::link_type(&config), address) {
-        // C has compared the length with that of the device's address, which has none before.
+        // C has only compared the length with the device's address length, which is 0 until the device
+        // becomes an Ethernet device.
         let is_unicast = at.payload_len() == 6
             && at
                 .get::<[u8; 6]>()
@@ -385,7 +387,8 @@ unsafe extern "C" fn changelink<K: LinkKind>(
     }
 }
 
-/// Returns the room that the attributes of a device take: each of the policy's once.
+/// Returns the number of bytes that the attributes of a device take, if each attribute of the policy is
+/// written once.
 ///
 /// # Safety
 ///

@@ -21,9 +21,9 @@ use net_bindings as bindings;
 ///
 /// # Invariants
 ///
-/// We own a reference to the device, which counts its packets per CPU (`dstats`). `cells` are its GRO cells,
-/// which live as long as the device's memory, as `work` does. They were set up before the device could go up. They are
-/// destroyed after the device has gone down and a grace period has passed.
+/// We own a reference to the device, which counts its packets per CPU (`dstats`). `cells` are its GRO cells, and
+/// `work` is its work; both live as long as the device's memory. The cells were set up before the device could go up,
+/// and are destroyed after the device has gone down and a grace period has passed.
 pub struct RxDevice {
     device: NonNull<bindings::net_device>,
     cells: NonNull<bindings::gro_cells>,
@@ -70,7 +70,7 @@ impl RxDevice {
         }
     }
 
-    /// Lets the device's work run at once: see [`Device::run_work_now`](crate::netdev::Device::run_work_now).
+    /// Queues the device's work to run at once: see [`Device::run_work_now`](crate::netdev::Device::run_work_now).
     pub fn run_work_now(&self) {
         // SAFETY: By the type invariant the work is initialized, and the device is not freed.
         unsafe { run_now(self.work.as_ptr()) };
@@ -87,7 +87,8 @@ impl RxDevice {
         self.receive_with::<IPV6>(skb, None)
     }
 
-    /// Does what [`Self::receive`] does. Programs find the metadata at the packet.
+    /// Does what [`Self::receive`] does. Attaches `metadata` to the packet, for tc, BPF programs and Open vSwitch to
+    /// read.
     #[inline(always)]
     pub fn receive_with<const IPV6: bool>(
         &self,
@@ -118,7 +119,8 @@ impl RxDevice {
         self.receive_frame_with::<IPV6>(skb, None)
     }
 
-    /// Does what [`Self::receive_frame`] does. Programs find the metadata at the packet.
+    /// Does what [`Self::receive_frame`] does. Attaches `metadata` to the packet, for tc, BPF programs and Open
+    /// vSwitch to read.
     #[inline(always)]
     pub fn receive_frame_with<const IPV6: bool>(
         &self,
@@ -173,7 +175,7 @@ impl RxDevice {
 
 impl Clone for RxDevice {
     fn clone(&self) -> Self {
-        // SAFETY: By the type invariant the device is valid, and the cells and the work are its.
+        // SAFETY: By the type invariant the device is valid, and the cells and the work belong to it.
         unsafe { Self::new(self.device, self.cells, self.work) }
     }
 }

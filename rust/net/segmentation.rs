@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Segmentation offload of tunnels: the features that a tunnel needs of a device, and a cache of the
+//! Segmentation offload of tunnels: the features that a tunnel needs from a device, and a cache of the
 //! features of the devices that routes lead to.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h), "net_gso_ok"
@@ -74,7 +74,8 @@ impl Cache {
     #[inline]
     pub(crate) fn get(&self, key: u64) -> Option<GsoType> {
         let types = self.entry(key).load(Ordering::Relaxed) ^ key;
-        // Another key differs in more than the last bits.
+        // The result for the entry of another key is greater than `ALL`, because keys differ in more than
+        // these bits; for the exception see `key`.
         (types <= ALL as u64).then_some(GsoType::from_raw(types as i32))
     }
 
@@ -96,12 +97,12 @@ const _: () = {
     assert!(all.contains(GsoType::UDP_TUNNEL) && all.contains(GsoType::UDP_TUNNEL_CSUM));
 };
 
-/// Returns the key of what a tunnel device sends in a flow at this time.
+/// Returns the cache key of the packets that a tunnel device sends in a flow at this time.
 ///
 /// The address of the tunnel device in memory stands for its namespace and its underlying device; routing
 /// decides by these and by the mark, the addresses and the DSCP of the outer flow.
 ///
-/// The key changes about twice a second. Until then an entry may be stale, after a change of routes or
+/// The key changes once or twice a second. Until then an entry may be stale, after a change of routes or
 /// of device features, or because a new device has the address of a deleted one. A stale entry chooses
 /// the slower form of packets, never a wrong one. The same holds for two flows with equal keys but for
 /// the last 12 bits, one case in 2⁵². A sender that provokes this must know addresses of kernel memory.
@@ -120,7 +121,7 @@ pub(crate) fn key(device: *const bindings::net_device, flow: &bindings::flowi4) 
 
 #[inline]
 fn mix(device: u64, addresses: u64, other: u64) -> u64 {
-    /// An odd number whose bits look random: 2⁶⁴ by the golden ratio.
+    /// An odd number whose bits look random: 2⁶⁴ divided by the golden ratio.
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
     let product = u128::from(device) * u128::from(addresses);
     // The last multiplication spreads addresses that differ in a few bits over the entries.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Code that softirqs and tasks share.
+//! Values that softirqs and tasks share.
 //!
 //! C headers: [`include/linux/bottom_half.h`](srctree/include/linux/bottom_half.h),
 //! [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
@@ -16,10 +16,10 @@ pub(crate) struct SoftirqsOff {
 }
 
 impl SoftirqsOff {
-    /// Any context but hard interrupts, with interrupts on.
+    /// Turns softirqs off. Any context but hard interrupts, with interrupts on.
     pub(crate) fn new() -> Self {
-        // SAFETY: C counts the calls. `drop` makes the one that belongs to this, on the same CPU, because the
-        // value does not leave the task and the task does not sleep.
+        // SAFETY: C counts the calls. `drop` makes the matching call, on the same CPU, because the value does
+        // not leave the task and the task does not sleep.
         unsafe { bindings::local_bh_disable() };
         Self { _here: PhantomData }
     }
@@ -27,7 +27,7 @@ impl SoftirqsOff {
 
 impl Drop for SoftirqsOff {
     fn drop(&mut self) {
-        // SAFETY: `new` has made the call that belongs to this.
+        // SAFETY: `new` has made the matching call.
         unsafe { bindings::local_bh_enable() };
     }
 }
@@ -54,7 +54,7 @@ impl<T: Unpin> SoftirqLock<T> {
         let softirqs_off = SoftirqsOff::new();
         let mut value = self.lock.lock();
         let result = work(&mut value);
-        // In this order: a softirq that waits for the lock must not run before it is free.
+        // In this order: turning softirqs on runs pending softirqs, which must find the lock free.
         drop(value);
         drop(softirqs_off);
         result

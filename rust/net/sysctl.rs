@@ -9,7 +9,7 @@ use core::{mem, ptr::NonNull};
 use kernel::{ffi::c_void, prelude::*};
 use net_bindings as bindings;
 
-/// A setting, or a value that can be read alone.
+/// A setting, or a read-only value.
 pub(crate) struct Entry {
     name: &'static CStr,
     data: *mut c_void,
@@ -22,7 +22,7 @@ impl Entry {
     const READ_WRITE: bindings::umode_t = 0o644;
     const READ_ONLY: bindings::umode_t = 0o444;
 
-    /// A number of C's type `long` that is written and read at any time, and is not negative.
+    /// A setting of C's type `long`, never negative, which users may read and write at any time.
     pub(crate) fn number(name: &'static CStr, data: *mut isize) -> Self {
         Self {
             name,
@@ -33,7 +33,7 @@ impl Entry {
         }
     }
 
-    /// A number of C's type `long` that can be read alone.
+    /// A read-only number of C's type `long`.
     pub(crate) fn read_only(name: &'static CStr, data: *mut isize) -> Self {
         Self {
             mode: Self::READ_ONLY,
@@ -71,13 +71,13 @@ unsafe impl<const N: usize> Send for Settings<N> {}
 unsafe impl<const N: usize> Sync for Settings<N> {}
 
 impl<const N: usize> Settings<N> {
-    /// Adds settings to a folder below `/proc/sys`, such as `net/gue`. May sleep. Fails with `ENOMEM`, also if
-    /// the folder has a setting of the name.
+    /// Adds settings to a folder below `/proc/sys`, such as `net/gue`. May sleep. Fails with `ENOMEM`, which is
+    /// also the error if the folder already has a setting of that name.
     ///
     /// # Safety
     ///
     /// The data of the entries must be valid until the settings are dropped, and lie in no module. Other code must
-    /// read and write it by whole words.
+    /// read and write the data by whole words.
     pub(crate) unsafe fn new(
         place: Place<'_>,
         path: &'static CStr,

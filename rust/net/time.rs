@@ -12,7 +12,8 @@ pub const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Nanoseconds of one millisecond.
 pub const NS_PER_MS: u64 = 1_000_000;
 
-/// Returns the time since boot without sleep, in nanoseconds (`CLOCK_MONOTONIC`). Any context.
+/// Returns the time since boot, without the time that the machine was suspended, in nanoseconds
+/// (`CLOCK_MONOTONIC`). Any context.
 pub fn monotonic_ns() -> u64 {
     // SAFETY: C has no requirement.
     unsafe { bindings::ktime_get_ns() }

@@ -3,7 +3,7 @@
 //! Tracepoints: places in the code that `perf`, `trace-cmd` and BPF programs can watch.
 //!
 //! A C file of the module defines a tracepoint and its event in tracefs by `TRACE_EVENT()`, and names the
-//! tracepoint for Rust by `RUST_TRACEPOINT()` of `rust/helpers/tracepoint.h`.
+//! tracepoint for Rust with `RUST_TRACEPOINT()` of `rust/helpers/tracepoint.h`.
 //! [`tracepoints!`](crate::tracepoints!) declares it in Rust. A tracepoint that is off costs one
 //! instruction, which does nothing.
 //!
@@ -108,7 +108,7 @@ macro_rules! tracepoints {
     )*};
 }
 
-/// The type of an argument by its name, whatever the caller calls so.
+/// Maps the name of an argument's type to the type, whatever else the caller gives that name to.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __trace_type {

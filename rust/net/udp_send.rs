@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! UDP packets that a tunnel device sends: headers before an inner IP packet or frame, and its way out.
+//! UDP packets that a tunnel device sends: pushes headers before an inner IP packet or frame, and sends the result.
 //!
 //! C headers: [`include/net/udp_tunnel.h`](srctree/include/net/udp_tunnel.h),
 //! [`include/net/ip_tunnels.h`](srctree/include/net/ip_tunnels.h)
@@ -30,13 +30,14 @@ pub struct OuterIp {
     pub tos: u8,
     /// The IPv4 TTL or the IPv6 hop limit.
     pub hop_limit: u8,
-    /// The bit of IPv4.
+    /// The "don't fragment" flag of IPv4.
     pub dont_fragment: bool,
-    /// The IPv6 flow label, in host order: 20 bits. Greater numbers spoil the other fields of the first word.
+    /// The IPv6 flow label, in host order: 20 bits. A greater number overwrites the other fields of the header's first
+    /// word.
     pub flow_label: u32,
 }
 
-/// The UDP header, and what belongs to it.
+/// The UDP header, and properties of the bytes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OuterUdp {
     /// The ports.
@@ -92,7 +93,8 @@ impl DeviceSkb {
     /// Returns the source port of the packet's inner flow: the same for all packets of the flow, chosen by
     /// the hash of the inner headers from a range, or from the namespace's local ports.
     ///
-    /// `range` is the first and the last port; the first must be less.
+    /// `range` is the first and the last port. If the first is not less than the last, the namespace's local ports are
+    /// used.
     #[inline(always)]
     pub fn flow_port<T: Operations>(
         &mut self,
@@ -103,9 +105,9 @@ impl DeviceSkb {
         flow_port(self.as_skb(), xmit.device().link_net(), range)
     }
 
-    /// Compares the packet's length, or that of the segments of a GSO packet, with the path MTU that is left
-    /// after `overhead` bytes. Fails with that MTU if the packet is longer, and notes it in the packet's route,
-    /// for a sender on this host.
+    /// Compares the packet's length, or that of the segments of a GSO packet, with the path MTU that is left after
+    /// `overhead` bytes. If the packet is longer, stores that MTU in the packet's route, for a sender on this host,
+    /// and fails with it.
     #[inline(always)]
     pub fn check_path_mtu<V: IpVersion>(
         &mut self,
@@ -131,7 +133,7 @@ impl DeviceSkb {
         self.0.len() > mtu.saturating_add(link) as usize && self.is_longer(mtu)
     }
 
-    /// Returns `false` for a GSO packet whose segments are not longer than `mtu`.
+    /// Returns `false` for a GSO packet whose segments are not longer than `mtu`, and `true` for all other packets.
     #[inline]
     fn is_longer(&self, mtu: u32) -> bool {
         let raw = self.0.as_raw();
@@ -141,15 +143,16 @@ impl DeviceSkb {
 
     /// Answers the packet's sender, on this host or another, with an ICMP error: "packet too big", and the MTU.
     ///
-    /// Returns `false` without an answer for an IPv6 packet and an MTU below that of every IPv6 link (RFC 8200
-    /// §5), for a packet that is not IP, and for one that has metadata in the place of a route. The packet stays
-    /// valid. The core limits the rate of answers.
+    /// Returns `false` without an answer if the packet is IPv6 and the MTU is below the minimum of IPv6 (RFC 8200 §5),
+    /// if the packet is not IP, or if it has metadata instead of a route. The packet stays valid. The core limits the
+    /// rate of answers.
     #[cold]
     pub fn answer_too_long(&mut self, TooLong { mtu }: TooLong) -> bool {
         let raw = self.0.as_raw();
-        // SAFETY: The packet is valid and owned, in a device's transmit function, for which C's functions are. They
-        // check the place of the packet's IP header, and that the packet has a route. The route is no metadata, as
-        // is checked here, and of the packet's protocol, which IP's own output and forwarding set beside the route.
+        // SAFETY: The packet is valid and owned, in a device's transmit function, which is where C's functions may be
+        // called. They check the place of the packet's IP header, and that the packet has a route. The packet's dst is
+        // not metadata, as is checked here. The route is of the packet's protocol, because IP output and forwarding
+        // set both together.
         unsafe {
             if bindings::skb_has_metadata(raw) {
                 return false;
@@ -315,7 +318,7 @@ fn push<V: IpVersion, T: Operations>(
 fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
     let raw = skb.0.as_raw();
     if udp.is_frame {
-        // Segmentation takes the bytes up to the network header for the link's.
+        // Segmentation takes the bytes up to the network header for the header of the link.
         // SAFETY: The packet is valid.
         let offset = unsafe { bindings::skb_network_offset(raw) };
         let within = bindings::ETH_HLEN as usize..=skb.0.headlen();
@@ -339,8 +342,8 @@ fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
             // The packet comes from another tunnel, whose inner headers nothing needs any more.
             bindings::skb_clear_encapsulation(raw);
         }
-        // Segmentation copies all from the UDP header to the inner MAC header, which is no bytes long without
-        // Ethernet. The network header of a frame lies in the packet, as was checked above.
+        // Segmentation copies all bytes from the UDP header up to the inner MAC header. Without Ethernet the inner MAC
+        // header is empty. The network header of a frame lies in the packet, as was checked above.
         bindings::skb_reset_mac_header(raw);
         if !udp.is_frame {
             bindings::skb_reset_network_header(raw);
@@ -359,8 +362,8 @@ fn handle_offloads(skb: &mut DeviceSkb, udp: &OuterUdp) -> Result {
     Ok(())
 }
 
-/// Reallocates the head as a private one with `len` bytes of headroom, and asks for as many in the device's
-/// next packets.
+/// Reallocates the head as a private one with `len` bytes of headroom, and raises the headroom that the device asks
+/// for in its next packets.
 #[cold]
 fn make_headroom(dev: *mut bindings::net_device, skb: &mut DeviceSkb, len: u32) -> Result {
     if len as usize > MOST_HEADROOM_BYTES {

@@ -62,7 +62,7 @@ pub fn push_headers<F: Flow>(
     fill: impl FnOnce(&mut [u8]) -> Result,
 ) -> Result {
     let len = HEADER_LEN_BYTES.checked_add(tunnel_len).ok_or(EINVAL)?;
-    // Before all else, so that the compiler knows that nothing overflows below.
+    // Checked first, so that the compiler knows that nothing overflows below.
     let total = skb.len().checked_add(len).ok_or(EINVAL)?;
     let total_c = i32::try_from(total).map_err(|_| EINVAL)?;
     // The outer checksum is computed from the place of the inner one, by whole words.

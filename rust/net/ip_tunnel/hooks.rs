@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Encapsulation hooks of tunnel devices of any IP version: registration, and the way of packets.
+//! Encapsulation hooks of tunnel devices of any IP version: registration, and the functions that C calls.
 
 use super::{private::Sealed, EncapConfig, Flow, IpTunnelEncap};
 use crate::{
@@ -16,8 +16,8 @@ use net_bindings as bindings;
 ///
 /// # Safety
 ///
-/// [`Self::add`] must register hooks for such devices alone, and [`Self::delete`] unregister them and wait
-/// until no packet is in the hooks.
+/// [`Self::add`] must register hooks for such devices alone. [`Self::delete`] must unregister them, and
+/// wait until no packet is in the hooks.
 pub(crate) unsafe trait Hooks<T: IpTunnelEncap<Self>>:
     Flow + Sized + 'static
 {
@@ -67,7 +67,7 @@ where
     // does before the module's code is freed.
     match unsafe { F::add(ops) } {
         0 => Ok(ops),
-        // C says -1 for a number that is taken: no errno.
+        // C returns -1, which is not meant as an errno, if the number is taken.
         -1 => Err(EEXIST),
         errno => Err(Error::from_errno(errno)),
     }

@@ -35,12 +35,12 @@ pub struct KernelParam(bindings::kernel_param);
 unsafe impl Sync for KernelParam {}
 
 impl KernelParam {
-    /// Makes an entry that has C write a boolean, spelled as for any of C's (`Y`, `N`, `1`, `0`), to
-    /// `param`.
+    /// Makes the entry by which C writes a boolean to `param`. Users spell it as for C's parameters
+    /// (`Y`, `N`, `1`, `0`).
     pub const fn new(name: &'static CStr, param: &'static BoolParam) -> Self {
         Self(bindings::kernel_param {
             name: as_char_ptr_in_const_context(name),
-            // C then takes the lock of all parameters instead of the module's.
+            // Null makes C take the global lock of parameters instead of the module's.
             mod_: ptr::null_mut(),
             ops: &raw const bindings::param_ops_bool,
             // Not in sysfs, so that C writes to it only while it loads the module.
@@ -48,7 +48,7 @@ impl KernelParam {
             level: -1,
             flags: 0,
             __bindgen_anon_1: bindings::kernel_param__bindgen_ty_1 {
-                // These operations write a `bool`, whose layout an `AtomicBool` has.
+                // These operations write a `bool`, and an `AtomicBool` has the layout of a `bool`.
                 arg: param.0.as_ptr().cast(),
             },
         })

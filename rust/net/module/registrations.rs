@@ -10,14 +10,14 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// The order in which a [`Scope`](super::Scope) undoes its entries. Within a phase the last one registered comes
-/// first.
+/// The order in which a [`Scope`](super::Scope) undoes its entries. Within a phase, the entry that was
+/// registered last is undone first.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
     /// Hooks through which users and tunnel devices reach the module. `undo` waits for calls of a hook,
     /// except for netlink dumps, which hold a reference to the module.
     EntryPoint,
-    /// State of network namespaces, which entry points use. Its sockets have hooks of their own.
+    /// State of network namespaces, which entry points use. Sockets in this state have hooks of their own.
     State,
 }
 
@@ -131,7 +131,7 @@ impl Stack {
     }
 }
 
-/// Entries that have been undone, in the order in which they were.
+/// Entries that have been undone, in the order in which they were undone.
 pub(super) struct Queue {
     first: *mut Node,
     last: Option<NonNull<Node>>,

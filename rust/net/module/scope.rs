@@ -56,8 +56,8 @@ impl Scope {
     fn call(&self) -> Result<Call<'_>> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let call = Call(self);
-        // After the call was counted. `end` clears `module` before it reads the number of calls, so
-        // either this sees null or `end` sees the call.
+        // Checked after the call was counted. `end` clears `module` before it reads the number of calls, so
+        // either this function sees null or `end` sees the call.
         self.module()?;
         Ok(call)
     }
@@ -69,8 +69,9 @@ impl Scope {
         }
     }
 
-    /// Calls `work` while the module's `init` runs. BPF programs, for example, cannot find the module
-    /// yet. Process context, may sleep. Fails with `EBUSY` at another time.
+    /// Calls `work` while the module's `init` runs. BPF programs, for example, cannot find the module yet.
+    /// Process context, may sleep. Fails with `EBUSY` at another time, and with `ENODEV` when the scope has
+    /// ended.
     pub(crate) fn while_loading<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
         let _call = self.call()?;
         if !self.loading.load(Ordering::SeqCst) {
@@ -94,9 +95,8 @@ impl Scope {
         const { assert!(matches!(U::PHASE, Phase::State)) }
         let entry = self.add(init)?;
         // SAFETY: The entry is valid and pinned until `end` frees it. `end` frees states after the last use
-        // by code of the module: its hooks and RCU callbacks have ended, and destructors of the module's
-        // data and of entry points have run. Until then all references to
-        // an entry are shared.
+        // by code of the module: its hooks and RCU callbacks have ended, and destructors of the module's data
+        // and of entry points have run. Until then all references to an entry are shared.
         Ok(&unsafe { entry.as_ref() }.value)
     }
 
@@ -123,10 +123,11 @@ impl Scope {
         // SAFETY: `Guard::new` has stored a valid module, and only this call takes the module out. The module
         // is being unloaded or its `init` has failed: the loader frees its memory after this returns.
         while unsafe { bindings::module_is_used(module) } {
-            // A dump runs in a module whose `init` has failed. Its end signals no event to wait for.
+            // A dump may still run in a module whose `init` has failed. The dump's end signals no event to
+            // wait for.
             fsleep(POLL_INTERVAL);
         }
-        // Before the states, because destructors of hooks may close sockets, which uses states and RCU.
+        // Freed before the states, because destructors of hooks may close sockets, which uses states and RCU.
         hooks.free_all();
         let mut states = Queue::new();
         self.states.undo_all(&mut states);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices, and what they keep of the module that implements them.
+//! Devices, and the private data of the devices that a module implements.
 
 use super::Operations;
 use crate::{netns::BareNetns, rtnl::Rtnl, rx_device::RxDevice, Netns};
@@ -35,7 +35,8 @@ unsafe impl Send for NetDevice {}
 // SAFETY: As above.
 unsafe impl Sync for NetDevice {}
 
-// SAFETY: C frees a device when all references are given up, also if the device is unregistered before.
+// SAFETY: C frees a device only when all references have been given up, even if the device was unregistered
+// before.
 unsafe impl AlwaysRefCounted for NetDevice {
     fn inc_ref(&self) {
         // SAFETY: By the type invariant the device is valid.
@@ -70,7 +71,7 @@ impl NetDevice {
 
     /// Returns the device with an index in a namespace. Any context.
     ///
-    /// While the result lives, the device can be unregistered, but `ip link del` waits for it to be
+    /// While the result lives, the device can be unregistered, but `ip link del` waits until the result is
     /// dropped: do not store it.
     pub fn by_index(netns: &Netns, ifindex: u32) -> Option<ARef<Self>> {
         let ifindex = i32::try_from(ifindex).ok()?;
@@ -112,7 +113,8 @@ impl NetDevice {
         unsafe { bindings::netdev_mtu(self.as_raw()) }
     }
 
-    /// Says if the device has a carrier: a way to another end. Routing daemons follow it.
+    /// Turns the device's carrier on or off: on if there is a way to the other end. Routing daemons watch the
+    /// carrier.
     pub fn set_carrier(&self, on: bool, _rtnl: &mut Rtnl) {
         // SAFETY: By the type invariant the device is valid. C may be called in any context.
         unsafe {
@@ -124,7 +126,7 @@ impl NetDevice {
         }
     }
 
-    /// Returns the number of bytes that the device's packets need for its headers.
+    /// Returns the headroom that packets of the device need for its headers, in bytes.
     #[inline]
     pub fn headroom(&self) -> u32 {
         // SAFETY: As in `ifindex`.
@@ -133,7 +135,7 @@ impl NetDevice {
 }
 
 /// A device that is being registered. If the registration fails, C frees the device without regard to counted
-/// references, so this gives out none.
+/// references, so this type gives out none.
 #[derive(Clone, Copy)]
 pub struct NewDevice<'a>(&'a NetDevice);
 
@@ -149,7 +151,7 @@ impl<'a> NewDevice<'a> {
     }
 }
 
-/// The sizes of a tunnel device. A size outside of its limits counts as the nearest within.
+/// The sizes of a tunnel device. A size outside of its limits counts as the nearest size within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dimensions {
     /// The MTU of a device whose user asked for none, in bytes: from 68 to `max_mtu`.
@@ -162,19 +164,19 @@ pub struct Dimensions {
 
 /// The least MTU of a device that carries IP (RFC 791).
 const MIN_MTU: u32 = bindings::IPV4_MIN_MTU;
-/// The greatest: the length of an IPv4 packet has 16 bits. C calculates with MTUs in 32 bits, and takes 0 for
-/// no limit.
+/// The greatest MTU of a tunnel device, because the length of an IPv4 packet has 16 bits. C calculates with MTUs
+/// in 32 bits, and takes 0 for no limit.
 const MAX_MTU: u32 = u16::MAX as u32;
-/// The most headroom. Tunnels over tunnels add theirs up; C's own tunnels have the same limit
-/// (`ip_tunnel_adj_headroom()`), because the stack notes the places of headers in 16 bits.
+/// The most headroom. Tunnels over tunnels add up their headroom. C's own tunnels have the same limit
+/// (`ip_tunnel_adj_headroom()`), because the stack stores the offsets of headers in 16 bits.
 const MAX_HEADROOM: u16 = 512;
 
 /// A device of the module, with its state `T`.
 ///
 /// # Invariants
 ///
-/// The device's private data is a `Private<T>` whose `data` is initialized, and stays so as long as the
-/// reference lives. So long the device is in the `Links` of its `link_net`.
+/// The device's private data is a `Private<T>` whose `data` is initialized, and stays so as long as the reference
+/// lives. During that time the device is in the `Links` of its `link_net`.
 #[repr(transparent)]
 pub struct Device<T: Operations>(NetDevice, PhantomData<T>);
 
@@ -216,12 +218,12 @@ impl<T: Operations> Device<T> {
 
     /// Returns the device's receive side, by which hooks give packets to the device.
     ///
-    /// While the result lives, `ip link del` waits for it to be dropped: drop it when the device goes down.
+    /// While the result lives, `ip link del` waits: drop the result when the device goes down.
     pub fn rx(&self) -> RxDevice {
         let private = Private::<T>::of(self.as_raw());
         // SAFETY: By the type invariant the device and its private data are valid. `setup` has asked C for
         // statistics by CPU. `ndo_init` has set up the cells, and `ndo_uninit`, which C calls a grace period
-        // after the device went down, destroys them. It has initialized the work, too.
+        // after the device went down, destroys them. `ndo_init` has initialized the work, too.
         unsafe {
             RxDevice::new(
                 NonNull::new_unchecked(self.as_raw()),
@@ -241,8 +243,8 @@ impl<T: Operations> Device<T> {
         unsafe { Netns::from_raw((*private).link_net) }
     }
 
-    /// Returns the namespace that the device is in, which may be at its end: the device then leaves it later than
-    /// the states do.
+    /// Returns the namespace that the device is in. The namespace may be ending: then its states are dropped
+    /// before the device leaves it.
     pub fn netns<'a>(&'a self, _rtnl: &'a Rtnl) -> BareNetns<'a> {
         // SAFETY: By the type invariant the device is registered, so its namespace is valid. The device moves to
         // another namespace only under RTNL, which the caller holds as long as the result lives.
@@ -264,17 +266,17 @@ impl<T: Operations> Device<T> {
     }
 
     /// Returns `true` if this task, which has sent a request, may administer the namespace that the device sends
-    /// to. Administrators of the device's own namespace need not have that right. Does not ask for the right to
-    /// administer the device's own namespace: the operation must demand that. Process context.
+    /// to. Administrators of the device's own namespace need not have that right. Does not check the right to
+    /// administer the device's own namespace: the operation must check that. Process context.
     pub fn is_link_net_capable(&self) -> bool {
         // SAFETY: By the type invariant the device is valid, and so is its namespace.
         unsafe { bindings::rtnl_dev_link_net_capable(self.as_raw(), self.link_net().as_raw()) }
     }
 
     /// Changes the sizes of a registered device. If its MTU is `automatic`, the MTU becomes the new default;
-    /// else it stays, but for a value above the new limit. May sleep.
+    /// otherwise it stays, unless it is above the new limit: then it becomes the limit. May sleep.
     ///
-    /// Fails with the error of a notifier that refuses the MTU; the other sizes are changed then.
+    /// Fails with the error of a notifier that refuses the MTU; the other sizes are changed even then.
     pub fn resize(&self, new: Dimensions, automatic: bool, rtnl: &mut Rtnl) -> Result {
         let new = new.within_limits();
         new.apply(&self.0);
@@ -301,7 +303,7 @@ impl Dimensions {
         }
     }
 
-    /// Sets all sizes of a device but its MTU.
+    /// Sets the MTU limits and the headroom of a device.
     pub(super) fn apply(&self, dev: &NetDevice) {
         // SAFETY: The device is valid. The fields may be written at any time: readers read them once.
         unsafe {
@@ -321,12 +323,12 @@ impl Dimensions {
 /// The private data of a device. Zero when C allocates it.
 #[repr(C)]
 pub(crate) struct Private<T: Operations> {
-    /// First, so that [`Links`](super::Links) need not know `T`.
+    /// The first field, so that [`Links`](super::Links) need not know `T`.
     pub(super) link: super::links::Node,
     pub(super) link_net: *mut bindings::net,
     /// The queues in which received packets wait for the device's GRO.
     pub(super) cells: Opaque<bindings::gro_cells>,
-    /// Points to the configuration that `ndo_init` makes `data` of, while the device is being registered.
+    /// While the device is being registered, points to the configuration from which `ndo_init` makes `data`.
     pub(super) config: *mut Option<T::Config>,
     /// The index of the device that this one is bound to, or 0.
     pub(super) iflink: u32,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's devices by the namespace that they send to: when the namespace ends, so do they, also
-//! those that were moved to another namespace.
+//! The module's devices by the namespace that they send to: the end of that namespace unregisters them, even if
+//! they were moved to another namespace.
 
 use crate::netns::{ExitRtnl, PerNetns, Place, Slot, SlotRef};
 use core::ptr;
@@ -16,7 +16,7 @@ use net_bindings as bindings;
 #[repr(transparent)]
 pub(crate) struct Links(Opaque<Node>);
 
-/// A device's place in the list. Zero if the device is in none.
+/// A device's place in the list. All zero before the device is added.
 #[repr(C)]
 pub(crate) struct Node {
     next: *mut Node,
@@ -31,8 +31,8 @@ impl Node {
     ///
     /// `node` must be in a list during the call. The caller need not hold RTNL.
     pub(super) unsafe fn device(node: *const Self) -> *mut bindings::net_device {
-        // SAFETY: The caller promises a node in a list: it is valid, and this field does not change. The others do
-        // when a neighbour comes or goes, so there must be no reference to the whole.
+        // SAFETY: The caller promises a node in a list: it is valid, and this field does not change. The other
+        // fields change when a neighbour comes or goes, so there must be no reference to the whole node.
         unsafe { (&raw const (*node).device).read() }
     }
 }
@@ -73,7 +73,7 @@ impl Links {
     /// # Safety
     ///
     /// The caller must hold RTNL. `node` must be valid until it is removed, and in no list. `device` must be
-    /// registered by then, or about to be.
+    /// registered, or about to be.
     pub(super) unsafe fn add(&self, node: *mut Node, device: *mut bindings::net_device) {
         let head = self.0.get();
         // SAFETY: By the type invariant the head and its neighbour are valid. RTNL, which the caller holds,

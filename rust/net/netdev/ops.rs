@@ -26,18 +26,18 @@ pub enum LinkType {
 ///
 /// Such a device has no queue, and statistics by CPU. It hands what it sends to another device.
 pub trait Operations: Send + Sync + Sized + 'static {
-    /// The name of the driver, which `ethtool -i` shows, and of the type of device, for udev.
+    /// The name of the driver, which `ethtool -i` shows, and the name of the device type, for udev.
     const DRIVER: &'static CStr;
-    /// The configuration and resources that a device is made of.
+    /// The configuration and resources from which a device is made.
     type Config;
 
-    /// Returns what the device of a configuration carries.
+    /// Returns the type of link that a device with this configuration is.
     fn link_type(_config: &Self::Config) -> LinkType {
         LinkType::Ip
     }
 
-    /// Makes the state of a device. `link_net` is the namespace that it sends to. Process context under
-    /// RTNL, may sleep.
+    /// Makes the state of a device. `link_net` is the namespace that the device sends to. Process context under RTNL,
+    /// may sleep.
     fn new(
         config: Self::Config,
         dev: NewDevice<'_>,
@@ -45,16 +45,17 @@ pub trait Operations: Send + Sync + Sized + 'static {
         rtnl: &mut Rtnl,
     ) -> impl PinInit<Self, Error>;
 
-    /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. Process
-    /// context under RTNL, may sleep; so is the state dropped, before the namespace that it sends to can end.
-    // Without the device: if its registration has failed, C frees it without regard to references.
+    /// Ends what [`Self::new`] has begun, before the state is dropped. No packet is on its way. Process context under
+    /// RTNL, may sleep. The state is dropped in the same context, before the namespace that the device sends to can
+    /// end.
+    // Takes no device, because C frees a device whose registration has failed without regard to references.
     fn uninit(&self, _rtnl: &mut Rtnl) {}
 
-    /// The device goes up. Process context under RTNL, may sleep.
+    /// Called when the device goes up. Process context under RTNL, may sleep.
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result;
 
-    /// The device goes down. Packets may be on their way until the next grace period. Process context under
-    /// RTNL, may sleep.
+    /// Called when the device goes down. Packets may be on their way until the next grace period. Process context
+    /// under RTNL, may sleep.
     fn stop(dev: &Device<Self>, rtnl: &mut Rtnl);
 
     /// Does what [`Device::run_work_now`] or [`Device::run_work_in`] has asked for. The device is up, and does not
@@ -65,7 +66,7 @@ pub trait Operations: Send + Sync + Sized + 'static {
 
     /// Sends a packet. Softirqs are off.
     ///
-    /// [`DeviceSkb`](super::DeviceSkb) is sent or dropped, each of which returns a [`Sent`].
+    /// Functions that send, drop or consume a [`DeviceSkb`](super::DeviceSkb) return the [`Sent`].
     fn transmit(xmit: &Xmit<'_, Self>, skb: super::DeviceSkb) -> Sent;
 
     /// Completes the metadata of a packet that the device would send: the source address and the ports. Open
@@ -153,7 +154,7 @@ pub(crate) unsafe extern "C" fn setup<T: Operations>(dev: *mut bindings::net_dev
     }
 }
 
-/// Registers a device of which a kind has read the configuration. May sleep.
+/// Registers a device with a configuration that a kind has read. May sleep.
 ///
 /// Fails with the errors of [`Operations::new`] and of C, and with `EADDRNOTAVAIL` if the user has asked for an
 /// Ethernet address that no device can have.
@@ -186,8 +187,7 @@ pub(crate) unsafe fn register_device<T: Operations>(
         dimensions.apply(device);
         dimensions.apply_mtu(device, mtu);
         let result = to_result(bindings::register_netdevice(dev));
-        // If the registration has failed, the device may be freed only by the caller, so the memory is
-        // still there.
+        // If the registration has failed, only the caller may free the device, so the memory is still there.
         (*private).config = ptr::null_mut();
         result
     }
@@ -313,7 +313,7 @@ unsafe extern "C" fn ndo_fill_metadata_dst<T: Operations>(
     skb: *mut bindings::sk_buff,
 ) -> c_int {
     // Open vSwitch finds the device in its table of ports for some time after `ndo_uninit` has dropped the device's
-    // state. A device that is down has no way out in any case.
+    // state. A device that is down sends nothing in any case.
     // SAFETY: C passes a valid device.
     if !unsafe { bindings::netif_running(dev) } {
         return ENETDOWN.to_errno();

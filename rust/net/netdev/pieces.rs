@@ -9,12 +9,12 @@ use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 
 impl DeviceSkb {
-    /// Copies a part of the packet, after the bytes of `before`, to a packet of its own, which has `headroom` bytes
-    /// of headroom. The new packet has no checksum and goes the way of this one, whose own checksum must be complete:
-    /// see [`Self::finalize`]. Softirq context.
+    /// Makes a packet of the bytes of `before` and a copy of this packet's bytes in `range`, with `headroom` bytes of
+    /// headroom. The new packet has no partial checksum, and goes the way of this one. This packet's own checksum
+    /// must be complete: see [`Self::finalize`]. Softirq context.
     ///
-    /// Fails with `EFAULT` if the packet is shorter; with `EINVAL` if the range ends before it starts, the new packet
-    /// would have more than 65,535 bytes, or `headroom` is greater than 16 KiB; with `ENOMEM`.
+    /// Fails with `EFAULT` if the packet is shorter than `range`; with `EINVAL` if the range ends before it starts,
+    /// the new packet would have more than 65,535 bytes, or `headroom` is greater than 16 KiB; with `ENOMEM`.
     pub fn piece(&self, before: &[u8], range: Range<usize>, headroom: u32) -> Result<Self> {
         let rest = range.end.checked_sub(range.start).ok_or(EINVAL)?;
         let len = rest.checked_add(before.len()).ok_or(EINVAL)?;
@@ -28,8 +28,8 @@ impl DeviceSkb {
             return Err(ENOMEM);
         }
         // SAFETY: C has returned a new packet with `len` bytes of data; nothing else has the packet. C's allocator
-        // has not cleared the bytes, but any value is a `u8`, and to the compiler memory of C's is never
-        // uninitialized. All of them are written here, or the packet is freed.
+        // has not cleared the bytes, but any byte is a valid `u8`, and to the compiler memory from C is always
+        // initialized. All of them are written here, or the packet is freed.
         let (piece, data) = unsafe {
             (
                 Self::from_raw(raw),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that a device sends as they go over the wire: without offloads.
+//! Packets in the form in which they go over the wire: without offloads.
 
 use super::{DeviceSkb, Operations, Sent, Spent, Xmit};
 use core::ptr::NonNull;
@@ -11,8 +11,8 @@ use kernel::{
 use net_bindings as bindings;
 
 impl DeviceSkb {
-    /// Makes the packet's bytes those that go over the wire, for a device that covers them: computes a partial
-    /// checksum (`CHECKSUM_PARTIAL`), and copies fragments that others may still write to.
+    /// Makes the packet's bytes those that go over the wire, for a device that hashes or copies them: computes a
+    /// partial checksum (`CHECKSUM_PARTIAL`), and copies fragments that others may still write to.
     ///
     /// Fails with `EINVAL` if the checksum does not lie in the packet, or for a GSO packet; with `ENOMEM`.
     pub fn finalize(&mut self) -> Result {
@@ -37,8 +37,8 @@ impl DeviceSkb {
             return Err((Spent(self.0), EINVAL));
         }
         // SAFETY: The packet is valid and owned, and a GSO packet. Its headers are those that the stack has given
-        // to the device, because what changes them makes a `Spent` of the packet: C itself would do this before
-        // the call of a device without offloads.
+        // to the device, because what changes them makes a `Spent` of the packet: C itself would make the same
+        // call for a device without offloads.
         let list = unsafe { bindings::__skb_gso_segment(self.0.as_raw(), 0, true) };
         match from_err_ptr(list).map(NonNull::new) {
             Ok(Some(first)) => {

@@ -45,7 +45,7 @@ pub(super) unsafe fn enable<T: Operations>(private: *mut Private<T>) {
     unsafe { bindings::enable_delayed_work(of(private)) };
 }
 
-/// Disables the work of a device that goes down, and waits for a running one to end. May sleep.
+/// Disables the work of a device that goes down, and waits until the work does not run. May sleep.
 ///
 /// # Safety
 ///
@@ -69,7 +69,7 @@ unsafe extern "C" fn run<T: Operations>(work: *mut bindings::work_struct) {
 }
 
 impl<T: Operations> Device<T> {
-    /// Queues [`Operations::work`] to run at once, also if it is queued for later. Does nothing if the device is
+    /// Queues [`Operations::work`] to run at once, even if it is queued for later. Does nothing if the device is
     /// down. Any context.
     pub fn run_work_now(&self) {
         // SAFETY: By the type invariant the private data is valid, and `ndo_init` has initialized the work.

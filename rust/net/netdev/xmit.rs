@@ -22,7 +22,8 @@ pub struct Xmit<'a, T: Operations> {
 impl<'a, T: Operations> Xmit<'a, T> {
     /// # Safety
     ///
-    /// `dev` must keep the invariants of [`Device`], and softirqs be off, as long as the result lives.
+    /// As long as the result lives, `dev` must keep the invariants of [`Device`], and softirqs must be off
+    /// on this CPU.
     #[inline]
     pub(super) unsafe fn new(dev: *const bindings::net_device) -> Self {
         // INVARIANT: Promised by the caller.
@@ -106,8 +107,8 @@ impl Deref for DeviceSkb {
     }
 }
 
-/// A packet whose headers no longer are those that the stack has given to the device, because an attempt to
-/// send it has failed. A device can only drop it.
+/// A packet whose headers are no longer those that the stack gave to the device, because an attempt to send
+/// the packet has failed. A device can only drop or consume it.
 pub struct Spent(pub(crate) OwnedSkb);
 
 impl Spent {

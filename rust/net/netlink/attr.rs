@@ -109,7 +109,7 @@ impl NlaPolicy {
     }
 }
 
-/// Notes why a request is refused, for a person to read, and the attribute that is at fault
+/// Sets the text that tells the user why a request is refused, and the attribute that is at fault
 /// (`NL_SET_ERR_MSG_ATTR()`). Returns `error`.
 ///
 /// # Safety
@@ -161,7 +161,8 @@ impl NlAttr<'_> {
         len.saturating_sub(size_of::<bindings::nlattr>())
     }
 
-    /// Copies the payload to the beginning of `to`. Fails with `ERANGE` if the payload is longer.
+    /// Copies the payload to the beginning of `to`, and returns its length in bytes. Fails with `ERANGE` if the
+    /// payload is longer than `to`.
     pub fn copy_to(&self, to: &mut [u8]) -> Result<usize> {
         let len = self.payload_len();
         let to = to.get_mut(..len).ok_or(ERANGE)?;
@@ -171,8 +172,8 @@ impl NlAttr<'_> {
         Ok(len)
     }
 
-    /// Overwrites the payload in the message with zeros. For secrets: netlink frees a message as it is, and
-    /// returns a refused request to its sender. A tap of the socket (nlmon) may have copied it before.
+    /// Overwrites the payload in the message with zeros. For secrets: netlink does not clear a message before it
+    /// frees it, and returns a refused request to its sender. A tap (nlmon) may have copied the message before.
     pub fn wipe(&self) {
         // SAFETY: By the type invariant the message holds the payload after the header. Netlink has allocated the
         // buffer of the message for this request, and others only read it. No reference to a payload exists: all
@@ -183,7 +184,7 @@ impl NlAttr<'_> {
         }
     }
 
-    /// Does what [`Self::copy_to`] does, and [wipes](Self::wipe) the payload, also after an error.
+    /// Does what [`Self::copy_to`] does, and [wipes](Self::wipe) the payload, even after an error.
     pub fn take(&self, to: &mut [u8]) -> Result<usize> {
         let result = self.copy_to(to);
         self.wipe();

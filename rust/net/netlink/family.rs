@@ -18,8 +18,8 @@ pub trait Operations: Send + Sync + Sized + 'static {
     const POLICY: &'static [NlaPolicy];
     /// The operations, in ascending order of their command numbers.
     const OPS: &'static [Op<Self>];
-    /// The first command number whose messages must not have reserved header bits set. 0 for all;
-    /// families older than that rule name the command after their last.
+    /// The first command number whose messages must not have reserved header bits set. 0 stands for all commands. A
+    /// family that is older than this rule gives the number after its last command.
     const RESV_START_OP: u8 = 0;
     /// The multicast groups, by their index.
     const MCGRPS: &'static [MulticastGroup] = &[];
@@ -69,7 +69,7 @@ impl<T: Operations> Op<T> {
         )
     }
 
-    /// Answers requests for a dump too.
+    /// Lets the operation answer requests for a dump, too.
     pub const fn dumpit<D: Dumpit<T>>(mut self) -> Self {
         self.0.dumpit = Some(dumpit_callback::<T, D>);
         self
@@ -152,12 +152,13 @@ impl Family {
 ///
 /// Operations may run before this returns. Fails with `EEXIST` if there is a family of that name. The
 /// scope drops the state when the module is unloaded, after the last operation and dump.
-// No reference to the state: destructors of other states could use it when it has been dropped.
+// Returns no reference to the state: the destructor of another state could use such a reference after the state was
+// dropped.
 pub fn register<T: Operations>(scope: &'static Scope, state: T) -> Result {
     register_family(scope, state, None)
 }
 
-/// Does what [`register`] does, for a family with notifications: `notifier` sends from now on.
+/// Does what [`register`] does, for a family with notifications: from now on `notifier` can send.
 pub fn register_with_notifier<T: Operations>(
     scope: &'static Scope,
     state: T,
@@ -276,9 +277,9 @@ unsafe extern "C" fn dumpit_callback<T: Operations, D: Dumpit<T>>(
     let result = D::dumpit(state, cursor, &mut skb);
     let written = skb.len_bytes();
     match result {
-        // An entry that did not fit comes first in the next buffer, if this one has any.
+        // An entry that did not fit is written first in the next buffer, if this buffer has an entry.
         Err(error) if error != EMSGSIZE || written == 0 => error.to_errno(),
-        // As long as something is written, C calls again.
+        // C calls again as long as a call writes something.
         _ => c_int::try_from(written).unwrap_or(c_int::MAX),
     }
 }

@@ -8,7 +8,7 @@ use core::{ops, ptr::NonNull};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
-/// The flags of a request (`NLM_F_*`) that an operation may have a use for.
+/// The flags of a request (`NLM_F_*`) that an operation may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags(u32);
 
@@ -83,7 +83,7 @@ impl GenlInfo {
         unsafe { Netns::from_raw(bindings::genl_info_net(self.as_raw())) }
     }
 
-    /// Returns the number of the sender's socket, for [`Notifier::unicast`](super::Notifier::unicast).
+    /// Returns the port ID of the sender's socket, for [`Notifier::unicast`](super::Notifier::unicast).
     #[inline]
     pub fn portid(&self) -> u32 {
         self.fields().snd_portid
@@ -92,8 +92,8 @@ impl GenlInfo {
     /// Returns the request's flags. Refuses flags other than `allowed`, and reserved header bits, with
     /// `EINVAL`.
     ///
-    /// Netlink itself refuses all flags of commands from [`RESV_START_OP`](super::Operations::RESV_START_OP)
-    /// on. For a command before it, this does.
+    /// For commands from [`RESV_START_OP`](super::Operations::RESV_START_OP) on, netlink itself refuses
+    /// reserved bits, and all flags but its own. For earlier commands only this function does.
     pub fn flags(&self, allowed: Flags) -> Result<Flags> {
         let of_netlink = bindings::NLM_F_REQUEST | bindings::NLM_F_ACK | bindings::NLM_F_ECHO;
         let info = self.fields();
@@ -126,7 +126,7 @@ impl GenlInfo {
         }
     }
 
-    /// Notes why the request is refused, for a person to read, and the attribute that is at fault
+    /// Sets the text that tells the user why the request is refused, and the attribute that is at fault
     /// (`NL_SET_ERR_MSG_ATTR()`).
     ///
     /// Returns `error`, for the operation to return.

@@ -81,7 +81,7 @@ impl NetlinkSkBuff {
         unsafe { self.genlmsg_put_to(family, 0, cmd) }
     }
 
-    /// Does what [`Self::genlmsg_put`] does, for the socket of a number.
+    /// Does what [`Self::genlmsg_put`] does, for the socket with the port ID `portid`.
     ///
     /// # Safety
     ///
@@ -119,8 +119,8 @@ impl Drop for NetlinkSkBuff {
 /// `skb` is a valid netlink buffer that no other code uses. `info` is the dump's request.
 pub struct DumpSkBuff<'a> {
     skb: NonNull<bindings::sk_buff>,
-    // Not for implementations of `Dumpit`: `extack` of a dump's request dangles after the first call, and
-    // `GenlInfo::refuse` writes to it.
+    // Not given to implementations of `Dumpit`: `extack` of a dump's request dangles after the first call,
+    // and `GenlInfo::refuse` writes to it.
     info: &'a GenlInfo,
 }
 
@@ -149,7 +149,7 @@ impl<'a> DumpSkBuff<'a> {
         GenlMsg::begin(self, info, bindings::NLM_F_MULTI as c_int)
     }
 
-    /// Returns `true` if the request has an attribute, although a dump may have no use for it.
+    /// Returns `true` if the request has an attribute, even one that the dump does not use.
     pub fn request_has_attrs(&self) -> bool {
         (1..=self.info.maxattr()).any(|attrtype| self.info.attr(attrtype).is_some())
     }
@@ -274,7 +274,7 @@ impl<B: Buffer> GenlMsg<B> {
         self.put(attrtype, value.to_bytes_with_nul())
     }
 
-    /// Appends an attribute that has the attributes which `fill` appends. If `fill` fails, nothing is
+    /// Appends a nested attribute: `fill` appends the attributes in it. If `fill` fails, nothing is
     /// appended.
     pub fn put_nested(
         &mut self,

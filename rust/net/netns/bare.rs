@@ -5,7 +5,7 @@
 use super::Netns;
 use net_bindings as bindings;
 
-/// A namespace without the states of the module, which has them not yet, or no longer. What C itself keeps of a
+/// A namespace that may not have the module's states yet, or may no longer have them. Only C's own parts of the
 /// namespace can be used, such as routes.
 ///
 /// At the end of a namespace its states are dropped before the devices that are in it. So a hook that finds a

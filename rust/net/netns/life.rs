@@ -32,8 +32,8 @@ impl PerNetns for Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // Sequentially consistent: a tenant that is not counted any more is done with the namespace, and one
-        // that is counted sees the end, or is an RCU reader that began before it.
+        // Sequentially consistent: a tenant that the load does not count any more is done with the
+        // namespace. A tenant that it counts sees `ended`, or is in an RCU read side that began before.
         self.0.ended.store(true, Ordering::SeqCst);
         if self.0.tenants.load(Ordering::SeqCst) != 0 {
             rcu::wait_for_readers();
@@ -57,14 +57,16 @@ impl Tenant {
         Ok(Self(life.0.clone()))
     }
 
-    /// Returns `true` if this is the namespace, which exists.
+    /// Returns `true` if this is a tenant of `netns`, which exists.
     pub(crate) fn is_of(&self, netns: &Netns) -> bool {
-        // SAFETY: `of` has found `Life` registered, as in its argument.
+        // SAFETY: `of` has found `Life` registered, and for the reason given there it stays registered while
+        // a hook has a `Netns`.
         let life = unsafe { &*state::<Life>(netns.as_raw()) };
         Arc::ptr_eq(&life.0, &self.0)
     }
 
-    /// Returns `true` if the namespace exists, and all that it consists of until the reader's end.
+    /// Returns `true` if the namespace exists. Then the namespace and all its parts exist until the end of
+    /// the read side.
     #[inline(always)]
     pub(crate) fn is_alive(&self, _rcu: RcuReader<'_>) -> bool {
         !self.0.ended.load(Ordering::SeqCst)

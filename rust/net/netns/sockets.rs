@@ -3,8 +3,8 @@
 //! Kernel UDP sockets, which are closed when their network namespace ends.
 //!
 //! Kernel sockets do not keep their namespace alive: otherwise no namespace with a kernel socket would end.
-//! C code closes its kernel sockets in time. Here a table of each namespace closes them at the namespace's
-//! end, even if their handles were forgotten or live on.
+//! C code closes its kernel sockets before the namespace ends. Here each namespace has a table, which
+//! closes them at the namespace's end, even if their handles were forgotten or live on.
 
 use super::{PerNetns, Place, Slot, SlotRef, READY};
 use core::{ptr::NonNull, sync::atomic::Ordering};
@@ -40,7 +40,7 @@ impl PerNetns for Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        // Sockets whose handles were forgotten, or belong to a state that ends later.
+        // Closes sockets whose handles were forgotten, or belong to a state that ends later.
         let mut open = self.table.open.lock();
         open.ended = true;
         while let Some(socket) = open.pop() {
@@ -89,10 +89,10 @@ unsafe fn close(Raw(sock): Raw) {
     // SAFETY: The caller promises an open socket that is its own to close. C frees the socket only when no
     // packet refers to it, and after the RCU readers that have found it.
     unsafe {
-        // A packet may refer to the socket for any time: early demux has found the socket, and the
-        // packet waits in netfilter's queue. When it leaves the queue, the module may be unloaded. UDP
-        // reads the hook once and accepts none. A call that has begun is an RCU reader: the tunnel's
-        // data is dropped after the call, and C frees the module's memory after the call.
+        // A packet may refer to the socket for any time: early demux has found the socket, and the packet
+        // waits in netfilter's queue. When it leaves the queue, the module may be unloaded. UDP reads the
+        // hook once, and works without one. A call that has begun is an RCU reader: the tunnel's data is
+        // dropped after the call, and C frees the module's memory after the call.
         bindings::udp_sk_clear_encap_rcv(sock.as_ptr());
         bindings::udp_tunnel_sock_release(sock.as_ptr());
     }
@@ -148,9 +148,9 @@ impl Socket {
         Some(work(sock.as_ptr()))
     }
 
-    /// Closes the socket, if it is open still. May sleep.
+    /// Closes the socket, if it is still open. May sleep.
     pub(crate) fn close(&self) {
-        // Within the lock, so that the socket is closed when this returns, by this call or another.
+        // Under the lock, so that the socket is closed when this returns, by this call or another.
         let mut list = self.table.open.lock();
         if let Some(socket) = list.sockets.remove(&self.number) {
             // SAFETY: As in the table's destructor.

@@ -40,7 +40,7 @@ pub trait IpVersion: private::Sealed + Sized + 'static {
     ///
     /// # Safety
     ///
-    /// `cache` must be initialized and have routes of this version, and softirqs be off.
+    /// `cache` must be initialized and have routes of this version alone, and softirqs must be off.
     #[doc(hidden)]
     unsafe fn cached(
         cache: *mut bindings::dst_cache,
@@ -81,7 +81,7 @@ pub trait IpVersion: private::Sealed + Sized + 'static {
         len: i32,
     );
 
-    /// Pushes an IP header before a UDP header, and sends the packet. Counts it as sent by `dev`.
+    /// Pushes an IP header before a UDP header, and sends the packet. Counts the packet as sent by `dev`.
     ///
     /// # Safety
     ///
@@ -254,7 +254,7 @@ impl IpVersion for Ipv6 {
         netns: BareNetns<'_>,
         flow: &Flow<[u8; 16]>,
     ) -> Result<(NonNull<bindings::dst_entry>, [u8; 16])> {
-        // C's tables of IPv6 are not there otherwise.
+        // Without IPv6, C has no IPv6 routing tables.
         if !super::ipv6_is_available() {
             return Err(EAFNOSUPPORT);
         }
@@ -267,7 +267,7 @@ impl IpVersion for Ipv6 {
         fl6.flowlabel = (u32::from(flow.tos) << 20 | flow.flow_label).to_be();
         fl6.uli.ports = ports(flow);
         // SAFETY: The namespace is valid. `fl6` is a local variable, which C completes. There is no socket,
-        // and no further destination.
+        // and no final destination other than `fl6.daddr`.
         let dst = from_err_ptr(unsafe {
             bindings::ip6_dst_lookup_flow(
                 netns.as_raw(),

@@ -12,12 +12,12 @@ use crate::{
 use kernel::prelude::*;
 use net_bindings as bindings;
 
-/// A kind, as long as the module's scope lives.
+/// A kind, which lives as long as the module's scope.
 ///
 /// # Invariants
 ///
-/// Only devices of the kind `K` have a pointer to `ops`. It is the first field, so that the pointer is one to
-/// the whole.
+/// Only devices of the kind `K` have a pointer to `ops`. `ops` is the first field, so a pointer to it is also
+/// a pointer to the `Kind`.
 #[repr(C)]
 #[pin_data]
 pub struct Kind<K: LinkKind> {
@@ -33,8 +33,8 @@ impl<K: LinkKind> Undo for Kind<K> {
 }
 
 impl<K: LinkKind> Kind<K> {
-    /// Calls `work` with the device of an index in a namespace. Returns `None` without a call if there is no
-    /// such device, or if it is of another kind. May sleep if `work` does.
+    /// Calls `work` with the device that has an index in a namespace. Returns `None` without a call if there
+    /// is no such device, or if it is of another kind. May sleep if `work` does.
     pub fn with_device<R>(
         &self,
         netns: &Netns,
@@ -50,7 +50,7 @@ impl<K: LinkKind> Kind<K> {
         unsafe { self.with(dev, rtnl, work) }
     }
 
-    /// Does what [`Self::with_device`] does, for the device of a name.
+    /// Does what [`Self::with_device`] does, for the device with a name.
     pub fn with_device_named<R>(
         &self,
         netns: &Netns,
@@ -64,8 +64,8 @@ impl<K: LinkKind> Kind<K> {
         unsafe { self.with(dev, rtnl, work) }
     }
 
-    /// Calls `work` for each device of the kind in a namespace whose index is at least `first`, in ascending
-    /// order, until it fails.
+    /// Calls `work` for the devices of the kind in a namespace, in ascending order of their indexes, from
+    /// index `first` on, until `work` fails.
     pub fn for_each_device(
         &self,
         netns: &Netns,
@@ -100,8 +100,8 @@ impl<K: LinkKind> Kind<K> {
         work: impl FnOnce(&Device<K::Device>, &mut Rtnl) -> R,
     ) -> Option<R> {
         // SAFETY: The caller promises a valid device. By the type invariant only a device of the kind `K` has
-        // this pointer, and a registered one has gone through `ndo_init`. `work` cannot unregister it without
-        // giving RTNL up.
+        // this pointer, and `ndo_init` has succeeded for a registered device. `work` cannot unregister it
+        // without giving RTNL up.
         unsafe {
             if dev.is_null() || bindings::netdev_rtnl_link_ops(dev) != self.ops.0.get() {
                 return None;
@@ -119,6 +119,6 @@ impl<K: LinkKind> Kind<K> {
 /// that `dev` was passed to.
 pub(super) unsafe fn of<'a, K: LinkKind>(dev: *const bindings::net_device) -> &'a K {
     // SAFETY: The caller promises a device of the kind, whose operations are the first field of a `Kind<K>`.
-    // The scope keeps that until all callbacks and devices have ended.
+    // The scope keeps the `Kind` until all callbacks and devices have ended.
     unsafe { &(*bindings::netdev_rtnl_link_ops(dev).cast::<Kind<K>>()).kind }
 }

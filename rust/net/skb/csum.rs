@@ -104,14 +104,14 @@ impl SkBuff {
     /// Makes the checksum at `place`, counted from `base` bytes after the packet's data, a partial checksum
     /// (`CHECKSUM_PARTIAL`); its field holds the sum of the pseudo header.
     ///
-    /// For a packet that is not a GSO packet. Fails with `EINVAL` if the field is not linear, or lies
-    /// further from the head than `csum_start` can say.
+    /// For a packet that is not a GSO packet. Fails with `EINVAL` if the field is not linear, or if the
+    /// checksum starts further from the head than `csum_start` can store.
     ///
     /// # Safety
     ///
-    /// The packet must be freed, or go to a protocol from whose header `place` is the place of the first
-    /// transport header's checksum. Otherwise the stack would write elsewhere, because it keeps the place
-    /// through pulls, as an offset from the head.
+    /// The packet must be freed, or go to a protocol such that `place`, counted from that protocol's header, is
+    /// the place of the first transport header's checksum. Otherwise the stack would write the checksum
+    /// elsewhere: a pull does not change the place, which is stored as an offset from the head.
     #[inline(always)]
     pub(super) unsafe fn leave_checksum(
         self: Pin<&mut Self>,

@@ -35,13 +35,13 @@ pub enum Refused {
     /// A router has marked the outer header as "congestion experienced", and the inner packet's sender
     /// does not understand the mark (RFC 6040).
     Ecn,
-    /// An Ethernet frame that the device itself has sent: it has come back in a loop.
+    /// An Ethernet frame whose source address is the device's own: the frame has come back in a loop.
     OwnFrame,
     /// No memory.
     NoMemory,
 }
 
-/// The source address in the outer IP header, or another address of its version.
+/// An address from the outer IP header, such as the source, or another address of that IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OuterSource {
     /// Of IPv4.
@@ -88,7 +88,8 @@ impl RxSkb {
 }
 
 impl RxSkb {
-    /// Returns both addresses as they lie in the outer IP header: 16 bytes each of IPv6, or 4 of IPv4.
+    /// Returns the source and then the destination address of the outer IP header: 16 bytes each for IPv6, or 4 for
+    /// IPv4.
     #[inline(always)]
     pub fn outer_addresses<const IPV6: bool>(&self) -> Option<&[u8]> {
         Some(if IPV6 {
@@ -100,8 +101,9 @@ impl RxSkb {
 }
 
 impl InnerSkb {
-    /// Makes the packet one that a device received: scrubs what the packet has from the outer network, and
-    /// combines the ECN fields of the outer header, of IPv6 or of IPv4, and the inner one (RFC 6040).
+    /// Turns the packet into one that a device received: removes what belongs to the outer network
+    /// (`skb_scrub_packet()`), and combines the ECN fields of the outer header, of IPv6 or of IPv4, and of the
+    /// inner header (RFC 6040).
     ///
     /// Softirq context. After an error the caller must free the packet.
     ///
@@ -150,7 +152,7 @@ impl InnerSkb {
         &mut self,
         device: NonNull<bindings::net_device>,
     ) -> Result<(), Refused> {
-        // A checksum that was left in a packet of this protocol would not be a partial one.
+        // In a packet of this protocol, a remote checksum was computed, and not left as a partial checksum.
         if self.protocol.number() != ETHER_IP {
             return Err(Refused::NoIp);
         }
@@ -177,7 +179,7 @@ impl InnerSkb {
                 IPV6_ETHER_TYPE => IPV6_HEADER_LEN_BYTES,
                 _ => 0,
             };
-            // A packet that is too short for the field has none.
+            // A frame that is shorter than its IP header has no ECN field.
             match skb.as_mut().header(header_len) {
                 Ok(bytes) if !bytes.is_empty() => skb.as_mut().decapsulate_ecn(outer)?,
                 Err(ENOMEM) => return Err(Refused::NoMemory),
@@ -188,7 +190,7 @@ impl InnerSkb {
         Ok(())
     }
 
-    /// Returns the packet as one that the stack does not get any more.
+    /// Returns the packet, to be dropped and not given to the stack.
     #[inline]
     pub(crate) fn into_owned(self) -> OwnedSkb {
         self.skb
@@ -217,7 +219,7 @@ impl SkBuff {
     // Not inlined: few packets have the field.
     #[inline(never)]
     fn decapsulate_ecn(mut self: Pin<&mut Self>, outer: u8) -> Result<(), Refused> {
-        // Sockets that share the packet do not see the change.
+        // Unclones the packet, so that sockets that share it do not see the change.
         self.as_mut().unclone().map_err(|_| Refused::NoMemory)?;
         // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. Its network header
         // is an IP header of the version that `protocol` says, which is linear and private.

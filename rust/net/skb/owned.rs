@@ -49,7 +49,7 @@ impl OwnedSkb {
         unsafe { SkBuff::from_raw(self.as_raw()) }
     }
 
-    /// Frees the packet as one that was used: drop monitors do not see it.
+    /// Frees the packet as one that was used: drop monitors do not report it.
     pub fn consume(self) {
         // SAFETY: By the type invariant we owned a reference to the packet. `into_raw` gives it up without
         // dropping it, so C may take it.

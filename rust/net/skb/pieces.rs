@@ -12,10 +12,10 @@ use net_bindings as bindings;
 const MOST_OUTER_BYTES: usize = 0x1000;
 
 impl RxSkb {
-    /// Pulls `len` bytes of outer headers, and computes and writes the checksum that the sender has left to the
-    /// receiver, as [`Self::decapsulate_with_remote_checksum`] does, at once.
+    /// Pulls `len` bytes of outer headers as [`Self::decapsulate_with_remote_checksum`] does, but always computes and
+    /// writes the checksum that the sender has left to the receiver.
     ///
-    /// Softirq context. Fails as that does; the packet must not be delivered then.
+    /// Softirq context. Fails with the same errors. The packet must not be delivered after an error.
     pub fn decapsulate_computing_checksum(&mut self, len: usize, place: ChecksumPlace) -> Result {
         if place.field < place.start {
             return Err(EINVAL);
@@ -35,13 +35,14 @@ impl RxSkb {
     /// does not lie before the packet, with `E2BIG` if it lies more than [`MOST_OUTER_BYTES`] before, with `ENOMEM`.
     pub(crate) fn set_outer_ce<const IPV6: bool>(&mut self) -> Result {
         let (headers, _) = self.as_pin_mut().outer_headers_mut(MOST_OUTER_BYTES)?;
-        // IPv4's TOS is the second byte; the low bits of IPv6's traffic class are in the upper half of it.
+        // IPv4's TOS is the second byte; the low bits of IPv6's traffic class are in the upper half of the second
+        // byte.
         let mask = if IPV6 { ecn::MASK << 4 } else { ecn::MASK };
         *headers.get_mut(1).ok_or(EINVAL)? |= mask;
         Ok(())
     }
 
-    /// Gives up a checksum over the whole packet (`CHECKSUM_COMPLETE`): the receiver computes it.
+    /// Gives up a checksum over the whole packet (`CHECKSUM_COMPLETE`): the receiver computes the sum again.
     pub(crate) fn forget_checksum(&mut self) {
         self.as_pin_mut().forget_complete_checksum();
     }
@@ -60,8 +61,8 @@ impl RxSkb {
 
     /// Gives the packet the route by which it came. Receive functions of protocols rely on it.
     pub(crate) fn return_route(&mut self, route: TakenRoute) {
-        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. It has no route: that was
-        // taken from it, or from the packet that it was joined to.
+        // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. It has no route, because
+        // `forget_origin` took the route.
         unsafe { bindings::skb_dstref_restore(self.as_pin_mut().as_raw(), route.0) };
         mem::forget(route);
     }

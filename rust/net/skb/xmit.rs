@@ -8,8 +8,8 @@ use core::{hint, ops::Deref, ptr::NonNull, slice};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
-/// The most bytes that are pushed, or that headroom is made for. C notes the places of headers by 16-bit offsets
-/// from the head, and stops the kernel if it is asked for 2 GiB.
+/// The most bytes that are pushed, or that headroom is made for. C stores the places of headers as 16-bit
+/// offsets from the head, and hits a `BUG_ON()` if it is asked for 2 GiB.
 pub(crate) const MOST_HEADROOM_BYTES: usize = 0x4000;
 
 /// A packet that a tunnel device sends, to be encapsulated: it can be read and pushed to.
@@ -89,9 +89,10 @@ impl TxSkb {
     /// pointers that the callers have stay valid until the end of the RCU read side. Fails with `ENOMEM` if
     /// the headroom is short or shared and no new head could be allocated; the packet is unchanged then.
     ///
-    /// For the hooks of tunnel devices alone: their registration waits for the RCU callback that this may
-    /// queue. Fails with `EINVAL` if `len` is greater than [`MOST_HEADROOM_BYTES`].
-    // Inlined into each form of a device's transmit, which are more than the compiler would.
+    /// For tunnel devices alone: the scope in which their hooks or their kind are registered waits for the RCU
+    /// callback that this may queue. Fails with `EINVAL` if `len` is greater than [`MOST_HEADROOM_BYTES`].
+    // Inlined into each form of a device's transmit function, because the compiler would not inline it into so
+    // many.
     #[inline(always)]
     pub(crate) fn push(mut self: Pin<&mut Self>, len: usize) -> Result<&mut [u8]> {
         if len > MOST_HEADROOM_BYTES {
@@ -145,8 +146,8 @@ impl TxSkb {
         result
     }
 
-    /// Leaves the packet's partial checksum to the receiver: an outer header tells its place, and the stack
-    /// and the device send the packet without computing it.
+    /// Leaves the packet's partial checksum to the receiver: an outer header says where the checksum is, and the
+    /// stack and the device send the packet without computing it.
     ///
     /// A GSO packet keeps its partial checksum, because each segment needs the sum of its own pseudo
     /// header. [`GsoType::TUNNEL_REMCSUM`] tells segmentation to leave the checksums of the segments.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Frames that are longer than a tunnel's path takes.
+//! Frames that are longer than the MTU of a tunnel's path.
 
 use super::{inner::LINK, ETH_P_IP, ETH_P_IPV6};
 use crate::{
@@ -13,11 +13,11 @@ use net_bindings as bindings;
 
 impl DeviceSkb {
     /// Does what [`Self::check_path_mtu`] does, for a packet that begins with an Ethernet header, which `overhead`
-    /// counts. Returns the packet, to be sent; the length of an IPv4 packet that may be fragmented is no error.
+    /// includes. Returns the packet for the caller to send, even if it is too long, except in the following case.
     ///
-    /// On a device that is a port of a bridge, a longer packet that may not be fragmented becomes an ICMP error
-    /// for its sender: the device receives it, and counts an error. Metadata of the packet name the other end as the
-    /// source then. So do C's VXLAN and Geneve.
+    /// On a device that is a port of a bridge, a longer packet that may not be fragmented becomes an ICMP error for
+    /// its sender: the device receives the ICMP error, and counts a transmit error. If the packet has tunnel
+    /// metadata, they then name the other end as the source. C's VXLAN and Geneve do the same.
     #[inline(always)]
     pub fn check_path_mtu_of_frame<V: IpVersion, T: Operations>(
         self,
@@ -32,7 +32,8 @@ impl DeviceSkb {
         self.tell_path_mtu(xmit, route, overhead)
     }
 
-    /// Tells the sender of a packet that is too long: a route of this host, or a host behind a bridge.
+    /// Tells the sender of a packet that is too long: through the packet's route if the sender is this host, or with
+    /// an ICMP error if the sender is behind a bridge.
     #[cold]
     #[inline(never)]
     fn tell_path_mtu<V: IpVersion, T: Operations>(
@@ -59,7 +60,7 @@ impl DeviceSkb {
         };
         match made {
             0 => Ok(self),
-            // The packet may be half an answer.
+            // The packet may have been turned into an ICMP error half way.
             ..0 => Err(xmit.drop(self, DropReason::NOMEM, TxError::Dropped)),
             _ => {
                 let local = route.source().as_ref();

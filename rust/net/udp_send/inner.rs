@@ -14,7 +14,7 @@ const ETH_P_8021AD: u16 = (bindings::ETH_P_8021AD as u16).to_be();
 /// The length of an Ethernet header, and of a VLAN tag, in bytes.
 pub(super) const LINK: usize = bindings::ETH_HLEN as usize;
 const TAG: usize = 4;
-/// The length of the headers before an IP header that is looked for: with 8 tags, as C does (`VLAN_MAX_DEPTH`).
+/// The most bytes of an Ethernet header and VLAN tags before an IP header: 8 tags, as in C (`VLAN_MAX_DEPTH`).
 const MOST_TAGGED: usize = LINK + 8 * TAG;
 
 /// The fields of an inner IP header that an outer header may inherit.
@@ -26,7 +26,7 @@ pub struct InnerIp {
     pub tos: u8,
     /// The IPv4 TTL or the IPv6 hop limit.
     pub hop_limit: u8,
-    /// The bit of IPv4. Always set for IPv6, whose packets routers do not fragment.
+    /// The "don't fragment" flag of IPv4. Always set for IPv6, because routers do not fragment IPv6 packets.
     pub dont_fragment: bool,
 }
 
@@ -71,7 +71,8 @@ impl DeviceSkb {
     /// 0 if no IP header follows. Fails with `EINVAL` if the packet is shorter than an Ethernet header, or with
     /// `ENOMEM`.
     ///
-    /// The ECN field of a packet with a tag is 0, because the receiver combines it with the outer one only without.
+    /// The ECN field of a packet with a tag is 0, because the receiver combines the inner and outer ECN fields only
+    /// if there is no tag.
     pub fn inner_frame(&mut self) -> Result<InnerIp> {
         self.as_skb().header(LINK)?;
         match self.0.protocol() {

@@ -34,7 +34,7 @@ pub(super) fn config<T: EncapReceive>(socket: &UdpSocket) -> bindings::udp_tunne
     }
 }
 
-/// Returns what [`config`] returns, for a tunnel whose packets GRO merges.
+/// Does what [`config`] does, for a tunnel whose packets GRO merges.
 pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
     socket: &UdpSocket,
 ) -> bindings::udp_tunnel_sock_cfg {
@@ -55,14 +55,14 @@ pub(super) fn config_with_gro<T: EncapReceive + GroTunnel>(
 ///
 /// # Safety
 ///
-/// RCU read side, in which the result is used. `sock` must be a socket that
+/// The caller must be in an RCU read side that lasts as long as the result is used. `sock` must be a socket that
 /// [`UdpTunnelSocket`](super::UdpTunnelSocket) set up for `T`.
 #[inline]
 unsafe fn tunnel_of<'a, T: EncapReceive>(sock: *const bindings::sock) -> Option<&'a T> {
     // SAFETY: The caller promises a valid socket, and is in an RCU read side.
     let data = unsafe { bindings::rcu_dereference_sk_user_data(sock) }.cast::<RcuBox<T>>();
-    // SAFETY: `UdpTunnelSocket` set the socket up for `T`, so its user data is an `RcuBox<T>`, or null
-    // after its closing. An `RcuBox` that a reader finds is not freed before the end of the RCU read side.
+    // SAFETY: `UdpTunnelSocket` set the socket up for `T`, so its user data is an `RcuBox<T>`, or null once the
+    // socket is closed. An `RcuBox` that a reader finds is not freed before the end of the RCU read side.
     unsafe { data.as_ref() }.map(RcuBox::value)
 }
 
@@ -95,7 +95,8 @@ unsafe extern "C" fn encap_rcv<T: EncapReceive, const IPV6: bool>(
             -c_int::from(protocol.number())
         }
         Verdict::Consumed => 0,
-        // UDP would pull its header from a packet that has none any more.
+        // Only a packet of unchanged length goes back to UDP. UDP would pull its header from a shorter packet, which
+        // has none any more.
         Verdict::NotOurs(skb) if skb.len() == len => {
             skb.into_raw();
             1
@@ -157,8 +158,8 @@ unsafe fn gro_receive_by<T: EncapReceive + GroTunnel, const IPV6: bool>(
     held: *mut bindings::list_head,
     skb: *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff {
-    // When a second kind of tunnel joins the only one, C still calls the first kind's hook for the
-    // sockets of both, until C has updated its call.
+    // When a second kind of tunnel is registered beside the only one, C calls the first kind's hook for the sockets
+    // of both kinds, until C has updated its static call.
     // SAFETY: GRO passes a socket of UDP that is valid during the call.
     let tunnel = if unsafe { has_hook::<T>(sock) } {
         // SAFETY: Only `config_with_gro::<T>` has this hook, so `UdpTunnelSocket` set the socket up for
@@ -203,8 +204,8 @@ type GroReceive = unsafe extern "C" fn(
     *mut bindings::sk_buff,
 ) -> *mut bindings::sk_buff;
 
-/// Translates [`EncapReceive::sent`] to C's convention. An error says that the packet is not the socket's: C
-/// asks the encapsulations of tunnel devices next.
+/// Translates [`EncapReceive::sent`] to C's convention. An error says that the socket did not send the packet. C
+/// then asks the encapsulations of tunnel devices.
 ///
 /// # Safety
 ///

@@ -11,7 +11,7 @@ use core::{mem::ManuallyDrop, ptr, ptr::NonNull};
 use kernel::{error::to_result, prelude::*};
 use net_bindings as bindings;
 
-/// A local and a peer address of an address family of UDP; all zero means "any".
+/// The local and the peer address of a UDP socket, both of one IP version. An address of zeros means "any".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Addresses {
     /// IPv4.
@@ -90,7 +90,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Returns the binding to a port of every address of IPv6 or of IPv4, from any peer, on any device.
+    /// Returns the binding to a port on every IPv6 or IPv4 address, from any peer, on any device.
     pub const fn any(is_ipv6: bool, local_port: PortNumber) -> Self {
         let (any4, any6) = ([0; 4], [0; 16]);
         Self {
@@ -126,9 +126,9 @@ impl UdpSocket {
     /// Opens and binds a socket in a namespace. May sleep.
     ///
     /// Fails with the errors of `bind(2)` and `connect(2)`: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` for a
-    /// privileged port, `EINVAL` and `ENODEV` for a bad interface; `EPFNOSUPPORT` or `EAFNOSUPPORT`
-    /// if the kernel has no IPv6; `EINVAL` also if the module has no state by network namespace
-    /// ([`netns::register`](crate::netns::register)).
+    /// privileged port, `EINVAL` and `ENODEV` for a bad interface; `EPFNOSUPPORT` or `EAFNOSUPPORT` if the
+    /// kernel has no IPv6; `EINVAL` also if the module has registered no state of network namespaces
+    /// ([`netns::register`](crate::netns::register)); `ENODEV` also if the namespace has ended; `ENOMEM`.
     pub fn open<'a>(place: impl Into<Place<'a>>, binding: &Binding) -> Result<Self> {
         let mut config = bindings::udp_port_cfg {
             local_udp_port: binding.local_port.to_be(),
@@ -157,7 +157,7 @@ impl UdpSocket {
             to_result(unsafe { bindings::udp_sock_create(net, &mut config, &mut socket) })?;
             // SAFETY: On success C has stored a pointer to a valid socket, which is ours.
             let sock = NonNull::new(unsafe { (*socket).sk }).ok_or(EINVAL)?;
-            // Connecting or sending errors must not wait for memory in softirq context.
+            // Softirqs may allocate memory for the socket, and must not sleep.
             // SAFETY: `sock` belongs to the socket that was just opened. No other code has a pointer to it
             // yet, so the plain write races with nothing.
             unsafe { bindings::sk_set_allocation(sock.as_ptr(), bindings::GFP_ATOMIC) };
@@ -174,8 +174,8 @@ impl UdpSocket {
     /// Returns the addresses that the socket is bound to now: connecting may have chosen the local
     /// one. May sleep.
     pub fn addresses(&self) -> Addresses {
-        // Words that do not change, unless the administrator destroys the socket (`ss -K`). Then each word
-        // is an old or a new one.
+        // These words do not change, unless the administrator destroys the socket (`ss -K`). Then each word
+        // has its old or its new value.
         if self.is_ipv6 {
             // SAFETY: `with` passes an open socket. It is of IPv6, so it has these fields, and the pointers
             // to them are valid. All variants of the union are plain bytes.
@@ -249,7 +249,7 @@ impl UdpSocket {
         self.socket.with(work)
     }
 
-    /// Closes the socket, if it is open still. May sleep.
+    /// Closes the socket, if it is still open. May sleep.
     pub(super) fn close(&self) {
         self.socket.close();
     }

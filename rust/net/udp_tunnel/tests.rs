@@ -16,11 +16,12 @@ use crate::{
 use kernel::prelude::*;
 
 extern "C" {
-    // A type of its own: the content does not matter here.
+    // Declared with another type, because the content does not matter here.
     static init_net: [u8; 0];
 }
 
-/// Tunnels of protocols that differ, or a compiler may make one hook of two.
+/// A tunnel. The protocols differ, because the compiler could otherwise merge the hooks of two types
+/// into one function.
 struct Tunnel<const PROTOCOL: u8>;
 
 impl<const PROTOCOL: u8> EncapReceive for Tunnel<PROTOCOL> {
@@ -60,7 +61,8 @@ mod udp_tunnel {
     #[test]
     fn hook_is_told_from_those_of_other_sockets() -> Result {
         let socket = match open() {
-            // This module has no state by network namespace, hence no sockets: there is nothing to test.
+            // This module has registered no state of network namespaces, so it can open no sockets:
+            // there is nothing to test.
             Err(EINVAL) => return Ok(()),
             result => result?,
         };
