@@ -32,7 +32,7 @@ pub(crate) struct Raw {
 /// A checksum of the header and of the beginning of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checksum {
-    /// The checksum. No value means "none".
+    /// The checksum. No value is reserved for "no checksum", unlike 0 in UDP.
     pub value: u16,
     /// The number of payload bytes that the checksum covers.
     pub coverage: u16,
@@ -56,7 +56,7 @@ impl Checksum {
         })
     }
 
-    /// Refuses a wrong checksum. `sum` is the [`sum`] of what the checksum covers.
+    /// Refuses a wrong checksum. `sum` is the result of [`sum`] for this packet.
     ///
     /// # Errors
     ///
@@ -70,10 +70,10 @@ impl Checksum {
     }
 }
 
-/// Returns the sum of what a checksum covers. `payload` is the sum of the covered bytes of the payload, with
-/// or without the padding.
+/// Returns the sum of the bytes that a checksum covers. `payload` is the sum of the covered bytes of the
+/// payload, with or without the padding.
 ///
-/// The value of the checksum is the sum's [`Sum::complement`].
+/// The checksum's value is the [`Sum::complement`] of this sum.
 #[inline]
 pub fn sum(covered: &Covered<'_>, outer: &Outer, payload: Sum) -> Sum {
     let header = covered.header().fold(Sum::default(), Sum::with);
@@ -98,9 +98,9 @@ pub fn sum(covered: &Covered<'_>, outer: &Outer, payload: Sum) -> Sum {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// No overflow: a packet has less than 2¹⁶ bytes.
+    /// No overflow: a packet has fewer than 2⁴⁸ words.
     words: u64,
-    /// The number of bytes so far is odd.
+    /// The number of bytes added so far is odd.
     odd: bool,
 }
 
@@ -131,7 +131,7 @@ impl Sum {
         self
     }
 
-    /// Adds the sum of other bytes, which begin at an even place.
+    /// Adds the sum of further bytes, which begin at an even offset.
     #[inline]
     pub const fn join(self, other: Self) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Sum {
         }
     }
 
-    /// Returns the sum with a zero after an odd number of bytes.
+    /// Returns the sum with a zero byte appended if the number of bytes is odd.
     #[inline]
     const fn padded(self) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl Sum {
         sum as u16
     }
 
-    /// Returns the complement of the sum, which is what a checksum field has.
+    /// Returns the ones' complement of the sum: the value of a checksum field.
     #[inline]
     pub const fn complement(self) -> u16 {
         !self.fold()

@@ -16,8 +16,8 @@ pub enum Content {
     Experiment,
     /// A part of a packet or of a control message.
     Fragment(Fragment),
-    /// A payload whose transform the receiver has to undo. If the header has a fragment too, it follows, with
-    /// the transform's protocol in place of the header's.
+    /// A payload whose transform the receiver has to undo. If the header has a fragment field too, the
+    /// receiver then checks it with the transform's protocol in place of the header's.
     Transformed(Transform),
 }
 
@@ -61,7 +61,7 @@ impl View<'_> {
 }
 
 impl RemoteChecksum {
-    /// Refuses a payload that ends before the checksum's field.
+    /// Refuses a payload that ends before the end of the checksum field.
     ///
     /// # Errors
     ///

@@ -2,9 +2,9 @@
 
 //! Control messages, which are for the decapsulator itself (gue-09 §3).
 //!
-//! The header has the C flag, and a type in place of the protocol. The drafts assign two types: 0, a payload
-//! that only a field explains, and 255, experimental, whose payload begins with the identifier of the
-//! experiment. rfou's experiment has echo requests and replies.
+//! The header has the C flag, and a type in place of the protocol. The drafts assign two types. Type 0 is a
+//! payload that a field of the header describes. Type 255 is experimental: its payload begins with the
+//! identifier of the experiment. rfou's experiment has echo requests and replies.
 
 use crate::{refusal::Refusal, Error};
 use zerocopy::{
@@ -13,7 +13,7 @@ use zerocopy::{
 };
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Type of a message that only a field explains: a fragment, or a transformed payload.
+/// Type of a message that a field of the header describes: a fragment, or a transformed payload.
 pub const OPAQUE: u8 = 0;
 
 /// Type of an experimental message.
@@ -90,9 +90,9 @@ struct Raw {
 pub struct Echo {
     /// Request or reply.
     pub kind: Kind,
-    /// The sender's own number of the message, which increases.
+    /// The sender's sequence number, which increases with each message.
     pub sequence: u64,
-    /// Random in a request; the reply has the request's.
+    /// Random in a request; a reply copies the token of its request.
     pub token: u64,
 }
 
@@ -104,7 +104,8 @@ impl Echo {
     ///
     /// # Errors
     ///
-    /// - [`Refusal::ControlTruncated`]: the payload is shorter than an identifier, or rfou's than a message.
+    /// - [`Refusal::ControlTruncated`]: the payload is shorter than an identifier, or has rfou's identifier and
+    ///   is shorter than a message.
     /// - [`Refusal::ControlExperiment`]: the message is of another experiment.
     /// - [`Refusal::ControlMessage`]: the kind is unknown, or a flag is set; no flag is assigned.
     #[inline]

@@ -2,15 +2,15 @@
 
 //! The bytes over which the checksums and the keyed hash of a header are computed.
 //!
-//! Three fields cover the header, each other included. Senders compute them in this order
+//! Three fields cover the header, including each other. Senders compute them in this order
 //! (gue-extensions-06 §11.1), after all other fields are written:
 //!
 //! 1. SEC's keyed hash, with its own digest and the values of A and K as zero;
 //! 2. A, with its own value and K's as zero, and the digest as sent;
 //! 3. K, with its own value as zero, and the others as sent.
 //!
-//! Receivers check K, A and the keyed hash (§11.2), each over the bytes that the sender had. Only values
-//! count as zero: coverages and reserved bits count as sent. Surplus space counts too.
+//! Receivers check K, A and the keyed hash (§11.2), each over the same bytes as the sender. Only values
+//! count as zero: coverages and reserved bits count as sent. Surplus space is covered too.
 //!
 //! | computed | before the header | header with zero for | payload | after it |
 //! |---|---|---|---|---|
@@ -18,7 +18,8 @@
 //! | A | | A, K | first `coverage` bytes | zeros to a multiple of 4 |
 //! | K | (anywhere) outer addresses, then ports | K | first `coverage` bytes | a zero to an even number |
 //!
-//! This crate computes no hash and no CRC. A caller gets the bytes in pieces and has the kernel's:
+//! This crate computes no hash and no CRC. It returns the bytes in pieces, and the caller passes them to its
+//! own implementation, such as the kernel's:
 //!
 //! ```
 //! use gue::{covered::Computation, Device, View};
@@ -76,7 +77,7 @@ pub struct Covered<'a> {
     padding: &'static [u8],
 }
 
-/// As long as the longest value that counts as zero.
+/// Zeros, as many as the longest value that counts as zero has bytes.
 const ZEROS: &[u8] = &[0; DIGEST_LEN_BYTES];
 
 impl<'a> Covered<'a> {
@@ -100,7 +101,8 @@ impl<'a> Covered<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Returns what a computation covers; `None` if the header does not have its field.
+    /// Returns the bytes that a computation covers; `None` if the header does not have the field of the
+    /// computation.
     ///
     /// # Errors
     ///
@@ -154,8 +156,8 @@ impl<'a> View<'a> {
         }))
     }
 
-    /// Copies the header with zero for the values of K and A, and returns the copy. The keyed hash of a header that
-    /// covers no payload is the same for all headers with the same copy, between the same addresses.
+    /// Copies the header with zero for the values of K and A, and returns the copy. If a keyed hash covers no
+    /// payload, all headers with the same copy, between the same addresses, have the same keyed hash.
     ///
     /// ```
     /// use gue::{Device, View};
@@ -188,7 +190,7 @@ impl<'a> View<'a> {
         self.value_at(crc::FLAG, offset_of!(crc::Raw, value), size_of::<u32>())
     }
 
-    /// Returns the place of a field's value in the header; an empty range if the header does not have it.
+    /// Returns the place of a field's value in the header; an empty range if the header does not have the field.
     #[inline]
     fn value_at(&self, field: u16, offset: usize, len: usize) -> Range<usize> {
         if self.flags() & field == 0 {
@@ -208,7 +210,7 @@ fn first(coverage: u16, payload_len: usize, past: Refusal) -> Result<Range<usize
     Ok(0..coverage)
 }
 
-/// Cuts a header into pieces, with zeros in place of three ranges, which are in order. Ranges may be empty.
+/// Splits a header into pieces, with zeros in place of three ranges in ascending order. Empty ranges are skipped.
 #[inline]
 fn zeroed(header: &[u8], ranges: [Range<usize>; 3]) -> [&[u8]; 7] {
     let mut pieces: [&[u8]; 7] = [&[]; 7];
@@ -237,7 +239,7 @@ pub enum Addresses {
 }
 
 impl Addresses {
-    /// Returns the addresses of two slices of 4 bytes, or of 16; `None` for other lengths.
+    /// Returns addresses from two slices of 4 bytes each, or of 16 bytes each; `None` for other lengths.
     #[inline]
     pub fn from_slices(source: &[u8], destination: &[u8]) -> Option<Self> {
         if let (Ok(source), Ok(destination)) = (source.try_into(), destination.try_into()) {
@@ -275,7 +277,7 @@ impl Addresses {
     }
 }
 
-/// The outer headers' part of a checksum.
+/// The fields of the outer headers that a checksum covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outer {
     /// The outer IP addresses.

@@ -3,8 +3,8 @@
 //! Alternate checksum: the field `reserved:16 | coverage:16 | crc:32` (gue-extensions-06 §10).
 //!
 //! CRC-32C, as in SCTP (RFC 9260 §6.8), of the header and of the first `coverage` bytes of the payload, with
-//! zeros up to a multiple of four bytes. The drafts do not name the order of the value's bytes, so they are
-//! in SCTP's order: the low byte first. This crate computes no CRC: see [`covered`](crate::covered).
+//! zeros up to a multiple of four bytes. The drafts do not define the byte order of the value, so this crate
+//! uses SCTP's: the low byte first. This crate computes no CRC: see [`covered`](crate::covered).
 
 use crate::{
     fields::{Reader, Writer},
@@ -40,7 +40,7 @@ pub struct Crc {
 }
 
 impl Crc {
-    /// Refuses a wrong CRC. `computed` is of what the CRC covers.
+    /// Refuses a wrong CRC. `computed` is the CRC of the covered bytes.
     ///
     /// # Errors
     ///

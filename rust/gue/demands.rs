@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fields that a receiver demands of each header, as both ends have agreed by other means.
+//! The fields that a receiver demands in each header. Both ends agree on them by other means.
 
 use crate::{
     refusal::Refusal,
@@ -10,8 +10,8 @@ use crate::{
 
 /// The fields that a receiver demands.
 ///
-/// A lost flag bit then drops the packet: without the flag its field would go unseen (gue-extensions-06
-/// §4, §8). Checks of values come after, because they may cost a hash.
+/// The receiver drops a packet without a demanded field. Otherwise a corrupted flag bit would hide the field
+/// from the receiver (gue-extensions-06 §4, §8). Values are checked later, because that may take a hash.
 ///
 /// ```
 /// use gue::{security::Method, Demands, Device, Refusal, View};
@@ -25,8 +25,8 @@ use crate::{
 pub struct Demands {
     /// The method of security. Without one, no header may have a security field.
     pub security: Option<Method>,
-    /// The number of payload bytes that a keyed hash covers, or the whole payload if it is shorter.
-    /// [`Self::WHOLE_PAYLOAD`] covers each payload as a whole.
+    /// The number of payload bytes that a keyed hash must cover. A shorter payload must be covered as a whole.
+    /// [`Self::WHOLE_PAYLOAD`] demands this for each payload.
     pub hmac_coverage: u16,
     /// A checksum is demanded.
     pub checksum: bool,
@@ -46,7 +46,7 @@ impl Demands {
         remcsum_udp_checksum: false,
     };
 
-    /// The coverage of each payload as a whole: no UDP payload is longer.
+    /// The coverage that includes every payload as a whole: no UDP payload is longer.
     pub const WHOLE_PAYLOAD: u16 = u16::MAX;
 
     /// Returns the coverage of a keyed hash in a packet with this payload.
@@ -59,7 +59,7 @@ impl Demands {
         }
     }
 
-    /// Refuses a header that has not what is demanded. Reads no value that a sender would compute.
+    /// Refuses a header that does not meet the demands. Checks no cookie, hash or checksum value.
     ///
     /// `udp_checksum` is `true` unless the UDP checksum is zero.
     ///

@@ -37,7 +37,7 @@ pub trait FieldSet: Copy + Debug + Eq {
     fn parse(flags: u16, bytes: &[u8]) -> Result<Self, Error>;
 }
 
-/// The values of fields, to be written.
+/// The values of the fields that a sender writes.
 pub trait FieldValues: Copy + Debug + Eq {
     /// Returns the flags that announce these fields, in host order.
     fn flags(&self) -> u16;
@@ -158,7 +158,7 @@ impl FieldValues for Fields {
     }
 }
 
-/// A cursor over the fields that are still to be read.
+/// A cursor over the bytes that are not read yet.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A cursor over the bytes that are still to be written.
+/// A cursor over the bytes that are not written yet.
 pub struct Writer<'a>(&'a mut [u8]);
 
 impl<'a> Writer<'a> {

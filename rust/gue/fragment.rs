@@ -2,7 +2,7 @@
 
 //! Fragment: the field `offset:13 | reserved:2 | more:1 | original:8 | id:40` (gue-extensions-06 §5).
 //!
-//! A sender cuts a packet into pieces, each in a packet of its own. The receiver joins pieces with the same
+//! A sender splits a packet into pieces, each in a packet of its own. The receiver joins pieces with the same
 //! outer addresses, ports, C flag, group, original protocol and id.
 
 use crate::{
@@ -21,7 +21,8 @@ pub const FLAG: u16 = 0x0800;
 /// Length of the field, in bytes.
 pub const LEN_BYTES: usize = size_of::<Raw>();
 
-/// The bits of the field's first 16 that count units of 8 bytes. So they count bytes, too.
+/// The offset bits of the field's first 16 bits. They count units of 8 bytes, and three bits follow them: the
+/// masked value is the offset in bytes.
 const OFFSET: u16 = 0xfff8;
 const RESERVED: u16 = 0x0006;
 const MORE: u16 = 0x0001;
@@ -43,7 +44,7 @@ pub struct Fragment {
     pub more: bool,
     /// The IP protocol of the packet, or the type of the control message.
     pub original: u8,
-    /// The name of the packet: the sender gives no other packet the same name within a minute.
+    /// The identifier of the packet. The sender gives no other packet the same identifier within a minute.
     pub id: [u8; 5],
 }
 
@@ -89,7 +90,7 @@ impl Fragment {
 
     /// Refuses a fragment that contradicts its header or its length.
     ///
-    /// `proto_ctype` is of the header; for a transformed payload, of what the transform has hidden.
+    /// `proto_ctype` is the header's; for a transformed payload, the transform field's.
     ///
     /// # Errors
     ///
@@ -146,7 +147,7 @@ pub(crate) fn parse<'a>(reader: &mut Reader<'a>) -> Result<&'a Raw, Error> {
     reader.take()
 }
 
-/// Returns the protocol, or the type of a control message, of a payload that only a field explains.
+/// Returns the protocol, or the type of a control message, of a payload that a field of the header describes.
 #[inline]
 pub(crate) const fn opaque(control: bool) -> u8 {
     if control {

@@ -33,7 +33,7 @@ pub const MAX_LEN_BYTES: usize = BASE_LEN_BYTES + 4 * HLEN_MASK as usize;
 pub const REMOTE_CHECKSUM_LEN_BYTES: usize =
     BASE_LEN_BYTES + private::WORD_LEN_BYTES + remcsum::LEN_BYTES;
 
-/// The least first byte of variants 1 and 2. The two highest bits are the variant.
+/// The lowest first byte of variants 1 and 2. The two highest bits are the variant.
 const VARIANT_1: u8 = 0x40;
 const VARIANT_2: u8 = 0x80;
 /// Bits of the first byte.
@@ -235,9 +235,9 @@ impl<F: FieldValues> Repr<F> {
     ///
     /// # Errors
     ///
-    /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
-    /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] has so
-    ///   many.
+    /// - [`Error::BufferTooShort`]: `buffer` is shorter than the header. Nothing is written.
+    /// - [`Error::HeaderTooLong`]: the fields have more words than Hlen can count. No [`Repr`] of this crate
+    ///   has that many.
     #[inline(always)]
     pub fn emit(&self, buffer: &mut [u8]) -> Result<(), Error> {
         let len_bytes = self.len_bytes();
@@ -256,11 +256,11 @@ impl<F: FieldValues> Repr<F> {
     }
     /// Writes the header and surplus space after its fields. Returns the length of both in bytes.
     ///
-    /// gue-09 has receivers skip surplus space. Ends that agree on a meaning use it for private data.
+    /// gue-09 requires receivers to skip surplus space. Ends that agree on a meaning use it for private data.
     ///
     /// # Errors
     ///
-    /// - [`Error::BufferTooShort`]: `buffer` is shorter. Nothing is written.
+    /// - [`Error::BufferTooShort`]: `buffer` is shorter than both. Nothing is written.
     /// - [`Error::HeaderTooLong`]: fields and surplus space have more words than Hlen can count. Nothing is
     ///   written.
     #[inline]

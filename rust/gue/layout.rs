@@ -26,7 +26,7 @@ pub const DRAFT_FLAGS: u16 = 0xffc0;
 
 /// Returns the length of the drafts' fields that `flags` announces, in bytes: a multiple of 4, at most 76.
 ///
-/// Other flags count as none. So does a reserved method of security, which has no known length.
+/// Other flags add nothing. Neither does a reserved method of security, whose length is unknown.
 ///
 /// ```
 /// use gue::{layout, security::Method};

@@ -2,9 +2,9 @@
 
 //! NAT address checksum: the field `checksum:16 | reserved:16` (gue-extensions-06 §9).
 //!
-//! The sum of the outer addresses as they were sent. Address translation changes the addresses, and so the
-//! pseudo header of a transport protocol directly in GUE; the receiver corrects by the difference. The
-//! drafts do not say that the sum is inverted, so the plain sum is used.
+//! The sum of the outer addresses as they were sent. A transport protocol directly in GUE has these addresses
+//! in its pseudo header. If a NAT changes them, the receiver corrects the checksum by the difference of the
+//! sums. The drafts do not say that the sum is inverted, so this crate uses the plain sum.
 
 use crate::{
     checksum::Sum,
@@ -55,8 +55,8 @@ impl NatChecksum {
         }
     }
 
-    /// Returns the difference, in ones' complement, that corrects the sum over an inner packet with the
-    /// addresses as received in its pseudo header.
+    /// Returns the sum of the addresses as sent minus that of `received`, in ones' complement. Added to the sum
+    /// of an inner packet whose pseudo header has the received addresses, the difference corrects that sum.
     #[inline]
     pub fn difference(&self, received: &Addresses) -> u16 {
         let minus_received = received.sum().complement();

@@ -2,8 +2,8 @@
 
 //! Remote checksum offload: the field `start:16 | offset:16`.
 //!
-//! The sender leaves one checksum to the receiver: it is at `offset` and covers the payload from `start`
-//! on. Both numbers count bytes from the first byte of the payload (gue-extensions-06 §7).
+//! The sender leaves one checksum to the receiver: the checksum is at `offset` and covers the payload from
+//! `start` on. Both numbers count bytes from the first byte of the payload (gue-extensions-06 §7).
 
 use crate::{
     fields::{Reader, Writer},
@@ -81,7 +81,7 @@ impl RemoteChecksum {
         self.offset
     }
 
-    /// Returns the least length of the payload, in bytes: the checksum field lies within it.
+    /// Returns the minimum length, in bytes, of a payload that contains the checksum field.
     ///
     /// The receiver drops a packet whose payload is shorter. The length bounds `start` too, because
     /// `start` is at most `offset`.

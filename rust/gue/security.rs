@@ -23,7 +23,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// The flags that announce the field: three bits that name its [`Method`].
 pub const FLAGS: u16 = 0x7000;
 
-/// Length of a digest in the field, in bytes. A longer hash gives its last bytes.
+/// Length of a digest in the field, in bytes. If a hash is longer, the field has its last bytes.
 pub const DIGEST_LEN_BYTES: usize = 32;
 
 const SHIFT: u32 = FLAGS.trailing_zeros();
@@ -59,11 +59,11 @@ impl Method {
         }
     }
 
-    /// Returns the length in bytes of the field that the flags of a header announce; 0 if they announce none, and more
-    /// than a header has for a reserved method.
+    /// Returns the length in bytes of the field that the flags of a header announce: 0 if they announce none, and, for
+    /// a reserved method, more than the length of any header.
     #[inline(always)]
     pub(crate) fn len_bytes_of(flags: u16) -> usize {
-        // By number. A table costs less than branches.
+        // Indexed by the number of the method. A table costs less than branches.
         const LENS: [u8; 8] = {
             let mut lens = [u8::MAX; 8];
             lens[0] = 0;
@@ -150,10 +150,10 @@ impl From<Coverage> for RawCoverage {
     }
 }
 
-/// A keyed hash and what identifies its key.
+/// A keyed hash and the identifier of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hmac {
-    /// The name of the key and its hash, which both ends agree on.
+    /// The number of the key. Both ends agree on the key and its hash function.
     pub key_id: u32,
     /// The part of the payload that the hash covers.
     pub coverage: Coverage,
@@ -161,7 +161,7 @@ pub struct Hmac {
     pub digest: [u8; DIGEST_LEN_BYTES],
 }
 
-/// The values of a security field, to be written.
+/// The values of a security field that a sender writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
     /// A cookie of 8 bytes.
@@ -240,7 +240,7 @@ pub enum SecurityView<'a> {
 /// A keyed hash in a received header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HmacView<'a> {
-    /// The name of the key and its hash.
+    /// The number of the key.
     pub key_id: u32,
     /// The part of the payload that the hash covers.
     pub coverage: Coverage,
@@ -266,7 +266,7 @@ impl<'a> SecurityView<'a> {
         })
     }
 
-    /// Refuses a cookie that equals none of the accepted ones, and a keyed hash.
+    /// Refuses a cookie that equals none of the accepted cookies. Refuses every keyed hash.
     ///
     /// # Errors
     ///
@@ -279,7 +279,7 @@ impl<'a> SecurityView<'a> {
         let Self::Cookie(cookie) = self else {
             return Err(Refusal::SecurityMismatch);
         };
-        // All are compared, so that the time does not tell which of them is current.
+        // Compare all of them, so that the time does not reveal which one is equal.
         let found = accepted
             .into_iter()
             .fold(false, |found, key| found | equal(cookie, key));
@@ -291,7 +291,7 @@ impl<'a> SecurityView<'a> {
 }
 
 impl HmacView<'_> {
-    /// Returns the key of the field's id.
+    /// Returns the key with the field's id.
     ///
     /// # Errors
     ///
@@ -304,7 +304,7 @@ impl HmacView<'_> {
             .ok_or(Refusal::UnknownKey)
     }
 
-    /// Refuses a digest that differs from the computed hash, of which the last 32 bytes count.
+    /// Refuses a digest that differs from the last 32 bytes of the computed hash.
     ///
     /// # Errors
     ///
@@ -318,8 +318,8 @@ impl HmacView<'_> {
     }
 }
 
-/// Returns the coverage of a keyed hash, from a header that has these flags; `None` if the header has no
-/// keyed hash, or is shorter.
+/// Reads the coverage of a keyed hash from a header with these flags. Returns `None` if `flags` announces no
+/// keyed hash, or if `header` ends before the coverage does.
 ///
 /// ```
 /// use gue::security::{coverage_of, Coverage, Method};
@@ -340,7 +340,7 @@ pub fn coverage_of(flags: u16, header: &[u8]) -> Option<Coverage> {
     Some(raw.coverage())
 }
 
-/// Compares two values. The time depends on their lengths alone.
+/// Returns `true` if two values are equal. The time depends on their lengths alone.
 ///
 /// ```
 /// use gue::security::equal;
@@ -360,7 +360,7 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     is_none(difference(a, b), a.len())
 }
 
-/// Compares two pairs of values, as [`equal`] does one.
+/// Returns `true` if the values of both pairs are equal. The time depends on the lengths alone.
 ///
 /// ```
 /// use gue::security::both_equal;
@@ -377,11 +377,11 @@ pub fn both_equal((a, b): (&[u8], &[u8]), (c, d): (&[u8], &[u8])) -> bool {
     is_none(difference(a, b) | difference(c, d), usize::MAX)
 }
 
-/// Returns 0 if two values of one length are equal.
+/// Returns 0 if two values of the same length are equal, and another number if they differ.
 #[inline(always)]
 fn difference(mut a: &[u8], mut b: &[u8]) -> u64 {
     let mut difference = 0;
-    // By words, and without iterators, which are calls.
+    // Compare words, and use no iterators: their methods are compiled to calls.
     while let (Some((word_a, rest_a)), Some((word_b, rest_b))) =
         (a.split_first_chunk(), b.split_first_chunk())
     {
@@ -400,13 +400,13 @@ fn difference(mut a: &[u8], mut b: &[u8]) -> u64 {
     difference
 }
 
-/// Returns `true` if there is no difference of values with so many bytes.
+/// Returns `true` if `difference` is 0. `len_bytes` is the length of the compared values.
 #[inline(always)]
 fn is_none(difference: u64, len_bytes: usize) -> bool {
     if len_bytes <= size_of::<u64>() {
         // One comparison.
         return difference == 0;
     }
-    // The compiler must compute all of it, and cannot stop at the first word that differs.
+    // `black_box` makes the compiler compute the whole difference, and not stop at the first word that differs.
     black_box(difference) == 0
 }

@@ -14,7 +14,7 @@ const HLEN_MASK: u8 = 0x1f;
 ///
 /// # Errors
 ///
-/// `packet` is unchanged then.
+/// After an error, `packet` is unchanged.
 ///
 /// - [`Error::HeaderTooLong`]: the header would have more words than Hlen can count, or `surplus` is not a
 ///   whole number of words.

@@ -103,7 +103,7 @@ impl Template {
 }
 
 impl Template {
-    /// Does what [`Self::start`] does, with surplus space after the fields.
+    /// Copies the header to the start of a packet, as [`Self::start`] does, and appends surplus space.
     ///
     /// # Errors
     ///
@@ -127,9 +127,9 @@ impl Template {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent;
 
-/// A copy of a [`Template`] at the start of a packet, in which values are still to be set.
+/// A copy of a [`Template`] at the start of a packet. The sender sets the values that differ between packets.
 ///
-/// A sender sets digest, CRC and checksum in this order, after all else: see [`covered`](crate::covered).
+/// The sender sets digest, CRC and checksum last, in this order: see [`covered`](crate::covered).
 #[derive(Debug)]
 pub struct Started<'a> {
     bytes: &'a mut [u8],
@@ -166,8 +166,8 @@ impl Started<'_> {
         self.bytes
     }
 
-    /// Sets all bytes to those of another copy of the template. Returns `false`, and sets nothing, if the other one is
-    /// longer or shorter.
+    /// Overwrites the header with `bytes`, another copy of the template. Returns `false`, and writes nothing, if the
+    /// lengths differ.
     #[inline]
     pub fn set_all(&mut self, bytes: &[u8]) -> bool {
         if bytes.len() != self.bytes.len() {
@@ -213,7 +213,7 @@ impl Started<'_> {
         Ok(())
     }
 
-    /// Sets the name of the key of the keyed hash.
+    /// Sets the number of the keyed hash's key.
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ impl Started<'_> {
         self.hmac_value(offset_of!(RawHmac, key_id), &BigU32::new(key_id))
     }
 
-    /// Sets a value of the keyed hash; [`Absent`] if the header has a cookie, or none.
+    /// Sets a value of the keyed hash. Fails with [`Absent`] if the header has a cookie, or no security field.
     #[inline]
     fn hmac_value<T: IntoBytes + Immutable>(
         &mut self,
@@ -257,7 +257,7 @@ impl Started<'_> {
         self.hmac_value(offset_of!(RawHmac, digest), digest)
     }
 
-    /// Sets the place of a fragment.
+    /// Sets the fragment field.
     ///
     /// # Errors
     ///

@@ -161,7 +161,7 @@ impl<'a> View<'a> {
             .or_else(|| self.private().and_then(|private| private.remote_checksum))
     }
 
-    /// Returns the surplus space: the bytes after the last field. gue-09 forbids to interpret them;
+    /// Returns the surplus space: the bytes after the last field. gue-09 forbids interpreting them;
     /// gue-extensions-06 calls them private data, for ends that agree on a meaning.
     #[inline]
     pub fn surplus(&self) -> &'a [u8] {

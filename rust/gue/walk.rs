@@ -2,8 +2,8 @@
 
 //! The header walk: the only way from a UDP payload to a checked [`Header`].
 //!
-//! Receive, GRO and ICMP errors hold packets in different ways. Each hands out the first bytes of its
-//! packet by a [`Prefix`], and maps [`WalkError`] to an error of its own.
+//! Receive, GRO and ICMP errors hold packets in different ways. Each implements [`Prefix`] to return the first
+//! bytes of its packet, and maps [`WalkError`] to an error of its own.
 
 use crate::{
     header::{Start, BASE_LEN_BYTES},
@@ -52,7 +52,7 @@ pub trait Prefix {
     ///
     /// # Errors
     ///
-    /// If the payload is shorter, or for a reason of the implementation's own.
+    /// Fails if the payload is shorter, or for a reason specific to the implementation.
     fn prefix(&mut self, len_bytes: usize) -> Result<&[u8], Self::Error>;
 }
 
@@ -120,7 +120,7 @@ pub fn walk<P: Prefix, D: Dialect>(
     match Start::parse(first)? {
         Start::Direct { protocol } => Ok(Header::direct(protocol)),
         Start::Header { len_bytes } => {
-            // The bytes may move, so nothing but their number is kept from the first prefix.
+            // The second call may move the bytes, so the walk keeps only the length from the first call.
             let bytes = prefix(payload, len_bytes, Error::HeaderPastEnd)?;
             Ok(Header::parse_variant_0(bytes, len_bytes, dialect)?)
         }

@@ -8,7 +8,7 @@ use net::percpu::PerCpuCounters;
 
 const PACKETS: usize = 0;
 const BYTES: usize = 1;
-/// The first of a counter for each reason, in the order of the reasons.
+/// The first drop counter. There is one for each reason, in the order of the reasons.
 const DROPS: usize = 2;
 
 /// The counters of a port.
@@ -20,7 +20,8 @@ impl Counters {
         PerCpuCounters::new().map(Self)
     }
 
-    /// Counts packets that go to the inner protocol as one, from UDP payloads of `payload_len_bytes` bytes.
+    /// Counts `packets` packets, which go to the inner protocol as one. Their UDP payload is `payload_len_bytes` bytes
+    /// long.
     #[inline(always)]
     pub(crate) fn count_received(&self, packets: u16, payload_len_bytes: usize) {
         self.0.add(PACKETS, packets.into());
@@ -33,7 +34,7 @@ impl Counters {
         self.0.add(DROPS.wrapping_add(reason as usize), 1);
     }
 
-    /// Returns the totals. None is ever less than in an earlier call.
+    /// Returns the totals. No total is ever less than in an earlier call.
     pub(crate) fn totals(&self) -> Totals {
         let [rx_packets, rx_bytes, drops @ ..] = self.0.sums();
         Totals {

@@ -2,8 +2,7 @@
 
 //! The generic netlink family `rfou`: the ports of the family `fou`, with counters and notifications.
 //!
-//! `Documentation/netlink/rfou.yaml` specifies the family. Numbers are never used again for something
-//! else.
+//! `Documentation/netlink/rfou.yaml` specifies the family. Numbers are never reused for something else.
 
 mod describe;
 mod request;
@@ -73,7 +72,7 @@ const PORTS_GROUP: usize = 0;
 impl Operations for Family {
     const NAME: &'static CStr = c"rfou";
     const VERSION: u8 = 1;
-    // A request has no attribute after these.
+    // Requests have no attributes with higher numbers.
     const POLICY: &'static [NlaPolicy] = &[
         NlaPolicy::UNSPEC,
         NlaPolicy::U8,            // FAMILY
@@ -93,20 +92,20 @@ impl Operations for Family {
         Op::new::<PortAdd>(command::PORT_ADD).uns_admin_perm(),
         Op::new::<PortDel>(command::PORT_DEL).uns_admin_perm(),
     ];
-    // Netlink refuses the flags that `PortAdd` understands. `PortGet` refuses them itself.
+    // From `PORT_DEL` on, netlink refuses the flags that `PortAdd` understands. `PortGet` refuses them itself.
     const RESV_START_OP: u8 = command::PORT_ADD + 1;
     const MCGRPS: &'static [MulticastGroup] = &[MulticastGroup::new(c"ports")];
 }
 
-/// Notifies of a port that the sender of a request has added, by this family or by `fou`.
+/// Notifies the group of a port that the sender of a request has added, by this family or by `fou`.
 pub(crate) fn notify_added(info: &GenlInfo, port: &Port) {
     NOTIFIER.notify::<PORTS_GROUP>(info, command::PORT_ADDED, |message| {
         describe(&port.binding(), port.settings(), &port.totals(), message)
     });
 }
 
-/// Returns a function that notifies of a port that the sender of a request has deleted. Returns `None` if
-/// no program wants to know.
+/// Returns a function that notifies the group of a port that the sender of a request has deleted. Returns `None` if
+/// the group has no members.
 pub(crate) fn notify_deleted(
     info: &GenlInfo,
 ) -> Option<impl FnOnce(&Binding, &Settings, &Totals) + '_> {
@@ -124,7 +123,7 @@ struct PortAdd;
 
 impl Doit<Family> for PortAdd {
     fn doit(family: &Family, info: &GenlInfo) -> Result {
-        // With both, netlink takes the request for one for a dump.
+        // `REPLACE` and `EXCL` never come together: netlink takes a request with both for a dump request.
         let flags = info.flags(Flags::REPLACE | Flags::EXCL | Flags::CREATE)?;
         let replace = flags.contains(Flags::REPLACE);
         let binding = request::parse_binding(info)?;

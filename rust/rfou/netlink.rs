@@ -119,9 +119,9 @@ fn check_protocol(info: &GenlInfo) -> Result {
     Ok(())
 }
 
-/// Reads which port a request is about.
+/// Reads the binding of the port that a request names.
 fn parse_binding(info: &GenlInfo) -> Result<Binding> {
-    // First, because Linux refuses the protocol by its attribute policy, before everything else.
+    // First, because Linux's attribute policy refuses the protocol before all other checks.
     check_protocol(info)?;
     let family = match info.attr(attr::AF) {
         Some(at) => at.get::<u8>()?,
@@ -188,7 +188,7 @@ fn parse_binding(info: &GenlInfo) -> Result<Binding> {
     })
 }
 
-/// Reads what a port of a request receives.
+/// Reads the encapsulation of a port to open.
 fn parse_encapsulation(info: &GenlInfo) -> Result<Encapsulation> {
     let at = info
         .attr(attr::TYPE)
@@ -249,7 +249,7 @@ fn why_not_bound(error: Error) -> &'static CStr {
         EACCES => c"UDP port is privileged",
         ENODEV => c"device does not exist",
         EPFNOSUPPORT | EAFNOSUPPORT => c"IPv6 is not available",
-        // Without memory for a socket's inode the error is ENFILE.
+        // If there is no memory for a socket's inode, the error is ENFILE.
         ENOMEM | ENFILE => c"not enough memory for a UDP socket",
         _ => c"UDP socket could not be bound",
     }

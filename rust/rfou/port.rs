@@ -23,9 +23,9 @@ use net::{
 
 /// A UDP port that receives tunnelled packets.
 pub(crate) struct Port {
-    /// Numbers ports in the order of their addition, from 1. A number is not used again.
+    /// Numbers ports in the order of their addition, from 1. A number is never reused.
     serial: u64,
-    /// The binding in the request. The socket may have chosen a port, and a local address to reach the peer.
+    /// The binding that was requested. The socket may have chosen a port, and a local address to reach the peer.
     asked: Binding,
     settings: Settings,
     socket: Socket,
@@ -271,7 +271,7 @@ impl Ports {
         list.serials.remove(&key);
         let port = list.ports.remove(&key.1).ok_or(EINVAL)?;
         if let Some(announce) = announce {
-            // Before the closing, which forgets the addresses.
+            // Read the binding first: a closed socket has no addresses.
             let binding = port.binding();
             port.socket.close_and_wait();
             announce(&binding, &port.settings, &port.totals());
@@ -292,7 +292,7 @@ impl Ports {
         show(list.ports.get(&key.1).ok_or(ESRCH)?)
     }
 
-    /// Returns `true` if a port is the reason that no socket with `binding` can be opened. May sleep.
+    /// Returns `true` if no socket with `binding` can be opened because of a port. May sleep.
     pub(crate) fn is_taken(&self, binding: &Binding) -> bool {
         let list = self.list.lock();
         let mut ports = list.ports.values();

@@ -30,7 +30,7 @@ macro_rules! reasons {
             /// The number of reasons.
             pub(crate) const COUNT: usize = [$($name),*].len();
 
-            /// The names, in the order of the reasons, without the prefix that says whose reasons they are.
+            /// The names, in the order of the reasons, without the prefix `RFOU_`.
             pub(crate) const NAMES: [&'static CStr; Self::COUNT] = [$(without_prefix($name)),*];
 
             /// Returns the name without the prefix.

@@ -31,7 +31,7 @@ pub(crate) struct FouDecapsulator {
 /// Decapsulates GUE.
 pub(crate) struct GueDecapsulator {
     pub(crate) records: Records,
-    /// The treatment of a checksum that the sender leaves to the receiver.
+    /// The way to complete a checksum that the sender leaves to the receiver.
     pub(crate) remote_checksum: RemcsumMode,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct GueDecapsulator {
 /// headers that senders have a use for.
 const MOST_OUTER_HEADERS_LEN_BYTES: usize = 1024;
 
-/// The headers of a received packet that the tunnel pulls: UDP's, and GUE's if there is one.
+/// The headers that the tunnel pulls from a received packet: UDP's, and GUE's if there is one.
 struct OuterHeaders {
     len_bytes: usize,
     /// The protocol of the inner packet.
@@ -55,7 +55,7 @@ impl OuterHeaders {
     #[inline(always)]
     fn read_gue(skb: &mut RxSkb) -> Result<Self, Reason> {
         let header = walk(&mut Payload(skb), Linux)?;
-        // The protocol comes last, as in Linux. Unlike in Linux, the packet is unchanged until then.
+        // The protocol is checked last, as in Linux. Unlike in Linux, the packet is unchanged until then.
         if header.is_control() {
             return Err(Reason::GueControl);
         }
@@ -153,7 +153,7 @@ impl GueDecapsulator {
     }
 }
 
-/// A packet whose outer headers were pulled, and its kind; or the packet to drop.
+/// A packet whose outer headers were pulled, and its kind; or a packet to drop.
 type Decapsulated = Result<(InnerSkb, Pulled), Dropped>;
 
 /// Pulls `len_bytes` bytes of headers.
@@ -202,9 +202,10 @@ fn shorten_gso(
     )
 }
 
-/// Records a packet whose outer length was adapted, with the length that is left. Frees a packet whose outer length is
-/// wrong.
-// The length is adapted last: sockets that share the packet may see the change, and a dropped packet stays unchanged.
+/// Records a packet. `left` is the length that is left after its outer length was shortened. If that has failed, frees
+/// the packet.
+// The outer length is shortened last: sockets that share the packet may see the change, and a dropped packet must stay
+// unchanged.
 #[inline(always)]
 fn record(
     records: &Records,

@@ -25,7 +25,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Makes the records of the port with a socket. May sleep. Fails with `ENOMEM`.
+    /// Makes the records of the port that has this socket. May sleep. Fails with `ENOMEM`.
     pub(crate) fn new(socket: &UdpSocket) -> Result<Self> {
         Ok(Self {
             counters: Counters::new()?,
@@ -34,8 +34,8 @@ impl Records {
         })
     }
 
-    /// Records a packet of the wire that goes to the inner protocol. `headers_len` bytes of headers were pulled, from
-    /// UDP's header on. UDP's payload had `payload_len` bytes.
+    /// Records a packet that goes to the inner protocol, and is no GSO packet. `headers_len` bytes of headers,
+    /// beginning with UDP's, were pulled from the packet. The UDP payload had `payload_len` bytes.
     #[inline(always)]
     pub(crate) fn received(
         &self,
@@ -75,7 +75,7 @@ impl Records {
         }
     }
 
-    // Takes no reference to an `InnerSkb`, because every packet would be on the stack for it.
+    // Takes no reference to an `InnerSkb`: the compiler would then keep the `InnerSkb` of every packet on the stack.
     #[cold]
     #[inline(never)]
     fn hit_receive(

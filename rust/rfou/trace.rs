@@ -6,10 +6,10 @@
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// The family of tunnels that [`transmit`](crate::transmit) sends.
+/// The address family of the tunnels that [`transmit`](crate::transmit) encapsulates for.
 pub(crate) const TRANSMIT_FAMILY: u16 = AF_INET;
 
-/// Returns the family of a port.
+/// Returns the address family of a port.
 pub(crate) const fn family(ipv6: bool) -> u16 {
     if ipv6 {
         AF_INET6
@@ -31,7 +31,7 @@ net::tracepoints! {
         len: u32,
     );
 
-    /// A tunnel device's packet has its headers.
+    /// A packet of a tunnel device was encapsulated.
     pub(crate) struct Transmit = rfou_transmit(
         netns: u32,
         ifindex: u32,

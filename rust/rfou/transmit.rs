@@ -57,7 +57,7 @@ impl<F: Flow> IpTunnelEncap<F> for Fou {
     }
 
     fn find_inner(quoted: &mut QuotedPacket<'_>) -> Result<(usize, InnerProtocol)> {
-        // Nothing on the wire names the protocol of a FOU packet. An IP packet shows by its version.
+        // Nothing on the wire names the protocol of a FOU packet. An IP packet is recognized by its version.
         // The only other protocol that tunnel devices send is GRE (RFC 2784, RFC 2890). The first two
         // bytes of GRE are zero, except for the bits that announce a checksum, a key and a sequence
         // number.
@@ -101,7 +101,7 @@ impl<F: Flow> IpTunnelEncap<F> for Gue {
         // decides, not the packet, because the receiver's GRO keeps packets with different GUE headers
         // apart: GSO packets could overtake a packet without GSO that GRO holds.
         if config.remote_checksum() && !flow.device_segments(&skb, protocol, gso_type) {
-            // A packet whose checksum is computed has nothing to leave to the receiver.
+            // A packet whose checksum is already computed leaves nothing to the receiver.
             if let Some(checksum) = skb.partial_checksum()? {
                 let remote = gue::RemoteChecksum::new(checksum.start, checksum.field);
                 header.fields = Fields::with_remote_checksum(remote.map_err(|_| EINVAL)?);
@@ -189,7 +189,7 @@ fn outer_checksum<F: Flow>(config: &EncapConfig) -> (Checksum, GsoType) {
     }
 }
 
-/// Returns the tunnel's ports. A source port that is not configured follows from the inner flow.
+/// Returns the tunnel's ports. If no source port is configured, the hash of the inner flow chooses one.
 #[inline(always)]
 fn ports(skb: Pin<&mut TxSkb>, config: &EncapConfig) -> Result<Ports> {
     let source = match config.source_port().specific() {

@@ -2,11 +2,11 @@
 
 //! Trace events of `rfou6.ko`, which `events.c` defines and `Documentation/tracing.rst` describes.
 
-/// The family of tunnels that [`transmit`](crate::transmit) sends: `AF_INET6`.
+/// The address family of the tunnels that [`transmit`](crate::transmit) encapsulates for: `AF_INET6`.
 pub(crate) const TRANSMIT_FAMILY: u16 = 10;
 
 net::tracepoints! {
-    /// A tunnel device's packet has its headers.
+    /// A packet of a tunnel device was encapsulated.
     pub(crate) struct Transmit = rfou6_transmit(
         netns: u32,
         ifindex: u32,

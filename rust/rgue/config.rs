@@ -79,7 +79,7 @@ pub(crate) struct Config {
 pub(crate) struct Protection {
     /// SEC. Fixed when the device is made.
     pub(crate) auth: Option<Method>,
-    /// The number of payload bytes that a keyed hash covers. [`gue::Demands::WHOLE_PAYLOAD`] covers all.
+    /// The number of payload bytes that a keyed hash covers. [`gue::Demands::WHOLE_PAYLOAD`] covers the whole payload.
     pub(crate) cover: u16,
     /// K, and the number of payload bytes that the checksum covers.
     pub(crate) checksum: Option<u16>,
@@ -101,7 +101,7 @@ impl Protection {
         self.cover != 0 || self.checksum.unwrap_or(0) != 0 || self.crc.unwrap_or(0) != 0
     }
 
-    /// Returns what a receiver demands.
+    /// Returns the demands of the device on received packets.
     pub(crate) fn demands(&self) -> Demands {
         Demands {
             security: self.auth,
@@ -116,9 +116,9 @@ impl Protection {
 /// The UDP port that the device sends from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourcePort {
-    /// This one.
+    /// This port.
     Fixed(PortNumber),
-    /// From the hash of the inner flow: one of the namespace's local ports, or of this range.
+    /// A port that the hash of the inner flow selects from the namespace's local ports, or from this range.
     Flow(Option<(PortNumber, PortNumber)>),
 }
 
@@ -153,7 +153,7 @@ pub(crate) enum Df {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remcsum {
     Off,
-    /// Flag R (gue-extensions-06 §5.5).
+    /// Flag R (gue-extensions-06 §7).
     Draft,
     /// Linux's private flag.
     Linux,
@@ -168,8 +168,8 @@ impl Config {
         Key::of_device(self.group, self.addresses)
     }
 
-    /// Returns the binding of the device's socket, and that of a second one: an external device has a socket for
-    /// each IP version.
+    /// Returns the binding of the device's socket. For an external device, also returns the binding of a second
+    /// socket, if IPv6 is available: the device has a socket for each IP version.
     pub(crate) fn bindings(&self, netns: &Netns) -> (Binding, Option<Binding>) {
         let mut addresses = self.addresses;
         match &mut addresses {
@@ -189,7 +189,7 @@ impl Config {
         (first, second)
     }
 
-    /// Returns the index of the VRF of the device that outer packets come by, or 0.
+    /// Returns the index of the VRF of the device that outer packets leave by, or 0.
     pub(crate) fn vrf(&self, netns: &Netns) -> i32 {
         if self.link == 0 {
             return 0;
@@ -197,7 +197,8 @@ impl Config {
         NetDevice::vrf_of(netns, self.link)
     }
 
-    /// Returns the place that the device sends to; `None` if it has no remote address, or one for each packet.
+    /// Returns the place that the device sends to; `None` if the device has no remote address, or if each packet has
+    /// its own.
     pub(crate) fn peer(&self) -> Option<Place> {
         if self.remote() == [0; 16] {
             return None;
@@ -227,7 +228,7 @@ impl Config {
         config
     }
 
-    /// Returns `true` if the device has nowhere to send to.
+    /// Returns `true` if the device has remote `any`, and so no place to send to. An external device does not count.
     pub(crate) fn remote_is_any(&self) -> bool {
         !self.external && self.remote() == [0; 16]
     }

@@ -22,7 +22,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The packets that are no other device's. No group is this great.
+    /// The key of an external device, which gets the packets that no other device is for. No other key has this
+    /// group.
     pub(crate) const EXTERNAL: Self = Self {
         group: 1 << 33,
         remote: [0; 2],
@@ -108,12 +109,12 @@ impl Receiver {
         }? Error)
     }
 
-    /// Returns the table, to be changed.
+    /// Returns the table, for changes.
     pub(crate) fn devices(&self) -> &RcuTable<Key, Entry> {
         &self.devices
     }
 
-    /// Finds the device for packets with this key: the one with this peer, or else the one with any.
+    /// Finds the device for packets with this key: the device with this peer, or else the device with remote `any`.
     #[inline(always)]
     pub(crate) fn find<'a>(&'a self, key: Key, rcu: RcuReader<'a>) -> Option<&'a Entry> {
         self.devices

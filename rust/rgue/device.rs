@@ -25,7 +25,7 @@ use net::{
 pub(crate) struct Gue {
     sender: RtnlCell<Sender>,
     listener: Listener,
-    /// If the device has a method of security.
+    /// `None` if the device has no method of security.
     keys: Option<Arc<KeyRing>>,
     control: Arc<Control>,
     fragments: Fragments,
@@ -42,7 +42,7 @@ pub(crate) struct NewGue {
 type Sends = (RtnlValue<Sender>, RtnlValue<Config>);
 
 impl Gue {
-    /// Returns what packets are sent by, with the configuration in force.
+    /// Returns the sender of data packets, with the configuration in force.
     #[inline]
     pub(crate) fn sender<'a>(&'a self, reader: RcuReader<'a>) -> &'a Sender {
         self.sender.read(reader)
@@ -58,7 +58,7 @@ impl Gue {
         self.keys.as_deref()
     }
 
-    /// Returns the device's side of control messages.
+    /// Returns the state of the device's control messages.
     pub(crate) fn control(&self) -> &Control {
         &self.control
     }
@@ -66,7 +66,7 @@ impl Gue {
     /// Changes the configuration. Packets are sent with the old one or the new one as a whole. May sleep.
     pub(crate) fn change(&self, dev: &Device<Self>, new: Config, rtnl: &mut Rtnl) -> Result {
         let old = *self.config(rtnl);
-        // A peer that has moved stays there, unless the user says otherwise.
+        // A peer that has moved stays at its new place, unless the user turns roaming off or changes dport.
         let stays = new.liveness.roaming && new.destination_port == old.destination_port;
         let moved_to = self.sender.read_rtnl(rtnl).moved_to;
         let sends = self.prepare(dev, new, moved_to.filter(|_| stays))?;
@@ -94,8 +94,8 @@ impl Gue {
         Ok(())
     }
 
-    /// The peer has moved. Packets are sent to the old place or to the new one. May sleep. Fails with `ENOMEM`;
-    /// with `EINVAL` if the peer may not move any more.
+    /// Moves the peer to another place. Each packet is sent to the old place or to the new one. May sleep. Fails with
+    /// `ENOMEM`, or with `EINVAL` if the peer may not move any more.
     pub(crate) fn move_peer(&self, dev: &Device<Self>, to: Place, rtnl: &mut Rtnl) -> Result {
         let configured = *self.config(rtnl);
         if !configured.liveness.roaming {
@@ -111,7 +111,7 @@ impl Gue {
         Ok(())
     }
 
-    /// Makes all memory of a change, so that a refused change changes nothing. May sleep.
+    /// Allocates all memory that a change needs, so that a change that fails has no effect. May sleep.
     fn prepare(&self, dev: &Device<Self>, new: Config, moved_to: Option<Place>) -> Result<Sends> {
         let sender = Sender::new(new, moved_to, self.keys.clone(), dev.link_net())?;
         let config = RtnlValue::new(sender.config)?;
@@ -130,7 +130,7 @@ impl Gue {
     }
 }
 
-/// Returns what receive needs to know of a device.
+/// Returns the part of a device that receive reads.
 fn entry(dev: &Device<Gue>, config: &Config) -> Entry {
     Entry {
         rx: dev.rx(),
@@ -186,7 +186,7 @@ impl Operations for Gue {
         gue.listener
             .open(netns, config.vrf(netns), entry(dev, config))?;
         if gue.control.config().peer().is_some() {
-            // Also if the peer was dead when the device went down.
+            // Even if the peer was dead when the device went down.
             dev.set_carrier(true, rtnl);
         }
         if has_keepalive {

@@ -2,9 +2,10 @@
 
 //! The generic netlink family `gue`: the keys of devices, and their peers.
 //!
-//! `Documentation/netlink/gue.yaml` specifies the family. Numbers are never used again for something else.
+//! `Documentation/netlink/gue.yaml` specifies the family. Numbers are never reused for something else.
 //! A secret comes in and never leaves: no answer of the family has it, and the request's copy is overwritten.
-//! Netlink itself returns a request that breaks the policy, or whose sender lacks the capability.
+//! But netlink itself returns a request that breaks the policy, or whose sender lacks the capability, to the
+//! sender before the family sees it.
 
 mod peers;
 
@@ -30,7 +31,7 @@ use net::{
 };
 use peers::{PeerGet, Ping};
 
-/// Attribute numbers of a key.
+/// Attribute numbers.
 mod attr {
     pub(super) const IFINDEX: i32 = 1;
     pub(super) const IFNAME: i32 = 2;
@@ -72,7 +73,7 @@ struct Family {
     kind: &'static Kind<GueKind>,
 }
 
-/// Sends events to the members of the groups, and pongs to users.
+/// Sends events to the members of the multicast group, and pongs to users.
 static NOTIFIER: Notifier<Family> = Notifier::new();
 
 /// Registers the family. Process context, may sleep.
@@ -152,7 +153,8 @@ impl Family {
     }
 }
 
-/// Refuses a sender who may administer the device's namespace alone, and not the one that it sends to.
+/// Refuses a sender without `CAP_NET_ADMIN` in the network namespace that the device sends to. Netlink checks only
+/// the namespace of the device itself.
 fn check_capable(info: &GenlInfo, dev: &Device<Gue>) -> Result {
     if dev.is_link_net_capable() {
         return Ok(());
@@ -182,7 +184,7 @@ fn refuse_settings(info: &GenlInfo) -> Result {
     Ok(())
 }
 
-/// Refuses attributes that say something of a key.
+/// Refuses all attributes of a key.
 fn refuse_attributes_of_keys(info: &GenlInfo) -> Result {
     refuse_settings(info)?;
     match info.attr(attr::KEY_ID) {
@@ -278,7 +280,7 @@ impl Doit<Family> for KeyDel {
     }
 }
 
-/// `KEY_GET`: shows one key, or all. Anybody may see that there is a key.
+/// `KEY_GET`: shows one key, or all, without secrets. Needs no capability.
 struct KeyGet;
 
 impl Doit<Family> for KeyGet {

@@ -26,21 +26,21 @@ use net::{
     udp,
 };
 
-/// The flags of fields that a header walk does not look at.
+/// The flags of fields whose values a header walk does not read.
 const FLAGS: u16 =
     security::FLAGS | fragment::FLAG | transform::FLAG | checksum::FLAG | nat::FLAG | crc::FLAG;
 
-/// The flags of cookies, which are the same in all packets of a flow.
+/// The flags that name methods with a cookie. A cookie is the same in all packets of a flow.
 const COOKIE_FLAGS: u16 = Method::Cookie32.flags();
 
-/// Returns `true` if a header is of a fragment.
+/// Returns `true` if the header has the fragment field.
 #[inline(always)]
 pub(crate) fn is_fragment(fields: &DeviceNotes) -> bool {
     fields.flags() & fragment::FLAG != 0
 }
 
-/// Returns `true` if packets with equal headers of this kind may be merged: the values of their fields then
-/// are those of the merged packet. `bytes` returns the header's bytes.
+/// Returns `true` if packets with a header equal to this one may be merged, because the values of its fields are
+/// right for the merged packet too. `bytes` returns the header's bytes.
 #[inline(always)]
 pub(crate) fn may_be_merged<'a>(
     header: &Header<DeviceNotes>,
@@ -75,7 +75,8 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 pub(crate) enum FirstCheck {
     /// [`check`] decides.
     Unknown,
-    /// The packet has passed. The sum of its header is known if the header was found kept at once.
+    /// The packet has passed. The sum of its header is known if [`KeysInForce::know`] found the header in its first
+    /// slot.
     Passes(Option<Sum>),
 }
 
@@ -96,21 +97,20 @@ pub(crate) struct Guard {
     demands: Demands,
     /// The keys, if the device has a method of security.
     keys: Option<Arc<KeyRing>>,
-    /// The one value of [`FLAGS`] in a header that needs no more checks than [`Guard::glance`] has, or
-    /// [`NONE_PASSES`].
+    /// The value of the bits [`FLAGS`] with which a header may pass [`Guard::glance`], or [`NONE_PASSES`].
     passing_flags: u16,
 }
 
-/// No header has all flags of security: their method is reserved.
+/// A value that no header has: a method of security with all flags set is reserved.
 const NONE_PASSES: u16 = FLAGS;
 
 impl Guard {
-    /// Makes the guard of a device with these keys, if it has a method of security.
+    /// Makes the guard of a device. `keys` are the keys of a device that has a method of security.
     pub(crate) fn new(demands: Demands, keys: Option<Arc<KeyRing>>) -> Self {
         let passing_flags = if demands.checksum
             || demands.crc
             || demands.hmac_coverage != 0
-            // No device is so: it would be open.
+            // No device is like this: it would accept unchecked packets.
             || demands.security.is_some() != keys.is_some()
         {
             NONE_PASSES
@@ -129,9 +129,9 @@ impl Guard {
         self.keys.is_some()
     }
 
-    /// Returns [`FirstCheck::Passes`] for a packet that [`check`] would accept, if this is found without a look at each
-    /// field. Most packets pass here: they have no protecting field and need none, or an accepted cookie, or a keyed
-    /// hash that an earlier check accepted. A control message does not pass, and neither does a fragment.
+    /// Returns [`FirstCheck::Passes`] for a packet that [`check`] would accept, if that is clear without a look at each
+    /// field. Most packets pass here: they have no protecting field and need none, or they have an accepted cookie, or
+    /// a keyed hash that an earlier check accepted. Control messages and fragments do not pass.
     #[inline(always)]
     pub(crate) fn glance(
         &self,
@@ -144,7 +144,7 @@ impl Guard {
             return FirstCheck::Unknown;
         }
         match &self.keys {
-            // A device without keys demands no field that has to be checked, or no header passes.
+            // Without keys, the device demands no field, or no header has `passing_flags`.
             None => FirstCheck::Passes(None),
             Some(keys) => self
                 .knows(keys.read(rcu), skb, header, addresses, rcu)
@@ -261,7 +261,7 @@ fn check_with<const IPV6: bool>(
     demands.check(view, received.payload_len, has_udp_checksum)?;
     match (&guard.keys, view.security()) {
         (Some(keys), Some(field)) => received.check_all(keys.read(rcu), &field, rcu),
-        // The demands have refused this already.
+        // `demands.check` has refused this already.
         (Some(_), None) => Err(Reason::AuthMissing),
         (None, _) if demands.security.is_some() => Err(Reason::NoKey),
         (None, _) => received.check_sums(),
@@ -345,8 +345,9 @@ impl Received<'_> {
         let Some(covered) = self.covered(Computation::Hmac)? else {
             return Ok(());
         };
-        // A sum over the payload comes with a coverage that follows the payload's length. The headers of fragments
-        // differ, and the hash of a control message covers it.
+        // Do not keep the header if it differs in each packet. The coverage of a checksum or CRC over the payload
+        // follows the payload's length, and the headers of fragments have different offsets. The hash of a control
+        // message covers the message.
         let is_constant = covered.payload().is_empty()
             && !self.header.is_control()
             && sums_cover_no_payload(self.header, self.view.as_bytes());
@@ -379,7 +380,7 @@ impl Received<'_> {
         Ok(self.view.covered(computation, self.payload_len)?)
     }
 
-    /// Passes the covered bytes of the payload on.
+    /// Calls `take` with the covered bytes of the payload, in pieces.
     fn read(&self, covered: &Covered<'_>, take: impl FnMut(&[u8])) -> Result<(), Reason> {
         let payload = covered.payload();
         let start = payload.start.saturating_add(self.payload_at);

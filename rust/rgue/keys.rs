@@ -3,8 +3,8 @@
 //! The keys of a device.
 //!
 //! A device accepts several keys and sends with one, so that both ends can change keys without losing a
-//! packet. Keys come in by the family `gue`, and never leave: a key that is removed is overwritten with zeros
-//! when the last reader is done with it.
+//! packet. Keys come in by the netlink family `gue`, which never shows a secret. A key that is removed is overwritten
+//! with zeros when its last reader is done.
 
 use crate::{guard::FirstCheck, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders};
 use gue::{
@@ -25,8 +25,8 @@ pub(crate) const MOST_KEYS: usize = 8;
 /// The length of the longest cookie, in bytes.
 const COOKIE_LEN_BYTES: usize = Method::Cookie32.len_bytes();
 
-/// The lengths of a secret for a keyed hash, in bytes: no shorter than a cookie, and the most that
-/// [`crate::family`] reads. A hash is not stronger for a secret of more than 64 bytes.
+/// The least and the greatest length of a secret for a keyed hash, in bytes. The least is that of the shortest cookie.
+/// [`crate::family`] accepts no longer secret. More than 64 bytes do not make a hash stronger.
 pub(crate) const LEAST_HMAC_SECRET_LEN_BYTES: usize = 8;
 pub(crate) const MOST_SECRET_LEN_BYTES: usize = 128;
 
@@ -67,16 +67,17 @@ impl Direction {
     }
 }
 
-/// The reason why a key is not taken.
+/// The reason why a key is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyRefusal {
     /// The secret does not have the length of the device's method.
     SecretLength,
-    /// A cookie has no addresses that a NAT could change.
+    /// A cookie with `nat`: a cookie covers no addresses that a NAT could change.
     NatNeedsHmac,
-    /// Without addresses, a packet that is sent back to its sender would be accepted there.
+    /// A key with `nat` for both directions. Its hash covers no addresses, so a packet that is sent back to its
+    /// sender would be accepted there.
     NatDirection,
-    /// The keys of both directions are equal, so a packet that is sent back to its sender would be accepted.
+    /// A key with `nat` that equals a key of the other direction, with the same consequence.
     NatSameKey,
     /// The device has [`MOST_KEYS`] keys.
     TooMany,
@@ -91,7 +92,7 @@ impl From<Error> for KeyRefusal {
 }
 
 impl Key {
-    /// Makes a key of a secret. May sleep.
+    /// Makes a key from a secret. May sleep.
     pub(crate) fn new(
         method: Method,
         id: u32,
@@ -138,13 +139,13 @@ impl Key {
         }
     }
 
-    /// Returns those of the outer addresses that the keyed hash covers: these, or zeros.
+    /// Returns the bytes that the keyed hash covers for the outer addresses: the addresses, or zeros with `nat`.
     #[inline(always)]
     pub(crate) fn covered_addresses<'a>(&self, addresses: &'a [u8]) -> &'a [u8] {
         covered_addresses(self.nat, addresses)
     }
 
-    /// Computes the keyed hash of addresses, of a header, and of the part of the payload that `feed` gives to it.
+    /// Computes the keyed hash of addresses, of a header, and of the part of the payload that `feed` adds.
     /// Fails with [`Reason::AuthMethod`] for a cookie, and with the error of `feed`.
     pub(crate) fn hash(
         &self,
@@ -190,7 +191,7 @@ impl KeySet {
     /// Returns the keys that are accepted.
     #[inline]
     fn accepted(&self) -> impl Iterator<Item = &Key> {
-        // Empty slots are the last.
+        // Empty slots come last.
         self.keys
             .iter()
             .map_while(Option::as_ref)
@@ -208,7 +209,8 @@ impl KeySet {
         removed
     }
 
-    /// The key that was sent with until now is only accepted.
+    /// Ends the use of the key to send with. A key for both directions is only accepted from now on. A key that only
+    /// sends is removed.
     fn stop_sending(&mut self) {
         for slot in &mut self.keys {
             match slot {
@@ -249,9 +251,9 @@ impl KeySet {
 pub(crate) struct KeysInForce {
     keys: KeySet,
     to_send: Option<Arc<Key>>,
-    /// The keys that are accepted, if they are cookies. Empty slots are the last.
+    /// The keys that are accepted, if they are cookies. Empty slots come last.
     cookies: [Option<Arc<Cookie>>; MOST_KEYS],
-    /// All keys that are accepted leave the addresses out.
+    /// All accepted keys count the addresses as zero.
     are_nat: bool,
     pub(crate) verified: VerifiedHeaders,
     pub(crate) prepared: PreparedHeaders,
@@ -303,16 +305,16 @@ impl KeysInForce {
         if let Some(sum) = self.verified.has_at_once(skb, header, addresses, rcu) {
             return FirstCheck::Passes(Some(sum));
         }
-        // If all keys that are accepted leave the addresses out, headers are kept without.
+        // If all accepted keys count the addresses as zero, headers are kept with zeros for the addresses.
         let addresses = covered_addresses(self.are_nat, addresses);
         FirstCheck::new(self.verified.has_of(skb, header, addresses, rcu))
     }
 
-    /// Returns `true` if a cookie equals an accepted key. It must have the length of the device's method, as all keys
-    /// have.
+    /// Returns `true` if a cookie equals an accepted key. The cookie must have the length that the device's method
+    /// gives to all keys.
     #[inline(always)]
     pub(crate) fn accepts_cookie<const N: usize>(&self, cookie: &[u8; N]) -> bool {
-        // All are compared, so that the time does not tell which of them is current.
+        // Compare all of them, so that the time does not reveal which one is equal.
         let mut found = false;
         for key in self.cookies.iter().map_while(Option::as_ref) {
             found |= equal(cookie, key.first_bytes::<N>());
@@ -353,8 +355,8 @@ impl KeyRing {
         &self.0.read_rtnl(rtnl).keys
     }
 
-    /// Adds a key, or replaces the one of its id. A key to send with takes the place of the one before. May
-    /// sleep. After an error the keys are as before.
+    /// Adds a key, or replaces the key with the same id. If the new key sends, the device stops sending with the
+    /// former one. May sleep. After an error, the keys are unchanged.
     pub(crate) fn set(&self, new: KeyInUse, rtnl: &mut Rtnl) -> Result<(), KeyRefusal> {
         let mut keys = self.read_rtnl(rtnl).clone();
         keys.remove(new.key.id);
@@ -366,7 +368,7 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Removes a key. May sleep. Fails with `ENOENT` if there is none of this id.
+    /// Removes a key. May sleep. Fails with `ENOENT` if no key has this id.
     pub(crate) fn delete(&self, id: u32, rtnl: &mut Rtnl) -> Result {
         let mut keys = self.read_rtnl(rtnl).clone();
         if !keys.remove(id) {

@@ -28,7 +28,7 @@ pub(crate) struct GueKind {
 }
 
 impl GueKind {
-    /// Makes what all devices share. May sleep.
+    /// Registers the state that devices share: sockets and fragments. May sleep.
     pub(crate) fn new(scope: &'static Scope) -> Result<Self> {
         Ok(Self {
             fragments: reassembly::register(scope)?,
@@ -79,7 +79,7 @@ impl LinkKind for GueKind {
                 _ => error,
             })?;
         if before != after {
-            // A user's own MTU stays.
+            // Keep an MTU that the user has set.
             dev.resize(after, dev.mtu() == before.mtu, rtnl)?;
         }
         Ok(())
@@ -110,8 +110,8 @@ impl LinkKind for GueKind {
     }
 }
 
-/// Says why a device cannot have its packets. `gets_all` is `true` for a device that gets those of its group from every
-/// address.
+/// Refuses a device that cannot get its packets, and says why. `gets_all` is `true` if the device would get the packets
+/// of its group from every address.
 fn refuse(request: &LinkRequest<'_>, refusal: Refusal, gets_all: bool) -> Error {
     let port = request.attr(attr::PORT).or(request.attr(attr::DPORT));
     match refusal {

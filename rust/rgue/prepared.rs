@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Headers with a cookie or a keyed hash that are sent, kept.
+//! A cache of the headers with a cookie or a keyed hash that a device sends.
 //!
 //! A keyed hash that covers no payload changes only with the header and the addresses, and a cookie never. The whole
-//! header of the first packet is kept, and the next ones get a copy. A header belongs to the keys in force, and goes with them.
-//! The configuration that the header was made from, the packet's properties in it, and the source address, which
-//! the route chooses, are compared; the destination is a part of the configuration.
+//! header of the first packet is kept, and later packets get a copy. The cache belongs to the keys in force: each
+//! change of keys starts an empty one. A packet gets the kept header if [`Purpose`] is equal: the configuration, which
+//! has the destination address, the packet's properties that are in the header, and the source address, which the
+//! route chooses.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use gue::header::MAX_LEN_BYTES;
@@ -15,7 +16,7 @@ use net::{crypto::Secret, ip_proto::ChecksumPlace, rcu::RcuReader, rcu_slots::Rc
 /// The headers of one device differ in the inner protocol and in the place of a remote checksum.
 const SLOTS: usize = 64;
 
-/// The number of a configuration, which no other one has or had.
+/// The number of a configuration. No two configurations get the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number(u64);
 
@@ -27,19 +28,19 @@ impl Number {
     }
 }
 
-/// The inputs of a header, beside the keys.
+/// The inputs from which a header is made, apart from the keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Purpose {
     configuration: Number,
     /// The inner IP version and the place of a remote checksum.
     inner: u64,
     /// The outer source address.
-    // No array: arrays are compared in memory.
+    // Not an array, because the compiler compares arrays in memory.
     source: (u64, u64),
 }
 
 impl Purpose {
-    /// The source address has 16 bytes, or 4.
+    /// `source` is the outer source address: 16 bytes of IPv6, or 4 of IPv4.
     #[inline(always)]
     pub(crate) fn new(
         configuration: Number,
@@ -69,7 +70,7 @@ impl Purpose {
     /// Returns a number that differs between the headers of a device where possible.
     #[inline(always)]
     fn index(&self) -> usize {
-        // The place of a checksum and its start are even numbers as a rule.
+        // The shift makes the start count too. Both numbers of a checksum's place are even as a rule.
         (self.inner ^ self.inner >> 17) as usize
     }
 }
@@ -98,7 +99,7 @@ impl PreparedHeaders {
         (kept.purpose == *purpose).then_some(&kept.header)
     }
 
-    /// Does what [`Self::find`] does.
+    /// Does what [`Self::find`] does, for packets with a remote checksum.
     // Not inlined: other packets should not save registers for it.
     #[inline(never)]
     pub(crate) fn find_with_place<'a>(

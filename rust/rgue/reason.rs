@@ -53,7 +53,7 @@ reasons! {
     BadIpVersion = c"RGUE_BAD_IP_VERSION", else INVALID_PROTO;
     /// GUE's Hlen is greater than the packet's length.
     BadHlen = c"RGUE_BAD_HLEN", else PKT_TOO_SMALL;
-    /// An unknown GUE flag, or flags that exclude each other.
+    /// An unknown GUE flag, flags that exclude each other, or a reserved method of security.
     UnknownFlag = c"RGUE_UNKNOWN_FLAG", else INVALID_PROTO;
     /// An unknown flag in Linux's private flags field.
     UnknownPrivateFlag = c"RGUE_UNKNOWN_PRIVATE_FLAG", else INVALID_PROTO;
@@ -77,11 +77,11 @@ reasons! {
     UnaskedReply = c"RGUE_UNASKED_REPLY", else UNHANDLED_PROTO;
     /// An echo request that the device itself has sent has come back.
     OwnMessage = c"RGUE_OWN_MESSAGE", else RECURSION_LIMIT;
-    /// The device demands a cookie or a keyed hash, and has no key to check it with.
+    /// The device has a method of security, and has no key to check the packet with, or to send it with.
     NoKey = c"RGUE_NO_KEY", else SECURITY_HOOK;
     /// The device demands a cookie or a keyed hash, and the header has none.
     AuthMissing = c"RGUE_AUTH_MISSING", else SECURITY_HOOK;
-    /// The header has a cookie or a keyed hash, and the device has nothing to compare it with.
+    /// The header has a cookie or a keyed hash, and the device has no method of security.
     AuthUnexpected = c"RGUE_AUTH_UNEXPECTED", else SECURITY_HOOK;
     /// The header has another method of security than the device demands, or a cookie of another length.
     AuthMethod = c"RGUE_AUTH_METHOD", else SECURITY_HOOK;
@@ -101,15 +101,16 @@ reasons! {
     BadCrc = c"RGUE_BAD_CRC", else SKB_CSUM;
     /// A fragment whose reserved bits are not 0.
     FragmentReserved = c"RGUE_FRAGMENT_RESERVED", else INVALID_PROTO;
-    /// A fragment whose protocol is not that of its place: the packet's at offset 0, none elsewhere.
+    /// A fragment whose header has the wrong protocol for its offset: the header must have the packet's protocol
+    /// at offset 0, and "no next header" elsewhere.
     FragmentProtocol = c"RGUE_FRAGMENT_PROTOCOL", else INVALID_PROTO;
-    /// A fragment that is not the last, and whose length is no multiple of 8.
+    /// A fragment that is not the last, and whose payload is not a multiple of 8 bytes long.
     FragmentUnaligned = c"RGUE_FRAGMENT_UNALIGNED", else INVALID_PROTO;
-    /// A fragment that ends after 65535 bytes.
+    /// A fragment that ends beyond 65535 bytes of its packet.
     FragmentTooLong = c"RGUE_FRAGMENT_TOO_LONG", else PKT_TOO_BIG;
     /// A fragment without a payload.
     FragmentEmpty = c"RGUE_FRAGMENT_EMPTY", else PKT_TOO_SMALL;
-    /// A fragment that has bytes of another one, such as a duplicate.
+    /// A fragment that overlaps with another one, such as a duplicate.
     FragmentOverlap = c"RGUE_FRAGMENT_OVERLAP", else DUP_FRAG;
     /// A fragment that contradicts another one about the packet's end.
     FragmentEnd = c"RGUE_FRAGMENT_END", else INVALID_PROTO;
@@ -117,25 +118,25 @@ reasons! {
     FragmentLimit = c"RGUE_FRAGMENT_LIMIT", else NOMEM;
     /// The fragments of a packet whose other fragments have not come in time.
     FragmentTimeout = c"RGUE_FRAGMENT_TIMEOUT", else FRAG_REASM_TIMEOUT;
-    /// The fragments of a packet of which one is Not-ECT, and another is not.
+    /// The fragments of a packet, of which some are Not-ECT and others are not.
     FragmentEcn = c"RGUE_FRAGMENT_ECN", else IP_TUNNEL_ECN;
     /// A fragment for a device in external mode, which joins none.
     FragmentExternal = c"RGUE_FRAGMENT_EXTERNAL", else UNHANDLED_PROTO;
     /// A transformed payload: the kernel has no DTLS to hand it to.
     Transform = c"RGUE_TRANSFORM", else UNHANDLED_PROTO;
-    /// A NAT address checksum, which is for transport protocols straight in GUE.
+    /// A NAT address checksum, which is for transport protocols directly in GUE.
     NatChecksum = c"RGUE_NAT_CSUM", else UNHANDLED_PROTO;
     /// No device that is up has this group and this remote address.
     NoDevice = c"RGUE_NO_DEVICE", else NO_SOCKET;
     /// The UDP checksum is zero, over IPv6, and the device does not accept that.
     ZeroChecksum = c"RGUE_ZERO_CHECKSUM", else UDP_CSUM;
-    /// The outer header is marked "congestion experienced", and the inner packet cannot be.
+    /// The outer header is marked "congestion experienced" (CE), and the inner packet is Not-ECT.
     Ecn = c"RGUE_ECN", else IP_TUNNEL_ECN;
     /// No memory.
     NoMemory = c"RGUE_NO_MEMORY", else NOMEM;
-    /// The device has no remote address to send to.
+    /// Neither the device nor the tunnel that was set for the packet has a remote address.
     NoRemote = c"RGUE_NO_REMOTE", else IP_OUTNOROUTES;
-    /// The device has no peer of its own, and nothing has set a tunnel for the packet.
+    /// The device is external, and nothing has set a tunnel for the packet.
     NoMetadata = c"RGUE_NO_METADATA", else TUNNEL_TXINFO;
     /// The key of the tunnel that was set for the packet is longer than a group.
     BadKey = c"RGUE_BAD_KEY", else TUNNEL_TXINFO;
@@ -147,7 +148,8 @@ reasons! {
     Loop = c"RGUE_LOOP", else RECURSION_LIMIT;
     /// The partial checksum lies outside the packet.
     BadCsumStart = c"RGUE_BAD_CSUM_START", else SKB_CSUM;
-    /// The packet is longer than the path takes, and nobody may fragment it. Its sender is told.
+    /// The packet is longer than the path MTU allows, and may not be fragmented, or is too long to be sent in
+    /// fragments.
     TooLong = c"RGUE_TOO_LONG", else PKT_TOO_BIG;
 }
 

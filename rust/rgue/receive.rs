@@ -64,7 +64,8 @@ pub(crate) fn checksum_place(fields: &DeviceNotes) -> Option<ChecksumPlace> {
     })
 }
 
-/// Returns a place that counts the EtherIP header as one that does not; `None` if it lies in that header.
+/// Converts a place that is counted from the EtherIP header to one that is counted from the frame after it. Returns
+/// `None` if the place lies in the EtherIP header.
 #[inline]
 pub(crate) fn after_ether_ip(place: ChecksumPlace) -> Option<ChecksumPlace> {
     Some(ChecksumPlace {
@@ -130,19 +131,20 @@ pub(crate) enum Dropped {
     Freed(Reason),
 }
 
-/// The result of a device's reading of outer headers, beside the inner packet.
+/// The values of the outer headers that a device passes on with the inner packet.
 pub(crate) trait Metadata: Sized {
-    /// The device joins fragments: each has outer headers of its own.
+    /// The device joins fragments. A device that passes on outer headers joins none, because each fragment has outer
+    /// headers of its own.
     const JOINS_FRAGMENTS: bool;
 
-    /// Reads a packet that begins with its UDP header.
+    /// Reads the values of a packet that begins with its UDP header.
     fn of<const IPV6: bool>(skb: &RxSkb, header: &Header<DeviceNotes>) -> Result<Self>;
 
-    /// Returns what the packet takes along.
+    /// Returns the metadata to attach to the inner packet.
     fn attached(self) -> Option<RxMetadata>;
 }
 
-/// Nothing: the device stands for its remote address and its group.
+/// No values: the device itself stands for its remote address and its group.
 impl Metadata for () {
     const JOINS_FRAGMENTS: bool = true;
 
@@ -175,7 +177,7 @@ impl Metadata for RxMetadata {
 }
 
 impl Receiver {
-    /// Receives a packet that is no other device's.
+    /// Gives a packet for which [`Self::find`] found no device to the external device, if there is one.
     // Not inlined: other packets should not save registers for it.
     #[inline(never)]
     fn receive_external<const IPV6: bool>(
@@ -200,7 +202,7 @@ impl Receiver {
 }
 
 impl Entry {
-    /// Counts a packet that the device drops, and frees it, or leaves that to UDP.
+    /// Counts a packet that the device drops. Frees the packet, or returns a verdict that makes UDP free it.
     #[inline(always)]
     fn dropped(&self, dropped: Dropped) -> Verdict {
         match dropped {
@@ -220,8 +222,8 @@ impl Entry {
         }
     }
 
-    /// Receives a packet that is the device's. It has passed the device's [`Guard`](guard::Guard), or is checked here.
-    /// All checks come before the first change.
+    /// Receives a packet for the device. If `glance` does not pass the packet, the device's
+    /// [`Guard`](guard::Guard) checks it here. All of the guard's checks come before the first change to the packet.
     #[inline(always)]
     fn receive<const IPV6: bool, M: Metadata>(
         &self,
@@ -237,7 +239,7 @@ impl Entry {
         if let FirstCheck::Passes(known) = glance {
             sum = known;
         } else {
-            // A control message does not pass, and neither does a fragment.
+            // Neither control messages nor fragments pass at a glance.
             if header.is_control() {
                 return self
                     .receive_control::<IPV6>(skb, header, rcu)
@@ -263,9 +265,9 @@ impl Entry {
         self.deliver::<IPV6, M>(skb, at, sum, header.proto_ctype(), place, metadata)
     }
 
-    /// Gives a packet whose checks have passed to the device. Its payload begins after `at` bytes, and is a packet of
-    /// `proto`; its sender leaves the checksum at `place` to the receiver. `sum` is the sum of the header before the
-    /// payload, if it is known.
+    /// Gives a packet that has passed its checks to the device. The payload begins after `at` bytes, and is a packet of
+    /// `proto`. The sender leaves the checksum at `place` to the receiver. `sum` is the sum of the GUE header, if that
+    /// sum is known.
     #[inline(always)]
     pub(crate) fn deliver<const IPV6: bool, M: Metadata>(
         &self,
@@ -291,7 +293,7 @@ impl Entry {
             .map_err(|(skb, refused)| Dropped::Inner(skb, refused.into()))
     }
 
-    /// Receives a packet whose checks have passed, and that has an EtherIP header (RFC 3378) before its frame.
+    /// Receives a packet that has passed its checks, and has an EtherIP header (RFC 3378) before its frame.
     // Not inlined: other packets should not save registers for it.
     #[inline(never)]
     fn receive_frame<const IPV6: bool, M: Metadata>(
@@ -376,7 +378,7 @@ fn has_zero_checksum(skb: &mut RxSkb) -> bool {
         .is_ok_and(|header| header.ends_with(&[0, 0]))
 }
 
-/// Pulls `len_bytes` bytes of headers. `sum` is their sum after UDP's header, if it is known.
+/// Pulls `len_bytes` bytes of headers. `sum` is the sum of the headers after UDP's, if that sum is known.
 #[inline(always)]
 fn decapsulate(
     mut skb: RxSkb,

@@ -4,7 +4,8 @@
 //!
 //! [`config`] reads and shows the configuration of a [`device`]. [`transmit`] encapsulates the packets that
 //! the device sends. Devices share a [`socket`], which finds by [`demux`] the device that [`receive`]s a
-//! packet. By messages of [`control`] a device knows if its peer lives and where it is. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
+//! packet. By messages of [`control`] a device learns whether its peer lives, and the address and port that
+//! the peer sends from. This crate has no `unsafe` code; the crate `net` wraps the kernel's API.
 
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Received headers whose keyed hash is right, kept.
+//! A cache of received headers whose keyed hash was found right.
 //!
 //! A keyed hash that covers no payload is the same for all packets with one header between the same addresses, so
 //! one hash serves them all. A header that was found right is kept, and a packet with the same bytes between the
-//! same addresses passes without a look at its fields. A header belongs to the keys in force, and goes with
-//! them: after each change of keys there is none. Only right headers are kept, so a sender without a key cannot
-//! push others out.
+//! same addresses passes without a look at its fields. The cache belongs to the keys in force: each change of keys
+//! starts an empty one. Only right headers are kept, so a sender without a key cannot displace others.
 
 use gue::{
     group,
@@ -30,14 +29,14 @@ const WITH_GROUP: usize = WITHOUT_GROUP + group::LEN_BYTES;
 struct Verified {
     /// The outer addresses, source first: 16 bytes each of IPv6, or 4 of IPv4.
     addresses: Secret<32>,
-    /// With zero for the values of checksum and CRC.
+    /// The header, with zero for the values of checksum and CRC.
     header: Secret<MAX_LEN_BYTES>,
     /// The sum of `header`.
     sum: Sum,
 }
 
 impl Verified {
-    /// Compares in a time that does not depend on the header's bytes.
+    /// Returns `true` if header and addresses are equal. The time does not depend on the header's bytes.
     fn is(&self, header: &[u8], addresses: &[u8]) -> bool {
         both_equal(
             (self.addresses.as_bytes(), addresses),
@@ -45,15 +44,15 @@ impl Verified {
         )
     }
 
-    /// Does what [`Self::is`] does, for the header of `N` bytes of a packet, which begins with its UDP header. The
-    /// first of the bytes has the length, so a kept header of another length is not equal.
+    /// Does what [`Self::is`] does, for a packet that begins with its UDP header and has a GUE header of `N` bytes. A
+    /// kept header of another length is not equal, because the first byte of a header has the length.
     #[inline(always)]
     fn is_of_packet<const N: usize>(&self, skb: &RxSkb, addresses: &[u8]) -> bool {
         let Some(header) = skb.linear_array::<N>(udp::HEADER_LEN_BYTES) else {
             return false;
         };
         let headers = (&self.header.first_bytes::<N>()[..], &header[..]);
-        // A length that the compiler knows.
+        // The compiler knows the length in each branch.
         match addresses.len() {
             8 => self
                 .addresses
@@ -75,9 +74,9 @@ impl VerifiedHeaders {
         Self(RcuSlots::new())
     }
 
-    /// Returns the sum of the header of a packet, which begins with its UDP header, if the header is found kept at
-    /// once: most headers have no field but a group and the hash, and are in their first slot. After `None`,
-    /// [`Self::has_of`] looks for the header everywhere.
+    /// Looks for the header of a packet, which begins with its UDP header, in its first slot alone. Returns the
+    /// header's sum if the header is there. This finds most headers: they have no field but the hash and perhaps a
+    /// group. After `None`, [`Self::has_of`] looks for the header in both slots.
     #[inline(always)]
     pub(crate) fn has_at_once(
         &self,
@@ -88,7 +87,7 @@ impl VerifiedHeaders {
     ) -> Option<Sum> {
         let index = index(header.proto_ctype(), None, addresses);
         let kept = self.0.get(index, rcu)?;
-        // A comparison of any length is a loop.
+        // The comparison needs no loop, because the compiler knows the length.
         let is_kept = if header.len_bytes() == WITHOUT_GROUP {
             kept.is_of_packet::<WITHOUT_GROUP>(skb, addresses)
         } else {
@@ -139,7 +138,8 @@ impl VerifiedHeaders {
     ) {
         let index = index_of(header, addresses);
         let is_free = |index| self.0.get(index, rcu).is_none();
-        // Without a free slot, the digest decides, so that two headers do not always meet.
+        // If neither slot is free, the parity of the header's bytes decides, so that two headers need not displace
+        // each other.
         let parity = || bytes.iter().fold(0, |sum, byte| sum ^ byte) & 1 != 0;
         let second = !is_free(index) && (is_free(index ^ 1) || parity());
         let new = init!(Verified {
@@ -151,7 +151,7 @@ impl VerifiedHeaders {
     }
 }
 
-/// Returns a number that differs between the headers of a device where possible. It tells nothing of the digest.
+/// Returns a number that differs between the headers of a device where possible, and does not depend on the digest.
 fn index_of(header: &Header<DeviceNotes>, addresses: &[u8]) -> usize {
     let remote = header.fields().remote_checksum();
     index(header.proto_ctype(), remote, addresses)

@@ -73,7 +73,7 @@ fn fields() -> impl Strategy<Value = DeviceFields> {
                     checksum,
                     nat,
                     crc,
-                    // A header has one remote checksum.
+                    // A header has at most one remote checksum.
                     private: private
                         .filter(|private| remcsum.is_none() || private.remote_checksum.is_none()),
                 }
@@ -106,12 +106,12 @@ fn outer() -> impl Strategy<Value = Outer> {
     )
 }
 
-/// Surplus space of up to as many words as there is room for.
+/// Surplus space, with at most as many words as there is room for after all fields.
 fn surplus() -> impl Strategy<Value = Vec<[u8; 4]>> {
     vec(any::<[u8; 4]>(), 0..=11)
 }
 
-/// Bytes that begin with a header more often than noise does.
+/// Random bytes. About half of them are changed so that they often begin with a header.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     (vec(any::<u8>(), 0..200), any::<bool>()).prop_map(|(mut bytes, known)| {
         if known && bytes.len() >= 4 {
@@ -126,7 +126,7 @@ fn view(bytes: &[u8]) -> View<'_> {
     View::parse(bytes, Device::ALL).unwrap().unwrap()
 }
 
-/// The outcome of all checks of a packet's values.
+/// Checks digest, CRC and checksum of a packet.
 fn verify(packet: &[u8], outer: &Outer, key: &[u8]) -> Result<(), String> {
     let refused = |refusal| format!("{refusal:?}");
     let view = View::parse(packet, Device::ALL)
@@ -148,7 +148,7 @@ fn verify(packet: &[u8], outer: &Outer, key: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the values that cover the header, in the order of the drafts.
+/// Returns a packet whose digest, CRC and checksum were computed in the order of the drafts.
 fn seal(template: &Template, payload: &[u8], outer: &Outer, key: &[u8]) -> Vec<u8> {
     let mut packet = vec![0; template.len_bytes()];
     let mut header = template.start(&mut packet).unwrap();
@@ -170,7 +170,7 @@ fn seal(template: &Template, payload: &[u8], outer: &Outer, key: &[u8]) -> Vec<u
     packet
 }
 
-/// Cuts coverages to a payload's length, and sets all values to zero.
+/// Reduces coverages to the payload's length, and sets digest, CRC and checksum to zero.
 fn to_be_sealed(fields: &mut DeviceFields, payload_len: usize) {
     let len = payload_len as u16;
     if let Some(Security::Hmac(hmac)) = &mut fields.security {
@@ -322,7 +322,7 @@ proptest! {
             None => {}
         }
         let template = Template::new(&empty, &surplus).unwrap();
-        // The same header, with surplus space of its packet alone.
+        // The same header, whose surplus space is added per packet.
         let bare = Template::new(&empty, &[]).unwrap();
         let mut packet = [0xaa; header::MAX_LEN_BYTES + 1];
         bare.start_with_surplus(&mut packet, surplus.as_flattened()).unwrap();
@@ -478,9 +478,9 @@ proptest! {
         let all = [Computation::Hmac, Computation::Crc, Computation::Checksum];
         let coverage = layout::offset_of(sealed.flags(), gue::checksum::FLAG) + 2;
         let form = match bit / 8 {
-            // A changed bit of the variant, of Hlen or of a flag may make another header of the bytes.
+            // With a changed bit of the variant, of Hlen or of a flag, the bytes may be another header.
             0 | 2 | 3 => true,
-            // One sum in 2^16 over other bytes is the same.
+            // With another coverage, one sum in 2^16 is the same.
             at => sealed.checksum().is_some() && (coverage..coverage + 2).contains(&at),
         };
         if form {

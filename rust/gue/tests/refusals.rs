@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that a receiver must drop by the drafts, although the header is valid.
+//! Packets that the drafts require a receiver to drop, although the header is valid.
 
 mod sums;
 
@@ -46,7 +46,7 @@ fn security_that_is_demanded_and_missing() {
         let plain = [0x00, 4, 0, 0];
         let refused = demands.check(&view(&plain), 28, true);
         assert_eq!(refused, Err(Refusal::SecurityMissing));
-        // The bytes are there, and the flag is lost.
+        // The bytes of the field are there, but its flag is not set.
         let lost = [0x02, 4, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         let refused = demands.check(&view(&lost), 28, true);
         assert_eq!(refused, Err(Refusal::SecurityMissing));
@@ -83,11 +83,11 @@ fn cookie_that_differs_in_one_bit() {
     let cookie = [1, 2, 3, 4, 5, 6, 7, 8];
     let old = [9; 8];
     assert_eq!(security.check_cookie([&cookie[..]]), Ok(()));
-    // During a rotation two are accepted, in either order.
+    // During a rotation, the receiver accepts two cookies, in either order.
     assert_eq!(security.check_cookie([&cookie[..], &old]), Ok(()));
     assert_eq!(security.check_cookie([&old[..], &cookie]), Ok(()));
     assert_eq!(security.check_cookie([]), Err(Refusal::SecurityMismatch));
-    // A prefix is no match.
+    // A prefix of the cookie does not match.
     assert_eq!(
         security.check_cookie([&cookie[..7]]),
         Err(Refusal::SecurityMismatch)
@@ -123,7 +123,7 @@ fn keyed_hash_of_an_unknown_key_or_with_a_wrong_digest() {
         wrong[at] ^= 1;
         assert_eq!(hmac.check_digest(&wrong), Err(Refusal::SecurityMismatch));
     }
-    // A digest is no cookie.
+    // A digest does not pass as a cookie.
     let security = view(&bytes).security().unwrap();
     assert_eq!(
         security.check_cookie([&[0x77; 32][..]]),
@@ -284,7 +284,7 @@ fn remote_checksum_without_udp_checksum_where_refused() {
         &[0x01, 4, 2, 0, 0, 20, 0, 36][..],
         &[0x02, 4, 0, 1, 0x80, 0, 0, 0, 0, 20, 0, 36],
     ] {
-        // Linux accepts it, and so does a receiver by default.
+        // By default, a receiver accepts it, as Linux does.
         assert_eq!(Demands::NONE.check(&view(bytes), 40, false), Ok(()));
         assert_eq!(demands.check(&view(bytes), 40, true), Ok(()));
         assert_eq!(
@@ -324,7 +324,7 @@ fn fragment_with_another_protocol_than_its_place_demands() {
     assert!(content(&later(0, 59), 8).is_ok());
     assert_eq!(content(&later(0, 4), 8), Err(Refusal::FragmentProtocol));
     assert_eq!(content(&later(0, 0), 8), Err(Refusal::FragmentProtocol));
-    // A control message says so by 0.
+    // In a control message, type 0 takes the place of "no next header".
     assert!(content(&later(0x20, 0), 8).is_ok());
     assert_eq!(content(&later(0x20, 59), 8), Err(Refusal::FragmentProtocol));
     assert_eq!(content(&later(0x20, 4), 8), Err(Refusal::FragmentProtocol));
@@ -340,7 +340,7 @@ fn fragment_of_a_length_that_its_place_excludes() {
     for len in [1, 7, 9, 1499] {
         assert_eq!(content(&fragment(9), len), Err(Refusal::FragmentUnaligned));
     }
-    // The last one has any length.
+    // The last fragment may have any length.
     assert!(content(&fragment(8), 0).is_ok());
     assert!(content(&fragment(8), 1499).is_ok());
     assert!(content(&fragment(0xfff8), 7).is_ok());
@@ -364,7 +364,7 @@ fn transform_of_type_0_or_with_a_protocol() {
             Err(Refusal::TransformProtocol)
         );
     }
-    // The transform of a fragment has its protocol.
+    // If a fragment is transformed, the transform field has the fragment's protocol.
     let both = [0x03, 59, 0x0c, 0, 0, 1, 4, 1, 2, 3, 4, 5, 1, 4, 0, 0];
     let Ok(Content::Transformed(transform)) = content(&both, 64) else {
         panic!("no transform");

@@ -223,7 +223,7 @@ fn vector_12_keyed_hash() {
         panic!("no keyed hash");
     };
     assert_eq!(received.check_digest(&digest), Ok(()));
-    // A longer hash counts by its last 32 bytes.
+    // Only the last 32 bytes of a longer hash count.
     assert_eq!(
         received.check_digest(&[&[0x55; 16], &digest[..]].concat()),
         Ok(())
@@ -252,7 +252,7 @@ fn vector_13_transform() {
     );
 }
 
-/// Hash, CRC and checksum each cover the others, so only one order of computation gives these bytes.
+/// Hash, CRC and checksum cover each other, so only one order of computation gives these bytes.
 #[test]
 fn vector_14_order() {
     let bytes = hex("0e04c140 00000007 00000001 00000000
@@ -275,14 +275,14 @@ fn vector_14_order() {
     };
     is_header(&bytes, protocol::IPV4, fields(digest, 0xd0d2, 0xbe48_5ca4));
 
-    // Received: each is right, whatever the order.
+    // A receiver can check the three values in any order.
     let received = view(&bytes);
     let sum = sums::sum(&received, &OUTER, &INNER).unwrap();
     assert_eq!(received.checksum().unwrap().check(sum), Ok(()));
     assert_eq!(sums::crc(&received, &INNER), Ok(0xbe48_5ca4));
     assert_eq!(sums::digest(&received, &ADDRESSES, &INNER, KEY), Ok(digest));
 
-    // Sent: digest, CRC, checksum.
+    // A sender computes digest, CRC and checksum in this order.
     let repr = Repr {
         control: false,
         proto_ctype: protocol::IPV4,

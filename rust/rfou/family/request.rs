@@ -164,7 +164,7 @@ pub(super) fn refuse_binding(info: &GenlInfo, error: Error) -> Error {
         EACCES => (c"UDP port is privileged", attr::PORT),
         ENODEV => (c"device does not exist", attr::IFINDEX),
         EPFNOSUPPORT | EAFNOSUPPORT => (c"IPv6 is not available", attr::FAMILY),
-        // Without memory for a socket's inode the error is ENFILE.
+        // If there is no memory for a socket's inode, the error is ENFILE.
         ENOMEM | ENFILE => (c"not enough memory for a UDP socket", attr::PORT),
         _ => (c"UDP socket could not be bound", attr::PORT),
     };

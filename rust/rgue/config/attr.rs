@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attribute numbers (`IFLA_GUE_*`). A number is never used again.
+//! Attribute numbers (`IFLA_GUE_*`). A number is never reused.
 
 use net::netlink::NlaPolicy;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Configurations of devices whose packets bring group and outer addresses along.
+//! Configurations of devices in external mode: the metadata of each packet have its group and outer addresses.
 
 use super::{attr, Config, Df, Inherit, Variant};
 use kernel::prelude::*;
@@ -24,7 +24,8 @@ pub(super) fn refuse_peer(request: &LinkRequest<'_>) -> Result {
 }
 
 impl Config {
-    /// Refuses what each packet's metadata say, unless it is the default, which `ip -d link` shows.
+    /// Refuses settings that each packet's metadata decide. Default values are accepted, because `ip -d link` shows
+    /// them.
     pub(super) fn check_external(&self, request: &LinkRequest<'_>) -> Result {
         if !self.external {
             return Ok(());

@@ -7,7 +7,8 @@ use gue::fragment;
 use kernel::prelude::*;
 use net::rtnl_link::LinkRequest;
 
-/// The least number of payload bytes in each fragment but the last. Receivers join a bounded number of fragments.
+/// The least payload of a fragment other than the last, in bytes: with less, the longest packet would take more
+/// fragments than a receiver joins.
 const MIN_PAYLOAD_BYTES: usize =
     net::frags::MAX_LEN_BYTES.div_ceil(net::frags::MAX_PIECES as usize);
 
@@ -49,7 +50,7 @@ impl Config {
 
     /// Returns the length of the headers before each fragment, in bytes.
     pub(crate) fn fragment_overhead_bytes(&self) -> usize {
-        // A fragment leaves no checksum to the receiver.
+        // A fragment leaves no checksum to the receiver, and the payload of fragments has EtherIP and Ethernet headers.
         let whole = Self {
             remcsum: super::Remcsum::Off,
             mode: net::netdev::LinkType::Ip,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Keepalive and roaming: the use of control messages by a device.
+//! Keepalive and roaming: settings of a device that are based on control messages.
 
 use super::{attr, read::boolean, Config, SourcePort, Variant};
 use kernel::prelude::*;
@@ -9,26 +9,26 @@ use net::{
     rtnl_link::{LinkInfo, LinkRequest},
 };
 
-/// The use of control messages by a device, beyond answers.
+/// The settings of keepalive and roaming. Each device answers echo requests, whatever its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Liveness {
-    /// The time without a sign of the peer after which the peer is asked, in seconds. 0: never.
+    /// The time, in seconds, after which the device sends an echo request to a silent peer. 0: never.
     pub(crate) keepalive: u16,
-    /// The time without a sign of the peer after which the peer is dead, in seconds. 0: the default.
+    /// The time, in seconds, after which a silent peer is dead. 0: three times `keepalive`.
     dead: u16,
     /// The peer may move to another address and port.
     pub(crate) roaming: bool,
 }
 
 impl Liveness {
-    /// Nothing.
+    /// No keepalive, and no roaming.
     pub(crate) const OFF: Self = Self {
         keepalive: 0,
         dead: 0,
         roaming: false,
     };
 
-    /// Returns the time without a sign of the peer after which the peer is dead, in seconds.
+    /// Returns the time, in seconds, after which a silent peer is dead.
     pub(crate) fn dead_seconds(&self) -> u16 {
         match self.dead {
             0 => self.keepalive.saturating_mul(3),
@@ -52,7 +52,7 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses what does not go together. Completes the configuration.
+    /// Refuses settings that exclude each other. Without a keepalive, resets the time after which a peer is dead.
     pub(super) fn check_liveness(&mut self, request: &LinkRequest<'_>) -> Result {
         let first = |numbers: &[i32]| numbers.iter().find_map(|number| request.attr(*number));
         let refuse =

@@ -52,7 +52,7 @@ impl Config {
         self.check_protection(request)
     }
 
-    /// Refuses what does not go together.
+    /// Refuses settings that exclude each other.
     fn check_protection(&self, request: &LinkRequest<'_>) -> Result {
         let Protection {
             auth,
@@ -96,7 +96,7 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses another method than that of `old`: it fixes the length of the header, and keys belong to it.
+    /// Refuses a change of the method of security: the method fixes the length of the header, and keys belong to it.
     pub(super) fn check_auth_is(&self, old: &Self, request: &LinkRequest<'_>) -> Result {
         if self.protection.auth == old.protection.auth {
             return Ok(());
@@ -109,7 +109,7 @@ impl Config {
     }
 }
 
-/// Reads a field that is on or off, and its number, such as its coverage.
+/// Reads a switch, and the number that belongs to it, such as a coverage. Returns `None` if the switch is off.
 pub(super) fn coverage(
     request: &LinkRequest<'_>,
     old: Option<u16>,

@@ -117,7 +117,7 @@ impl Config {
         Ok(new)
     }
 
-    /// Applies the attributes of a request, but for the remote address.
+    /// Applies the attributes of a request, except for the remote address.
     fn apply(&mut self, request: &LinkRequest<'_>) -> Result {
         if let Some(at) = request.attr(attr::ID) {
             self.group = Some(at.get()?);
@@ -383,23 +383,23 @@ fn read_remote(request: &LinkRequest<'_>) -> Result<Addresses> {
     Ok(addresses)
 }
 
-/// Returns `true` if an IPv4 address is unicast or zero. Class E is unicast here, as in the kernel, but
-/// for the broadcast address.
+/// Returns `true` if an IPv4 address is unicast or zero. As in the kernel, class E is unicast, except for the
+/// broadcast address.
 fn is_unicast4(address: [u8; 4]) -> bool {
     address[0] & 0xf0 != 0xe0 && address != [0xff; 4]
 }
 
-/// Returns `true` if an IPv6 address says nothing without a link (RFC 4291 §2.5.6).
+/// Returns `true` if an IPv6 address is link-local (RFC 4291 §2.5.6), which means nothing without a link.
 fn is_link_local(address: [u8; 16]) -> bool {
     address[0] == 0xfe && address[1] & 0xc0 == 0x80
 }
 
-/// Returns `true` if an IPv6 address stands for an IPv4 address (RFC 4291 §2.5.5.2).
+/// Returns `true` if an IPv6 address is IPv4-mapped (RFC 4291 §2.5.5.2).
 fn is_ipv4_mapped(address: [u8; 16]) -> bool {
     address[..10] == [0; 10] && address[10..12] == [0xff; 2]
 }
 
-/// Returns `addresses` with the local address of `other`, if that is of the same IP version.
+/// Returns `addresses` with the local address of `other`, if both are of the same IP version.
 fn with_local_of(addresses: Addresses, other: Addresses) -> Addresses {
     match (addresses, other) {
         (Addresses::V4 { peer, .. }, Addresses::V4 { local, .. }) => Addresses::V4 { local, peer },
@@ -433,8 +433,8 @@ pub(super) fn boolean(
     }
 }
 
-/// Reads a field of the outer IP header: its value, or whether it is inherited. The one that is not sent is
-/// reset by the other.
+/// Reads a field of the outer IP header from two attributes: a value, and a switch that makes the device inherit the
+/// field. A value turns the switch off, and the switch resets the value.
 fn inherit(
     request: &LinkRequest<'_>,
     old: Inherit,

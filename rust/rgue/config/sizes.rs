@@ -63,7 +63,7 @@ impl Config {
         let (mtu, headroom) = self.underlay(netns).unwrap_or((DEFAULT_MTU, 0));
         let max_mtu = u32::from(u16::MAX) - overhead;
         let mtu = match self.fragment {
-            // Whatever the path takes.
+            // Whatever the path MTU is.
             Some(_) => DEFAULT_MTU,
             None => mtu.saturating_sub(overhead),
         };
@@ -74,8 +74,8 @@ impl Config {
         }
     }
 
-    /// Returns the MTU below the device, and the bytes that a packet needs there before its IP header: of
-    /// the route to the other end, else of the device that the link is bound to.
+    /// Returns the MTU and the headroom of the underlay, in bytes: of the route to the peer, or else of the device
+    /// that [`Self::link`] names.
     fn underlay(&self, netns: &Netns) -> Option<(u32, u32)> {
         let route = match self.addresses {
             _ if self.external || self.remote_is_any() => None,
@@ -83,7 +83,7 @@ impl Config {
             Addresses::V6 { local, peer } => self.sizes_of_route::<Ipv6>(netns, local, peer),
         };
         route.or_else(|| {
-            // Index 0 is of no device.
+            // No device has index 0.
             NetDevice::by_index(netns, self.link).map(|dev| (dev.mtu(), dev.headroom()))
         })
     }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Numbers of control messages.
+//! Counters of control messages.
 
 use crate::reason::Reason;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that any CPU counts up.
+/// A counter that any CPU may increment.
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one more.
+    /// Adds one.
     pub(super) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -20,10 +20,10 @@ impl Counter {
     }
 }
 
-/// The numbers of a device.
+/// The counters of a device.
 #[derive(Default)]
 pub(super) struct Counters {
-    /// The peer has moved.
+    /// Moves of the peer.
     pub(super) moves: Counter,
     /// Messages whose sequence numbers were old.
     pub(super) replays: Counter,
@@ -44,7 +44,7 @@ impl Counters {
         }
     }
 
-    /// Returns the numbers, and two of the peer's.
+    /// Returns the values, with two values of the peer.
     pub(super) fn read(&self, last_heard_ms: Option<u64>, rtt_ns: Option<u64>) -> Counts {
         Counts {
             last_heard_ms,
@@ -59,10 +59,10 @@ impl Counters {
     }
 }
 
-/// The numbers of a device at one time, for users.
+/// The values of [`Counters`] at one time, for users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Milliseconds since something was heard; `None`: never.
+    /// Milliseconds since the peer was last heard; `None`: never.
     pub(crate) last_heard_ms: Option<u64>,
     /// The last round-trip time; `None`: none was measured.
     pub(crate) rtt_ns: Option<u64>,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The other end of a device: what it was asked, what was heard from it, and what follows.
+//! The peer of a device: the requests sent to it, the messages heard from it, and their consequences.
 //!
-//! A device that has keys takes each message of its peer once: the sequence numbers of new messages are above
-//! those of old ones. A peer whose clock was set back, or that speaks from another place, proves that it is
-//! the peer by the answer to a request: the answer has a token that nobody else could know before.
+//! A device that has keys accepts each message of its peer once: a new message has a higher sequence number than
+//! all earlier ones. A peer whose clock was set back, or that sends from another place, must prove that it is the
+//! peer by a reply to a request: the reply has a token that only the receiver of the request can know.
 
 use super::{
     counters::{Counters, Counts},
@@ -19,10 +19,10 @@ use net::{
     time::{wall_clock_ns, NS_PER_MS, NS_PER_SECOND},
 };
 
-/// The limit of replies and of users' requests: one in this time on the average.
+/// The limit of replies and of users' requests: on average, one in this time.
 const INTERVAL_NS: u64 = 10 * NS_PER_MS;
 
-/// The most of them at once.
+/// The most replies and users' requests at once.
 const BURST: u64 = 50;
 
 /// The relation of a message's sender to the device.
@@ -32,14 +32,14 @@ pub(super) enum Standing {
     Peer,
     /// The device has no peer, and never will have one.
     Anyone,
-    /// Another place than the peer's, from which the peer may speak.
+    /// A sender at another place than the peer's. The peer may have moved there.
     Stranger,
 }
 
 /// The consequences of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// A message to send to where this one came from.
+    /// A message to send back to the sender.
     pub(super) answer: Option<Echo>,
     /// The reason why the message counts as dropped.
     pub(super) dropped: Option<Reason>,
@@ -56,10 +56,10 @@ impl Outcome {
     }
 }
 
-/// The state of the other end.
+/// The state of the peer.
 #[pin_data]
 pub(crate) struct Peer {
-    /// Returns the token of a request's sequence number.
+    /// Computes the token of a request from its sequence number.
     token_of: SecretFunction,
     /// The device has keys, so that nobody else can make sequence numbers.
     compares_sequences: bool,
@@ -73,10 +73,10 @@ struct State {
     sent: u64,
     /// The sequence number of the last message that was accepted from the peer.
     accepted: u64,
-    /// When something was heard, in nanoseconds of the monotonic clock.
+    /// When the peer was last heard, in nanoseconds of the monotonic clock.
     heard_at: Option<u64>,
     rtt_ns: Option<u64>,
-    /// When the next message may be sent if messages were sent evenly.
+    /// When the next message would be due if messages were sent at even intervals.
     next_at: u64,
     questions: Questions,
     watch: Watch,
@@ -84,12 +84,12 @@ struct State {
     moves_to: Option<Place>,
 }
 
-/// Watches if the peer lives.
+/// The state of the watch over the peer.
 struct Watch {
     /// When the watch began.
     since: u64,
     asked_at: Option<u64>,
-    /// The packets that the device had received when they were counted last.
+    /// The number of packets that the device had received at the last tick.
     received: u64,
     is_dead: bool,
     /// Users were told that the peer is dead.
@@ -101,7 +101,7 @@ struct Watch {
 pub(super) struct Tick {
     /// The peer must be asked now.
     pub(super) asks: bool,
-    /// The time of the next tick, in milliseconds.
+    /// The time until the next tick, in milliseconds.
     pub(super) next_ms: u32,
 }
 
@@ -138,7 +138,7 @@ impl Peer {
         })
     }
 
-    /// Decides about a message.
+    /// Handles a message, and returns its consequences.
     pub(super) fn receive(
         &self,
         echo: &Echo,
@@ -183,7 +183,8 @@ impl Peer {
         }
         self.counters.requests.count();
         if standing == Standing::Stranger && !is_peer {
-            // The peer's own message must still be new if this one is a copy that came first.
+            // Do not change `accepted`: this message may be a copy that came first, and the peer's own message must
+            // still be new.
             return Outcome {
                 answer: self.challenge(state, from, Rank::New, now),
                 ..Outcome::default()
@@ -225,8 +226,9 @@ impl Peer {
         let mut wakes = answered.was_ping;
         let is_peer = standing != Standing::Stranger || state.moves_to == Some(from);
         if is_peer || answered.was_challenge {
-            // Accept a lower number too: the token proves that the reply is newer than the request. Do not go back
-            // behind a message accepted since the request: an attacker may have recorded it and delayed the reply.
+            // Accept a lower number too: the token proves that the reply is newer than the request. But do not go below
+            // the number of a message accepted since the request: an attacker may have recorded that message and
+            // delayed the reply.
             state.accepted = if answered.accepted == state.accepted {
                 echo.sequence
             } else {
@@ -244,7 +246,7 @@ impl Peer {
         }
     }
 
-    /// Returns a request to a sender that must prove to be the peer, unless others are asked already.
+    /// Returns a request to a sender that must prove that it is the peer; `None` if [`Questions::challenge`] refuses.
     fn challenge(&self, state: &mut State, to: Place, rank: Rank, now: u64) -> Option<Echo> {
         let question = self.question(state, to, now);
         if !state.questions.challenge(question, rank) {
@@ -310,7 +312,7 @@ impl Peer {
         })
     }
 
-    /// Looks if the peer lives. `received` is the number of packets that the device has received.
+    /// Checks if the peer is alive. `received` is the number of packets that the device has received.
     pub(super) fn tick(&self, received: u64, liveness: &Liveness, now: u64) -> Tick {
         self.state.with(|state| {
             if received != state.watch.received {
@@ -330,7 +332,7 @@ impl Peer {
         })
     }
 
-    /// Takes what process context must do.
+    /// Returns the tasks for process context. A move stays pending until [`Self::end_move`].
     pub(super) fn take_news(&self) -> News {
         self.state.with(|state| {
             let watch = &mut state.watch;
@@ -360,7 +362,7 @@ impl Peer {
         !self.state.with(|state| state.watch.is_dead)
     }
 
-    /// Returns the numbers of messages.
+    /// Returns the values of the counters.
     pub(crate) fn counts(&self, now: u64) -> Counts {
         let (heard_at, rtt_ns) = self.state.with(|state| (state.heard_at, state.rtt_ns));
         let last_heard_ms = heard_at.map(|at| now.saturating_sub(at) / NS_PER_MS);
@@ -376,7 +378,7 @@ impl State {
         self.sent
     }
 
-    /// Something was heard from the peer. Returns `true` if the peer was dead.
+    /// Records that the peer was heard. Returns `true` if the peer was dead.
     fn hear(&mut self, now: u64) -> bool {
         self.heard_at = Some(now);
         core::mem::take(&mut self.watch.is_dead)
@@ -387,7 +389,8 @@ impl State {
         let watch = &mut self.watch;
         let heard_at = self.heard_at.unwrap_or(0).max(watch.since);
         let quiet_since = heard_at.max(watch.asked_at.unwrap_or(0));
-        // A little early, so that an answer's way does not double the time between requests.
+        // Ask a little early. The answer comes one round-trip time after the request, so at the next tick the silence
+        // is a little shorter than the interval.
         let asks = watch.asked_at.is_none()
             || now.saturating_sub(quiet_since) >= keepalive - keepalive / 4;
         if asks {
@@ -401,8 +404,8 @@ impl State {
         } else {
             next = next.min(dies_at);
         }
-        // A kernel timer may expire late, by up to an eighth of its timeout. Wait for less; the next tick waits for the
-        // rest.
+        // A kernel timer may expire late, by up to an eighth of its timeout. Wait for less, and let the next tick wait
+        // for the rest.
         let wait = next.saturating_sub(now) / NS_PER_MS;
         Tick {
             asks,

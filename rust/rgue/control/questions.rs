@@ -20,7 +20,7 @@ pub(super) struct Question {
     pub(super) sequence: u64,
     /// In nanoseconds of the monotonic clock.
     pub(super) asked_at: u64,
-    /// The sequence number that was the last of the peer's then.
+    /// The last sequence number that was accepted from the peer when the request was sent.
     pub(super) accepted: u64,
     pub(super) to: Place,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Asker {
     User(User),
 }
 
-/// A user's socket of generic netlink.
+/// A user's generic netlink socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) portid: u32,
@@ -51,8 +51,8 @@ pub(crate) struct Pong {
     pub(crate) from: Place,
 }
 
-/// A message that made the device ask its sender. If all places are taken, a message takes the place of a lower
-/// one: a sender of recorded messages cannot keep others from being asked.
+/// The kind of message that made the device challenge its sender. If all slots are taken, a message displaces one of
+/// lower rank. So a sender of recorded messages cannot prevent the challenge of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// An old message, from another place than the peer's.
@@ -76,17 +76,17 @@ enum Ping {
     Answered(Pong),
 }
 
-/// The time after which a sender's answer proves nothing any more.
+/// The time after which the reply to a challenge does not count any more.
 const CHALLENGE_LIFE_NS: u64 = 5 * NS_PER_SECOND;
 
-/// The least time between two requests to one place that were not planned here.
+/// The least time between two challenges to one place.
 const CHALLENGE_GAP_NS: u64 = NS_PER_SECOND;
 
-/// The most requests for a proof at a time, and the most of them to one place.
+/// The most challenges at a time, and the most challenges to one place.
 const MOST_CHALLENGES: usize = 4;
 const MOST_CHALLENGES_OF_A_PLACE: usize = 2;
 
-/// The most keepalives whose answers count: an answer may take longer than the time to the next one.
+/// The most keepalives whose answers count: the next keepalive may be sent before the answer comes.
 const MOST_KEEPALIVES: usize = 3;
 
 /// The most pings of users at a time.
@@ -103,9 +103,9 @@ pub(super) struct Questions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) rtt_ns: u64,
-    /// The sequence number that was the last of the peer's when the request was sent.
+    /// The last sequence number that was accepted from the peer when the request was sent.
     pub(super) accepted: u64,
-    /// The sender was asked to prove its place.
+    /// The request was a challenge: the sender had to prove that it is the peer.
     pub(super) was_challenge: bool,
     /// A user waits for the answer.
     pub(super) was_ping: bool,
@@ -118,7 +118,8 @@ impl Questions {
         pings: [Ping::Free; MOST_PINGS],
     };
 
-    /// Remembers a keepalive's or a user's request. The oldest ping gives way to a new one.
+    /// Remembers a request. A keepalive replaces the oldest keepalive. A user's ping takes a free slot, or else
+    /// replaces the oldest ping.
     pub(super) fn add(&mut self, by: Asker, question: Question) {
         match by {
             Asker::Keepalive => {
@@ -138,8 +139,8 @@ impl Questions {
         }
     }
 
-    /// Remembers the request to a sender that must prove its place. Returns `false` if the sender was asked just
-    /// now, or if no place is left for a message of this rank.
+    /// Remembers a challenge. Returns `false` if another challenge went to the same place within
+    /// [`CHALLENGE_GAP_NS`], or if there is no slot for a message of this rank.
     pub(super) fn challenge(&mut self, question: Question, rank: Rank) -> bool {
         let now = question.asked_at;
         let age = |challenge: &Challenge| now.saturating_sub(challenge.question.asked_at);
@@ -153,7 +154,7 @@ impl Questions {
         }
         let slot = if same().count() < MOST_CHALLENGES_OF_A_PLACE {
             let rank_of = |slot: &Option<Challenge>| slot.map(|challenge| challenge.rank);
-            // `None` is the lowest.
+            // `None`, a free slot, is the lowest.
             let lowest = self.challenges.iter_mut().min_by_key(|slot| rank_of(slot));
             lowest.filter(|slot| rank_of(slot) < Some(rank))
         } else {
@@ -170,8 +171,8 @@ impl Questions {
         true
     }
 
-    /// Finds the request that a reply answers, and forgets it. A token counts once, and from the place that was
-    /// asked.
+    /// Finds the request that a reply answers, and forgets the request. A token counts once, and only from the place
+    /// that the request was sent to.
     pub(super) fn answer(&mut self, token: u64, from: Place, now: u64) -> Option<Answered> {
         let fits = |question: &Question| question.token == token && question.to == from;
         let rtt = |question: &Question| now.saturating_sub(question.asked_at);
@@ -219,7 +220,7 @@ impl Questions {
         None
     }
 
-    /// Returns `true` if users wait for answers that have come.
+    /// Returns `true` if an answer to a user's ping has come.
     pub(super) fn has_pong(&self) -> bool {
         self.pings
             .iter()

@@ -30,11 +30,11 @@ use net::{
     udp_tunnel::Addresses,
 };
 
-/// A message, and its way.
+/// A message, with the configuration, the keys and the addresses to send it.
 pub(super) struct Letter<'a> {
     pub(super) config: &'a Config,
     pub(super) keys: Option<&'a KeyRing>,
-    /// The address to send from; `None`: as for data.
+    /// The address to send from; `None`: the same as for data.
     pub(super) source: Option<OuterSource>,
     pub(super) to: Place,
     pub(super) echo: Echo,
@@ -106,7 +106,7 @@ impl Letter<'_> {
             .map_err(|error| Reason::of(error, Reason::Truncated))
     }
 
-    /// Writes header and message. Returns what was written.
+    /// Writes header and message. Returns the written bytes.
     fn write<'b>(
         &self,
         packet: &'b mut [u8],
@@ -129,7 +129,7 @@ impl Letter<'_> {
         Ok(packet)
     }
 
-    /// Sets the protecting fields. With a keyed hash, the hash covers the whole message.
+    /// Sets the protecting fields. A keyed hash covers the whole message.
     fn seal(
         &self,
         started: &mut Started<'_>,
@@ -187,12 +187,13 @@ fn digest(
     })
 }
 
-/// The header has the field, because both follow from the configuration.
+/// Maps an error that cannot occur: the header has each field that is set, because both follow from the
+/// configuration.
 fn set(result: Result<(), Absent>) -> Result<(), Reason> {
     result.map_err(|_| Reason::Truncated)
 }
 
-/// Returns what a computation covers; `None` if the header does not have its field.
+/// Returns the bytes that a computation covers; `None` if the header does not have the field of the computation.
 fn covered<'a>(
     started: &'a Started<'_>,
     computation: Computation,

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work of a device: asks a peer that is silent, and does what messages have led to.
+//! The work of a device: sends requests to a silent peer, and does in process context the tasks that messages cause.
 //!
-//! A device has one work, whatever it has to do, and none runs for a device that neither has a keepalive nor has
-//! got a message.
+//! A device has one work for all of its tasks. The work does not run for a device without a keepalive that has
+//! received no message.
 
 use super::Asker;
 use crate::{device::Gue, family};
 use net::{netdev::Device, rtnl::Rtnl, time::monotonic_ns};
 
-/// The time after which the work asks for RTNL again, in milliseconds.
+/// The time after which the work tries to take RTNL again, in milliseconds.
 const RETRY_MS: u32 = 5;
 
-/// Does what there is to do for a device that is up. Process context without RTNL.
+/// Does the tasks of a device that is up. Process context without RTNL.
 pub(crate) fn work(dev: &Device<Gue>) {
     let control = dev.data().control();
     let config = control.config();
@@ -23,12 +23,12 @@ pub(crate) fn work(dev: &Device<Gue>) {
             .peer
             .tick(received, &config.liveness, monotonic_ns());
         if tick.asks {
-            // A message that cannot be sent now is sent the next time.
+            // If the request cannot be sent, a later tick sends another one.
             let _ = control.ask(dev.link_net(), Asker::Keepalive);
         }
         next = Some(tick.next_ms);
     }
-    // A task that waits for this work holds RTNL.
+    // Do not wait for RTNL: the task that holds it may wait for this work.
     if control.peer.has_news() && Rtnl::try_lock(|rtnl| settle(dev, rtnl)).is_none() {
         next = Some(RETRY_MS);
     }
@@ -42,7 +42,7 @@ fn settle(dev: &Device<Gue>, rtnl: &mut Rtnl) {
     let peer = &dev.data().control().peer;
     let news = peer.take_news();
     if let Some(place) = news.moves_to {
-        // Without memory the peer stays where it was, and is asked again for its next message.
+        // If the move fails, the peer stays where it was. Its next message causes another challenge.
         let moved = dev.data().move_peer(dev, place, rtnl);
         peer.end_move(place);
         if moved.is_ok() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The peers of devices: what was heard from them, pings, and events.
+//! The peers of devices: their state, pings, and events.
 
 use super::{attr, check_capable, command, Family, NOTIFIER};
 use crate::{
@@ -23,7 +23,7 @@ use net::{
 /// The multicast group of events, by its index in [`super::Family`]'s groups.
 pub(super) const PEERS: usize = 0;
 
-/// `PEER_GET`: shows the peer of one device, or of all. Anybody may see it.
+/// `PEER_GET`: shows the peer of one device, or of all. Needs no capability.
 pub(super) struct PeerGet;
 
 impl Doit<Family> for PeerGet {
@@ -67,7 +67,7 @@ impl Dumpit<Family> for PeerGet {
     }
 }
 
-/// `PING`: asks the peer now. The answer comes as `PONG`.
+/// `PING`: sends an echo request to the peer. The peer's reply comes to the user as `PONG`.
 pub(super) struct Ping;
 
 impl Doit<Family> for Ping {
@@ -91,7 +91,7 @@ impl Doit<Family> for Ping {
             let mut message = message;
             message.put_u32(attr::IFINDEX, u32::try_from(dev.ifindex())?)?;
             message.put_u64(attr::SEQUENCE, sequence)?;
-            // Under RTNL, without which the pong is not sent: the answer comes before the pong.
+            // Before RTNL is released: pongs are sent under RTNL, so this answer comes before the pong.
             message.reply(info)
         })
     }
@@ -118,12 +118,12 @@ fn refuse(info: &GenlInfo, error: NotAsked) -> Error {
     info.refuse(error, text, None)
 }
 
-/// Tells that the peer has moved.
+/// Notifies the group that the peer has moved.
 pub(crate) fn peer_moved(dev: &Device<Gue>, rtnl: &Rtnl) {
     tell(dev, command::PEER_MOVED, rtnl);
 }
 
-/// Tells that the peer is dead, or lives again.
+/// Notifies the group that the peer is dead, or lives again.
 pub(crate) fn peer_lives(dev: &Device<Gue>, alive: bool, rtnl: &Rtnl) {
     let command = if alive {
         command::PEER_ALIVE
@@ -139,7 +139,7 @@ fn tell(dev: &Device<Gue>, command: u8, rtnl: &Rtnl) {
     });
 }
 
-/// Tells a user that the answer to a ping has come, unless the device has moved to another namespace.
+/// Sends a user the answer to a ping, unless the device has moved to another namespace.
 pub(crate) fn pong(dev: &Device<Gue>, pong: &Pong, rtnl: &Rtnl) {
     let netns = dev.netns(rtnl);
     if netns.cookie() != pong.user.netns {

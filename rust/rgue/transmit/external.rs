@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packets that bring group and outer addresses along: a device in external mode has none of its own.
+//! Packets of a device in external mode, which has no group and no outer addresses: the metadata of each packet have
+//! them.
 
 use super::{encapsulate, form::Form, headers::Headers, protect::Protector, Sender, Way};
 use crate::{
@@ -23,7 +24,7 @@ use net::{
     udp_tunnel::Addresses,
 };
 
-/// The headers of packets with a group. The [`Sender`] itself has those without.
+/// The headers of packets with a group. The [`Sender`] itself has the headers of packets without one.
 pub(super) struct External {
     headers: Headers,
     protector: Option<KBox<Protector>>,
@@ -65,9 +66,9 @@ impl<const FRAME: bool> Form for Keyed<'_, FRAME> {
 }
 
 impl External {
-    /// May sleep. Fails with `ENOMEM`.
+    /// Prepares the headers. May sleep. Fails with `ENOMEM`.
     pub(super) fn new(config: &Config, keys: Option<Arc<KeyRing>>) -> Result<Self> {
-        // The group of each packet is written in the place of this one.
+        // A placeholder: the group of each packet overwrites this one.
         let with_group = Config {
             external: false,
             group: Some(0),
@@ -77,7 +78,7 @@ impl External {
             group: None,
             ..with_group
         };
-        // Addresses and surplus space differ, too, so that no header is kept.
+        // External, so that no header is kept: addresses and surplus space may differ in each packet.
         let protected = Config {
             external: true,
             ..with_group
@@ -95,8 +96,8 @@ impl External {
         })
     }
 
-    /// Sends a packet as its metadata say. `protector` makes the headers without a group, if the device has
-    /// protecting fields.
+    /// Sends a packet through the tunnel in its metadata. `protector` makes the headers without a group, if the device
+    /// has protecting fields.
     // Not inlined: the packets of other devices should not save registers for it.
     #[inline(never)]
     pub(super) fn transmit<const FRAME: bool>(
@@ -149,9 +150,9 @@ impl External {
         }
     }
 
-    /// Returns `true` if a header has room for so much surplus space, which must be whole words.
+    /// Returns `true` if a header has room for the surplus space, and if the surplus space is a whole number of words.
     fn has_room(&self, config: &Config, group: Option<u32>, surplus_len: usize) -> bool {
-        // The device counts a group in each header.
+        // `gue_len_bytes` includes a group.
         let group_len = if group.is_some() { 0 } else { group::LEN_BYTES };
         let fields = config.gue_len_bytes().saturating_sub(group_len);
         surplus_len % 4 == 0 && fields.saturating_add(surplus_len) <= header::MAX_LEN_BYTES
@@ -191,7 +192,7 @@ impl External {
     }
 }
 
-/// The way of a packet through the tunnel that was set for it.
+/// The path of a packet through the tunnel that was set for it.
 struct Tunnel<'a, A> {
     info: &'a TunnelInfo,
     inner: InnerIp,
@@ -230,8 +231,8 @@ impl<V: IpVersion> Way<V> for Tunnel<'_, V::Address> {
     }
 }
 
-/// Returns the group of a packet. `ip route ... encap ip id 7` asks for 7 without the flag of a key. Fails if
-/// the key is longer than a group.
+/// Returns the group of a packet. A key that is not 0 counts without the flag that announces a key, because
+/// `ip route ... encap ip id 7` does not set the flag. Fails if the key is longer than a group.
 fn group(info: &TunnelInfo) -> Result<Option<u32>, core::num::TryFromIntError> {
     let group = u32::try_from(info.id)?;
     Ok((info.has_key || group != 0).then_some(group))
@@ -255,7 +256,7 @@ fn ports(
     }
 }
 
-/// Returns a packet as routing sees it.
+/// Returns the flow by which routing finds the route of a packet.
 fn flow<A>(
     config: &Config,
     (source, destination): (A, A),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The forms of the packets that devices send. Transmit is compiled for each, so that a packet without a feature
-//! pays for no question about it.
+//! The forms of the packets that devices send. Transmit is compiled for each form, so that a packet without a feature
+//! pays for no branch on it.
 
 use super::{
     headers::{self, Headers},
@@ -37,7 +37,8 @@ pub(super) trait Form: Copy {
         &[]
     }
 
-    /// Returns the header of a packet, by a protector. `make` makes one for this packet, which `made` has then.
+    /// Returns the header of a packet with protecting fields: a kept header, or the header that `make` makes for this
+    /// packet, which is then stored in `made`.
     #[inline(always)]
     fn header<'a>(
         &'a self,
@@ -132,7 +133,7 @@ impl Form for Frame<'_> {
     }
 }
 
-/// A header with protecting fields, to be written.
+/// Writes a header with protecting fields.
 pub(super) struct Writing<'a> {
     pub(super) header: &'a [u8],
     /// An EtherIP header follows.
@@ -152,7 +153,7 @@ impl Fill for Writing<'_> {
     }
 }
 
-/// The header of a packet without protecting fields, to be written.
+/// Writes the header of a packet without protecting fields.
 pub(super) struct WritingPlain<'a, F: Form> {
     pub(super) form: F,
     pub(super) header: &'a headers::Header,
@@ -174,8 +175,8 @@ impl<F: Form> Fill for WritingPlain<'_, F> {
     }
 }
 
-/// Copies a header. The usual lengths have code of their own, because a copy of any length is a loop: with a cookie
-/// of 8 bytes and with a keyed hash, without and with a group.
+/// Copies a header. The usual lengths have code of their own, because a copy of variable length is a loop. They are the
+/// lengths with a cookie of 8 bytes and with a keyed hash, without and with a group.
 #[inline(always)]
 fn write(to: &mut [u8], header: &[u8]) {
     let _ = copy::<12>(to, header)

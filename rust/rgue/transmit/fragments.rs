@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Long packets on their way out: they are cut into fragments, each in a packet of its own.
+//! Long packets on their way out: the device splits them into fragments, each in a packet of its own.
 
 use super::{
     drop_unready,
@@ -22,21 +22,21 @@ use net::{
     udp_send::{self, InnerIp, OuterUdp, Unsent},
 };
 
-/// Cuts packets into fragments.
+/// Splits packets into fragments.
 pub(super) struct Fragmenter {
-    /// The length of the longest outer IP packet, in bytes. The path may take less.
+    /// The length of the longest outer IP packet, in bytes. The path MTU may be less.
     size: u32,
     /// Makes the headers of fragments.
     protector: Protector,
-    /// The length of all headers of a packet that is not cut, without those of the link, in bytes.
+    /// The length of all headers of a packet that is not fragmented, without those of the link, in bytes.
     overhead: u32,
     /// The same for a fragment.
     fragment_overhead: u32,
     /// The length of the headers of the link in inner packets, in bytes.
     link_len: u32,
-    /// The bytes to prepend to the inner packet before cutting: an EtherIP header, or none.
+    /// The bytes to prepend to the inner packet before it is split: an EtherIP header, or none.
     before: &'static [u8],
-    /// The name of the next packet that is cut. The receiver sees 40 bits.
+    /// The identifier of the next fragmented packet. The fragment field has its low 40 bits.
     next: AtomicU64,
 }
 
@@ -61,14 +61,14 @@ impl Fragmenter {
         })
     }
 
-    /// Returns the name of a packet. Two packets have the same name only if 2⁴⁰ others have come between.
+    /// Returns an identifier for a packet. The identifiers repeat after 2⁴⁰ packets.
     fn name(&self) -> [u8; 5] {
         let [_, _, _, name @ ..] = self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         name
     }
 
     /// Returns the length of each fragment's payload but the last's, a multiple of 8, for a packet of `len` bytes
-    /// and outer IP packets of at most `limit` bytes. Returns `None` if the packet cannot be cut.
+    /// and outer IP packets of at most `limit` bytes. Returns `None` if the packet cannot be fragmented.
     fn payload_len(&self, len: usize, limit: u32) -> Option<usize> {
         let most = limit.checked_sub(self.fragment_overhead)? as usize & !7;
         if most == 0 || len > MAX_LEN_BYTES {
@@ -156,7 +156,7 @@ struct Cut<'a, V: IpVersion> {
     limit: u32,
 }
 
-/// A packet that is cut.
+/// A packet that is sent in fragments.
 struct Packet {
     skb: DeviceSkb,
     inner: InnerIp,
@@ -252,7 +252,7 @@ impl<V: IpVersion> Cut<'_, V> {
             to.copy_from_slice(header.as_bytes());
         })
         .map_err(|Unsent(copy, error)| {
-            // A drop monitor sees the drop of the packet, not that of a copy.
+            // A drop monitor must see the drop of the packet, not the drop of a copy.
             copy.consume();
             match error {
                 ENOMEM => (Reason::NoMemory, TxError::Dropped),

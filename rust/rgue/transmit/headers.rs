@@ -11,7 +11,8 @@ use gue::{group, header, protocol, DeviceFields, Private, RemoteChecksum, Repr};
 use kernel::prelude::*;
 use net::{ip_proto::ChecksumPlace, netdev::LinkType};
 
-/// The length of the longest header: group, Linux's private word and a remote checksum, and EtherIP, in bytes.
+/// The length of the longest header: base header, group, Linux's private word with a remote checksum, and EtherIP, in
+/// bytes.
 const MAX_LEN_BYTES: usize = 18;
 
 /// A header before a packet, without the place of a remote checksum.
@@ -93,7 +94,7 @@ impl Header {
         write_place(to, remote);
     }
 
-    /// Does what [`Self::write`] does, with surplus space after the last field. `to` is longer by as much.
+    /// Does what [`Self::write`] does, with surplus space after the last field. `to` is longer by the surplus space.
     #[inline(never)]
     pub(super) fn write_with_surplus(
         &self,
@@ -105,17 +106,17 @@ impl Header {
         if let Some(header) = to.get_mut(..fields) {
             self.write(header, remote);
         }
-        // The caller has compared the length with what a header can have.
+        // Does not fail: the caller has checked that the header has room for the surplus space.
         let Ok(end) = gue::surplus::append(to, fields, surplus) else {
             return;
         };
-        // Only EtherIP comes after it.
+        // Only EtherIP follows the surplus space.
         if let (Some(to), Some(from)) = (to.get_mut(end..), self.bytes.get(fields..self.len)) {
             to.copy_from_slice(from);
         }
     }
 
-    /// Copies the bytes. Each length has code of its own, because a copy of any length is a call.
+    /// Copies the bytes. Each usual length has code of its own, because a copy of variable length is a call.
     #[inline]
     fn write_bytes(&self, to: &mut [u8]) {
         if let Ok(to) = <&mut [u8; 4]>::try_from(&mut *to) {
@@ -147,7 +148,7 @@ const GROUP: Range<usize> = header::BASE_LEN_BYTES..header::BASE_LEN_BYTES + gro
 #[inline(always)]
 pub(super) fn write_place(header: &mut [u8], remote: Option<ChecksumPlace>) {
     if let Some(ChecksumPlace { start, field }) = remote {
-        // Only EtherIP makes the length no multiple of 4.
+        // Without EtherIP, the length is a multiple of 4.
         let len = header.len() & !3;
         let header = header.get_mut(..len).unwrap_or_default();
         if let Some(place) = header.last_chunk_mut::<4>() {
@@ -157,7 +158,8 @@ pub(super) fn write_place(header: &mut [u8], remote: Option<ChecksumPlace>) {
     }
 }
 
-/// Returns the protocol of what a device carries, or of an inner packet.
+/// Returns the protocol for the header: EtherIP if the device carries frames, or else the IP version of the inner
+/// packet.
 pub(super) fn proto_ctype(config: &Config, is_ipv6: bool) -> u8 {
     match (config.mode, is_ipv6) {
         (LinkType::Ethernet, _) => protocol::ETHER_IP,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way of a packet: its ports, its route, and the outer IP header.
+//! The path of a packet: its ports, its route, and the outer IP header.
 
 use super::{Path, Sender};
 use crate::{
@@ -18,7 +18,7 @@ use net::{
     udp_send::{InnerIp, OuterIp},
 };
 
-/// Drops a packet without the headers that a device's packets have.
+/// Drops a packet whose inner headers cannot be read.
 #[cold]
 pub(super) fn drop_unreadable(
     xmit: &Xmit<'_, Gue>,
@@ -33,7 +33,7 @@ pub(super) fn drop_unreadable(
     }
 }
 
-/// Drops a packet to which no route leads.
+/// Drops a packet for which there is no usable route.
 #[cold]
 pub(super) fn drop_unroutable(xmit: &Xmit<'_, Gue>, skb: DeviceSkb, error: Error) -> Sent {
     match error {
@@ -64,7 +64,7 @@ pub(super) fn route<V: IpVersion>(
     inner: InnerIp,
     mark: u32,
 ) -> Result<Route<V>> {
-    // The cache has the routes of the most common TOS.
+    // The cache has the routes of one TOS: the configured one, or 0 if the device inherits the TOS.
     let (tos, cached_tos) = match config.tos {
         Inherit::Inner => (inner.tos & !ecn::MASK, 0),
         Inherit::Value(tos) => (tos, tos),

@@ -25,7 +25,8 @@ pub(super) struct Protector {
     protection: Protection,
     keys: Option<Arc<KeyRing>>,
     number: Number,
-    /// Cookies, and keyed hashes that cover the header and the addresses alone, are equal in many packets.
+    /// Headers are kept for later packets. Cookies, and keyed hashes that cover only the header and the addresses, are
+    /// equal in many packets.
     keeps_headers: bool,
     /// The headers before IPv4 and IPv6, without and with a remote checksum. Their secrets and sums are zero.
     templates: [[Template; 2]; 2],
@@ -119,7 +120,8 @@ impl Protector {
         })
     }
 
-    /// Returns `true` if a packet must be sent as it goes over the wire, because its bytes are covered.
+    /// Returns `true` if a field covers bytes of the payload. The device must then segment the packet and write its
+    /// checksums before it computes the field.
     #[inline]
     pub(super) fn covers_payload(&self) -> bool {
         self.protection.covers_payload()
@@ -141,7 +143,7 @@ impl Protector {
     #[inline(always)]
     pub(super) fn kept<'a>(&'a self, wanted: Wanted<'_>, rcu: RcuReader<'a>) -> Option<&'a [u8]> {
         let prepared = &self.keys.as_ref()?.read(rcu).prepared;
-        // Each knows its case at compile time.
+        // The compiler knows in each branch if there is a place.
         let kept = match wanted.remote {
             None => prepared.find(
                 &self.purpose(Wanted {
@@ -236,7 +238,7 @@ impl Protector {
         Ok(())
     }
 
-    /// Sets coverages. A coverage above the payload's length covers the payload.
+    /// Sets coverages. A coverage above the payload's length is reduced to that length.
     #[inline]
     fn set_coverages(&self, len: usize, started: &mut Started<'_>) -> Result<(), Reason> {
         if !self.covers_payload() {
@@ -260,7 +262,7 @@ impl Protector {
     }
 }
 
-/// Returns the fields of a device's headers, with zeros for what differs between packets.
+/// Returns the fields of a device's headers, with zeros for the values that differ between packets.
 pub(crate) fn fields(config: &Config, remcsum: bool) -> Result<DeviceFields> {
     let Protection {
         auth,
@@ -305,7 +307,8 @@ pub(crate) fn fields(config: &Config, remcsum: bool) -> Result<DeviceFields> {
     Ok(fields)
 }
 
-/// The template has the field, because both follow from the configuration.
+/// Maps an error that cannot occur: the template has each field that is set, because both follow from the
+/// configuration.
 #[inline]
 fn set(result: Result<(), Absent>) -> Result<(), Reason> {
     result.map_err(|_| Reason::Truncated)
@@ -319,7 +322,7 @@ fn digest(key: &Key, payload: &Payload<'_>, started: &Started<'_>) -> Result<[u8
     })
 }
 
-/// Returns what a computation covers; `None` if the header does not have its field.
+/// Returns the bytes that a computation covers; `None` if the header does not have the field of the computation.
 #[inline]
 fn covered<'a>(
     started: &'a Started<'_>,
@@ -340,7 +343,7 @@ impl Payload<'_> {
         })
     }
 
-    /// Passes the covered bytes on.
+    /// Calls `take` with the covered bytes of the packet, in pieces.
     fn read(&self, covered: &Covered<'_>, take: impl FnMut(&[u8])) -> Result<(), Reason> {
         self.skb
             .read(covered.payload(), take)

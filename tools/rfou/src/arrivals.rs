@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waits until an interface or a local address comes, by rtnetlink's notifications.
+//! Waits for new interfaces and local addresses, by rtnetlink's notifications.
 
 use crate::{
     error::{Error, Result},
@@ -17,8 +17,8 @@ const RTN_LOCAL: u8 = 2;
 const ROUTE_TYPE: usize = 7;
 const ENOBUFS: i32 = 105;
 
-/// IPv4's addresses are told before sockets can bind to them. Their routes in the table `local` are told after.
-/// IPv6's addresses are told when no other host has them.
+/// The kernel announces an IPv4 address before sockets can bind to it, and the address's route in the table `local`
+/// after that. It announces an IPv6 address after duplicate address detection.
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_ROUTE: u32 = 7;
 const RTNLGRP_IPV6_IFADDR: u32 = 9;
@@ -44,11 +44,11 @@ impl Arrivals {
         Ok(Self { socket })
     }
 
-    /// Waits for the next arrival. The caller may have seen this arrival in its last look.
+    /// Waits for the next arrival. The caller's last look at the system may have shown this arrival already.
     pub fn wait(&mut self) -> Result {
         while !self.receive()? {}
         thread::sleep(BURST);
-        // Not all, because a routing daemon may change routes faster than they are read.
+        // Stop at some number: a routing daemon may change routes faster than this program reads them.
         for _ in 0..1000 {
             if !self.is_readable()? {
                 break;

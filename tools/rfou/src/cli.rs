@@ -53,7 +53,7 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub color: When,
-    /// Use this family of generic netlink, not the best that the kernel has
+    /// Use this generic netlink family; the default is rfou, or fou if the kernel lacks rfou
     #[arg(long, global = true, hide = true, value_name = "FAMILY")]
     pub family: Option<Which>,
 }
@@ -84,7 +84,7 @@ pub enum Command {
     Top(TopArgs),
     /// Print changes of ports, gue devices and their peers as they happen
     Monitor(MonitorArgs),
-    /// Make ports and gue devices be as a file says
+    /// Make ports and gue devices match a file
     Apply(ApplyArgs),
     /// Check whether this machine can run rfou, and say what to do if not
     Check(CheckArgs),

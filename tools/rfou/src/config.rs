@@ -52,7 +52,7 @@ impl WantedPort {
         })
     }
 
-    /// Returns the port's name, also if there is no identity.
+    /// Returns the port's name, even if its interface does not exist.
     pub fn name(&self) -> String {
         match &self.dev {
             Some(dev) => format!("{} dev {dev}", self.identity),
@@ -271,7 +271,7 @@ fn unknown(link: &str, key: &str) -> Error {
     .argument(key)
 }
 
-/// Returns the file for what is there.
+/// Returns the text of a file that describes these ports, devices and keys.
 pub fn from_system(ports: &[Port], links: &[Link], keys: &[Key]) -> String {
     let mut text = String::from("# See rfou.toml(5). Written by 'rfou apply --from-system'.\n");
     for port in ports {

@@ -13,7 +13,7 @@ pub enum Kind {
     Failed,
     /// The command line or the file is wrong. Nothing was changed.
     Usage,
-    /// The caller may not do this.
+    /// The caller lacks a permission.
     Permission,
     /// The port, link or namespace does not exist.
     NotFound,
@@ -82,7 +82,7 @@ impl Error {
         self
     }
 
-    /// Puts what was tried before the message.
+    /// Prepends a description of the failed action to the message.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.message = format!("{context}: {}", self.message);
         self

@@ -18,7 +18,7 @@ pub struct Family {
     pub socket: Socket,
     id: u16,
     groups: Vec<(String, u32)>,
-    /// Messages that came among the answers to a request, and answer nothing.
+    /// Messages that came with the answers to a request, but are no answers.
     unasked: Vec<(u8, Vec<u8>)>,
 }
 
@@ -48,7 +48,7 @@ impl Family {
         })
     }
 
-    /// Sends a command; returns the attributes' bytes of the answers.
+    /// Sends a command. Returns the bytes of each answer's attributes.
     pub fn call(
         &mut self,
         command: u8,
@@ -65,7 +65,7 @@ impl Family {
         Ok(bodies(answers))
     }
 
-    /// Dumps; returns the attributes' bytes of the answers.
+    /// Sends a dump command. Returns the bytes of each answer's attributes.
     pub fn dump(&mut self, command: u8) -> Result<Vec<Vec<u8>>, Refusal> {
         let answers = self
             .socket
@@ -81,7 +81,7 @@ impl Family {
         }
     }
 
-    /// Waits for notifications: commands and the attributes' bytes.
+    /// Waits for notifications. Returns the command and the bytes of the attributes of each.
     pub fn receive(&mut self) -> std::io::Result<Vec<(u8, Vec<u8>)>> {
         let mut found = std::mem::take(&mut self.unasked);
         if !found.is_empty() && !self.socket.has_messages() {
@@ -93,7 +93,7 @@ impl Family {
         Ok(found)
     }
 
-    /// Returns whether [`Self::receive`] returns at once.
+    /// Returns `true` if [`Self::receive`] would return at once.
     pub fn has_messages(&self) -> bool {
         !self.unasked.is_empty() || self.socket.has_messages()
     }

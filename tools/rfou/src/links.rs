@@ -64,7 +64,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Returns whether the device has keys, or waits for some.
+    /// Returns `true` if the device has a method of security, and thus needs keys.
     pub fn has_auth(&self) -> bool {
         let auth = self.properties.get("auth");
         auth.is_some_and(|auth| auth != "none")
@@ -89,12 +89,12 @@ impl Wanted {
     }
 }
 
-/// Returns the name of a device for messages, which no port has.
+/// Returns the name of a device for messages. No port has the same name.
 pub fn name(device: &str) -> String {
     format!("link {device}")
 }
 
-/// A change of the devices that the kernel told.
+/// A change of the devices that the kernel announced.
 #[derive(Debug)]
 pub enum Event {
     Set(Link),
@@ -131,7 +131,7 @@ impl Links {
         let mut names: Vec<_> = wanted.properties.keys().map(String::as_str).collect();
         let external = wanted.properties.get("external").and_then(Value::as_bool);
         if !names.contains(&"remote") && external != Some(true) {
-            // The kernel wants a remote address, which may be any.
+            // The kernel requires a remote address, which may be "any".
             names.push("remote");
         }
         let request = request.put_nest(attr::LINKINFO, info(wanted, &names)?);
@@ -140,7 +140,7 @@ impl Links {
         self.call(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body)
     }
 
-    /// Changes the properties `names`, and what else differs, in place.
+    /// Changes the properties `names` in place, and the MTU and the state (up or down) if they differ.
     pub fn change(&mut self, link: &Link, wanted: &Wanted, names: &[&str]) -> Result {
         let mut request = Builder::default();
         if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {

@@ -23,13 +23,13 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 const NLMSGERR_ATTR_OFFS: u16 = 2;
 /// The kernel fills a dump's buffers up to the size that the reader offers.
 const BUFFER: usize = 1 << 16;
-/// Tries of a dump that changes interrupt.
+/// The most tries of a dump that changes interrupt.
 const TRIES: usize = 20;
 
 /// The attributes of a message, as (number, value) pairs in order.
 pub type Attributes<'a> = Vec<(u16, &'a [u8])>;
 
-/// Splits bytes into attributes. Ignores what follows a malformed one.
+/// Splits bytes into attributes. Ignores a malformed attribute and all bytes after it.
 pub fn attributes(bytes: &[u8]) -> Attributes<'_> {
     NlasIterator::new(bytes)
         .map_while(|at: Result<NlaBuffer<&[u8]>, _>| at.ok())
@@ -95,7 +95,7 @@ pub struct Refusal {
     pub errno: i32,
     /// The kernel's reason.
     pub text: Option<String>,
-    /// The attributes at fault, from the outermost one inwards.
+    /// The attribute at fault, after the nests that contain it, outermost first.
     pub path: Vec<u16>,
 }
 
@@ -122,7 +122,7 @@ pub struct Socket {
     sequence: u32,
     /// The length of the family's header, which comes before the attributes of a request.
     family_header: usize,
-    /// Messages that came while an answer was awaited, and belong to no request.
+    /// Notifications that came while the answer to a request was awaited.
     unasked: Vec<Message>,
 }
 
@@ -133,7 +133,7 @@ impl Socket {
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         socket.set_ext_ack(true)?;
-        // A refusal would repeat the request, which may hold a secret.
+        // Otherwise a refusal would contain the request, which may hold a secret.
         socket.set_cap_ack(true)?;
         // Old kernels lack strict checks; then they ignore unknown filters.
         let _ = socket.set_netlink_get_strict_chk(true);
@@ -184,7 +184,7 @@ impl Socket {
             .collect())
     }
 
-    /// Returns whether [`Self::receive`] returns messages that were read before.
+    /// Returns `true` if [`Self::receive`] returns messages that were read before, without waiting.
     pub fn has_messages(&self) -> bool {
         !self.unasked.is_empty()
     }

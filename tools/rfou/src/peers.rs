@@ -48,7 +48,7 @@ const EDESTADDRREQ: i32 = 89;
 const EHOSTUNREACH: i32 = 113;
 const ENOKEY: i32 = 126;
 
-/// The peer of a device, with what it said. `None` is not known, or not asked.
+/// The peer of a device. A value is `None` if the kernel does not show it.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Peer {
     pub device: String,
@@ -96,7 +96,7 @@ pub fn milliseconds(ns: u64) -> String {
     format!("{}.{:03}", us / 1000, us % 1000)
 }
 
-/// A change of a peer that the kernel told.
+/// A change of a peer that the kernel announced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     Moved,
@@ -157,12 +157,12 @@ impl Peers {
         Ok(pongs.filter_map(|message| read_pong(&message.1)).collect())
     }
 
-    /// Returns whether answers came already, so that no wait for the socket is needed.
+    /// Returns `true` if answers were read already, so that the caller must not wait for the socket.
     pub fn has_pongs(&self) -> bool {
         self.0.has_messages()
     }
 
-    /// Subscribes to changes of peers; `false` if the module is too old to tell them.
+    /// Subscribes to changes of peers. Returns `false` if the module is too old to announce them.
     pub fn subscribe(&self) -> Result<bool> {
         self.0
             .join("peers")
@@ -190,7 +190,7 @@ impl Peers {
     }
 }
 
-/// Returns whether a ping that was refused may be sent later: the device or its peer is not ready.
+/// Returns `true` if a refused ping may succeed later, for example because the device is down now.
 pub fn is_transient(refusal: &Refusal) -> bool {
     matches!(
         refusal.errno,

@@ -28,7 +28,7 @@ pub struct System {
     pub keys: Vec<Key>,
 }
 
-/// Work beyond the difference.
+/// Options that add steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
     /// Remove what is not in the file.
@@ -54,7 +54,7 @@ pub enum Step {
     Impossible(String, Error),
 }
 
-/// The steps, and what is neither in the file nor to be removed.
+/// The steps, and the objects that are left alone, although they are not in the file.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
@@ -81,7 +81,7 @@ impl Kernel {
 }
 
 impl Plan {
-    /// Compares. Removals come first, because they free UDP ports.
+    /// Compares the file with the system. Removals come first, because they free UDP ports.
     pub fn new(config: &Config, system: &System, how: How) -> Self {
         let mut plan = Plan::default();
         let mut later = Vec::new();
@@ -141,7 +141,7 @@ impl Plan {
 }
 
 fn compare_port(wanted: &WantedPort, ports: &[Port]) -> Result<(Option<usize>, Option<Step>)> {
-    // By the number first, because an interface's index costs a system call.
+    // Compare the port number first, because an interface's index costs a system call.
     let near = |port: &Port| port.identity.port == wanted.port();
     let identity = wanted.identity()?;
     let found = ports
@@ -262,8 +262,8 @@ impl Step {
         }
     }
 
-    /// Makes the change. A port or link that another program made or removed meanwhile, as
-    /// wanted, is no error.
+    /// Makes the change. It is no error if another program has meanwhile opened the same port, or removed the
+    /// port, link or key that the step removes.
     pub fn run(&self, kernel: &mut Kernel) -> Result {
         let unsupported = || Error::new(Kind::Unsupported, "the kernel has no FOU and GUE ports");
         match self {

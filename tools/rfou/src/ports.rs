@@ -42,7 +42,7 @@ pub enum Set {
     Unchanged,
 }
 
-/// A change of the ports that the kernel told.
+/// A change of the ports that the kernel announced.
 #[derive(Debug)]
 pub enum Event {
     Added(Port),
@@ -80,7 +80,7 @@ impl Ports {
         })
     }
 
-    /// Returns whether ports have counters.
+    /// Returns `true` if ports have counters.
     pub fn has_counters(&self) -> bool {
         self.dialect.notifies()
     }
@@ -107,7 +107,7 @@ impl Ports {
         }
     }
 
-    /// Makes a port be as asked, whether it exists or not.
+    /// Opens a port, or changes its settings if the port exists.
     pub fn set(&mut self, identity: &Identity, settings: &Settings) -> Result<Set> {
         match self.find(identity)? {
             None => {
@@ -122,8 +122,8 @@ impl Ports {
         }
     }
 
-    /// Changes the settings of a port that exists. Without help from the kernel, the port is
-    /// closed for a moment.
+    /// Changes the settings of a port that exists. If the kernel refuses that, closes the port and opens it
+    /// again.
     pub fn replace(&mut self, port: &Port, settings: &Settings) -> Result {
         let identity = &port.identity;
         if self.dialect.notifies() && self.try_add(identity, settings, NLM_F_REPLACE).is_ok() {
@@ -134,7 +134,7 @@ impl Ports {
             .map_err(|error| error.context(format!("{identity} is deleted, but not added again")))
     }
 
-    /// Closes a port. The identity is as the kernel shows it.
+    /// Closes a port. `identity` is the identity that the kernel shows.
     pub fn delete(&mut self, identity: &Identity) -> Result {
         let request = self.dialect.identity(identity);
         let done = self.family.call(self.dialect.delete, 0, request);
@@ -144,13 +144,13 @@ impl Ports {
         })
     }
 
-    /// Returns the port that a user calls `identity`.
+    /// Returns the port that a user means by `identity`.
     pub fn find(&mut self, identity: &Identity) -> Result<Option<Port>> {
         let ports = self.list()?;
         Ok(ports.into_iter().find(|port| identity.is(&port.identity)))
     }
 
-    /// Subscribes to the changes of ports; `false` if the family does not tell them.
+    /// Subscribes to changes of ports. Returns `false` if the family does not announce them.
     pub fn subscribe(&self) -> Result<bool> {
         self.family
             .join("ports")
@@ -190,8 +190,8 @@ impl Ports {
         self.family.call(self.dialect.add, flags, request).map(drop)
     }
 
-    /// Tells a port of ours from the UDP port of another program: the family `fou` has one error
-    /// number for both.
+    /// Finds out if the UDP port belongs to a port of the kernel or to another program: the family `fou` has
+    /// one error number for both.
     fn why_not_added(&mut self, identity: &Identity, refusal: &Refusal) -> Error {
         if !matches!(refusal.errno, EADDRINUSE | EALREADY | EEXIST) {
             return to_error(refusal, Some(self.dialect));

@@ -27,7 +27,7 @@ pub enum Form {
     Hex,
 }
 
-/// The secret of a key. It has no `Debug` and no `Display`, so that no message can have it.
+/// The secret of a key. The type has no `Debug` and no `Display`, so that no message can show the secret.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -55,7 +55,7 @@ impl Secret {
             return Err(Error::usage("no file with the secret is given")
                 .hint("'--file FILE' reads a file, '--file -' reads the terminal"));
         }
-        // Without the buffer of `Stdin`, which nobody wipes.
+        // Bypass the buffer of `Stdin`, which is never wiped.
         let file = stdin.as_fd().try_clone_to_owned();
         let file = file.map_err(|error| Error::io("standard input", &error))?;
         Self::read(File::from(file), form, "standard input")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Computes what the kernel computes for a device, over the bytes that the codec names.
+//! Computes hashes and checksums over the bytes that the codec returns, as the kernel does for a device.
 
 use gue::{
     checksum::{self, Sum},
@@ -18,7 +18,7 @@ fn covered<'a>(
     Ok(covered.expect("the header has the field"))
 }
 
-/// Returns the digest of a keyed hash by SHA-256.
+/// Returns the digest of a keyed hash (HMAC-SHA256).
 pub fn digest(
     view: &View<'_>,
     addresses: &Addresses,
@@ -47,7 +47,7 @@ pub fn crc(view: &View<'_>, payload: &[u8]) -> Result<u32, Refusal> {
         .fold(0, crc32c::crc32c_append))
 }
 
-/// Returns the sum of what the checksum covers.
+/// Returns the sum of the bytes that the checksum covers.
 pub fn sum(view: &View<'_>, outer: &Outer, payload: &[u8]) -> Result<Sum, Refusal> {
     let covered = covered(view, Computation::Checksum, payload)?;
     let payload = Sum::default().with(&payload[covered.payload()]);

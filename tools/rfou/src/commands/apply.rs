@@ -209,7 +209,7 @@ fn report_waiting(name: &str, error: &Error, output: Output) -> Result {
     }
 }
 
-/// Says what is left alone, and that nothing differs.
+/// Prints the objects that are left alone, and a line if there is nothing to change.
 fn conclude(plan: &Plan, output: Output) -> Result {
     let mut text = String::new();
     for (what, hint) in plan.left.iter().zip(&plan.left_hints) {
@@ -246,7 +246,7 @@ fn lock() -> Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Writes the file from what is there. A file is replaced as a whole, or not at all.
+/// Writes a file that describes the system. An existing file is replaced as a whole, or not at all.
 fn save(args: &ApplyArgs, which: Option<Which>, output: Output) -> Result<u8> {
     let (_, mut system) = look(which, false)?;
     system.ports.sort_by(|a, b| a.identity.cmp(&b.identity));

@@ -26,9 +26,9 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,
-    /// Something is to do.
+    /// The user must do something.
     Todo,
-    /// Good to know; nothing is to do.
+    /// Good to know. The user need not do anything.
     Note,
     /// Could not be checked.
     Unknown,
@@ -101,7 +101,7 @@ impl Machine {
         paths
     }
 
-    /// Returns whether a module is loaded.
+    /// Returns `true` if a module is loaded.
     pub fn is_loaded(&self, module: &str) -> bool {
         self.exists(&format!("/sys/module/{module}"))
     }
@@ -142,14 +142,14 @@ pub fn run(args: &CheckArgs, which: Option<Which>, output: Output) -> Result<u8>
     })
 }
 
-/// Returns the UDP ports that the system or the file receives at.
+/// Returns the UDP ports on which the system receives, or would receive with the file.
 fn listening(
     machine: &Machine,
     config: Option<&Config>,
     which: Option<Which>,
 ) -> BTreeSet<(u16, Family)> {
     let mut found = BTreeSet::new();
-    // Asking for the family would load a module.
+    // Without this condition, the look-up of the family would load a module.
     if machine.is_loaded("rfou") || machine.is_loaded("fou") {
         let ports = Ports::open(which).and_then(|mut ports| ports.list());
         for port in ports.unwrap_or_default() {

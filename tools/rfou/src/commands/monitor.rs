@@ -19,7 +19,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The time between two looks at ports whose changes the kernel does not tell.
+/// The time between two looks at the ports, if the kernel does not announce their changes.
 const INTERVAL: Duration = Duration::from_millis(500);
 const ENOBUFS: i32 = 105;
 
@@ -30,7 +30,7 @@ struct Monitor {
     links: BTreeMap<u32, Link>,
 }
 
-/// The sockets that changes come by.
+/// The sockets on which the kernel announces changes.
 struct Sockets {
     ports: Ports,
     links: Links,
@@ -112,7 +112,7 @@ pub fn run(args: &MonitorArgs, which: Option<Which>, output: Output) -> Result {
     }
 }
 
-/// Returns a connection that tells changes of peers; none if the module is gone by now.
+/// Returns a connection with a subscription to changes of peers; `None` if the module is gone by now.
 fn subscribed() -> Result<Option<Peers>> {
     let peers = match Peers::open() {
         Err(error) if error.kind == Kind::Unsupported => return Ok(None),
@@ -130,7 +130,7 @@ struct Ready {
     peers: bool,
 }
 
-/// Waits until a socket is readable, or until it is time to look.
+/// Waits until a socket is readable. If the kernel does not announce changes of ports, waits at most [`INTERVAL`].
 fn wait(from: &Sockets, told: bool) -> Result<Ready> {
     let mut sockets = vec![PollFd::new(from.links.socket(), PollFlags::IN)];
     if told {
@@ -166,7 +166,7 @@ impl Monitor {
         }
     }
 
-    /// Tells the changes between two looks.
+    /// Prints the changes between two looks.
     fn compare(&mut self, before: &[Port], now: &[Port]) -> Result {
         let same = |a: &Port, b: &Port| a.identity == b.identity && a.settings == b.settings;
         for port in before {
@@ -189,7 +189,7 @@ impl Monitor {
                 self.tell("link-deleted", "link", &json!(link), &summary(&link))
             }
             links::Event::Set(mut link) => {
-                // Counters are no change.
+                // A change of the counters alone does not count.
                 link.counters = None;
                 let before = self.links.insert(link.index, link.clone());
                 let before = before.map(|before| Link {
@@ -215,7 +215,7 @@ impl Monitor {
         self.tell(event, "peer", &json!(peer), &text)
     }
 
-    /// Tells that changes were lost because this program read too slowly.
+    /// Prints that changes were lost because this program read too slowly.
     fn lost(&mut self, what: &str, error: &io::Error) -> Result {
         if error.raw_os_error() != Some(ENOBUFS) {
             return Err(Error::io(format!("changes of {what}"), error));

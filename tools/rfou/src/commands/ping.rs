@@ -40,7 +40,7 @@ struct Ping<'a> {
     args: &'a PingArgs,
     output: Output,
     peers: Peers,
-    /// Requests begun, those that were not sent included.
+    /// The number of requests so far, including those that were not sent.
     number: u64,
     awaited: VecDeque<Request>,
     statistics: Statistics,
@@ -78,7 +78,7 @@ fn signals() -> std::io::Result<UnixStream> {
 }
 
 impl Ping<'_> {
-    /// Sends all requests; returns when each was answered or is lost, or after a signal.
+    /// Sends all requests. Returns when each is answered or lost, or after a signal.
     fn all(&mut self, stop: &UnixStream) -> Result {
         let interval = Duration::from_secs_f64(self.args.interval);
         let mut next = Instant::now();
@@ -137,9 +137,9 @@ impl Ping<'_> {
         self.tell("not-sent", value, &self.output.paint(Style::Bad, &text))
     }
 
-    /// Waits for answers; returns whether a signal came.
+    /// Waits for answers. Returns `true` if a signal came.
     fn wait(&mut self, stop: &UnixStream, time: Duration) -> Result<bool> {
-        // Rounded up, because a moment too early would be another turn.
+        // Rounded up: a wait that ends a moment too early costs another turn of the loop.
         let time = time + Duration::from_micros(1);
         let timeout = Timespec {
             tv_sec: time.as_secs() as _,
@@ -166,7 +166,7 @@ impl Ping<'_> {
         pongs.iter().try_for_each(|pong| self.answer(pong))
     }
 
-    /// Tells an answer to a request of ours, the first one.
+    /// Prints the first answer to a request of this program. Ignores other answers.
     fn answer(&mut self, pong: &Pong) -> Result {
         let is_its = |request: &Request| request.sequence == pong.sequence;
         let Some(place) = self.awaited.iter().position(is_its) else {
@@ -191,7 +191,7 @@ impl Ping<'_> {
         self.tell("reply", value, &text)
     }
 
-    /// Takes requests for lost whose time is over.
+    /// Gives up the requests whose deadline has passed.
     fn give_up(&mut self, now: Instant) -> Result {
         while let Some(request) = self.awaited.front() {
             if request.deadline > now {

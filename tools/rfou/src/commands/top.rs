@@ -46,7 +46,7 @@ impl Source {
         Ok(Sample::new(&ports, &self.links.list()?))
     }
 
-    /// Returns a text about what has no counters.
+    /// Returns a warning if there are no ports, or if ports have no counters.
     fn warning(&self) -> Option<&'static str> {
         match &self.ports {
             None => Some("no module rfou is loaded: there are no ports"),

@@ -91,7 +91,7 @@ pub fn check(link: &links::Wanted) -> Result {
     if link.keys.len() > MAX {
         return at_fault("key", &format!("a link has at most {MAX} keys"));
     }
-    // The kernel makes the former sender accept only, so every run would change two such keys.
+    // A device sends with one key: setting another key that sends changes or removes the former one.
     let senders = link
         .keys
         .iter()
@@ -108,7 +108,7 @@ pub fn check(link: &links::Wanted) -> Result {
     Ok(())
 }
 
-/// Returns the table for a key that is there. Its secret is nowhere to be read.
+/// Returns the table for a key of the system. The kernel does not show the secret.
 pub fn from_system(key: &Key) -> String {
     let file = Value::from(format!("{FOLDER}/{}-{}", key.device, key.id));
     let mut text = format!(

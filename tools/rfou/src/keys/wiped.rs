@@ -6,7 +6,7 @@ use super::*;
 use crate::{netlink, secret::tests::Temporary};
 use std::{fs, io::Read, os::unix::fs::FileExt};
 
-/// This process's memory. Looking at it allocates nothing: that would overwrite freed memory.
+/// This process's memory. The search allocates nothing, because an allocation may overwrite freed memory.
 struct Memory {
     maps: Vec<u8>,
     region: Vec<u8>,
@@ -16,12 +16,12 @@ impl Memory {
     fn new() -> Self {
         Self {
             maps: vec![0; 1 << 20],
-            // The longest region that is looked at; this one is longer.
+            // Longer regions are skipped, and so is the region of this buffer itself.
             region: vec![0; 1 << 26],
         }
     }
 
-    /// Counts the places of bytes that are given inverted.
+    /// Counts the copies of some bytes. The caller passes them inverted, so that the argument is no copy.
     fn count(&mut self, inverted: &[u8]) -> usize {
         let mut file = fs::File::open("/proc/self/maps").unwrap();
         let mut length = 0;

@@ -20,7 +20,7 @@ pub struct Field {
     pub change: Change,
 }
 
-/// Which changes of a property the kernel makes in place.
+/// The changes of a property that the kernel makes in place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Change {
     Always,
@@ -62,7 +62,7 @@ enum Form {
     Flag(u16),
     /// Seconds up to a limit; 0 is off.
     Keepalive(u16),
-    /// Seconds; three times those of the keepalive, and none without it.
+    /// Seconds. The default is three times the keepalive; without a keepalive, none.
     Dead(u16),
 }
 
@@ -153,7 +153,7 @@ impl Field {
         }
     }
 
-    /// Returns the value of a device for which nothing else was asked. `Null` is none.
+    /// Returns the default value for a device with the properties `others`. `Null` stands for no value.
     pub fn default(&self, others: &Map<String, Value>) -> Value {
         match self.form {
             Form::Number(_) | Form::Device(_) | Form::Range(_) => Value::Null,
@@ -179,8 +179,8 @@ impl Field {
         }
     }
 
-    /// Returns the form in which the kernel's value is shown: the shortest text of an address, and
-    /// `true` for a checksum that covers nothing but the header.
+    /// Returns the value in a form that is the same for all values with one meaning: "any" for an unspecified address,
+    /// the shortest text of another address, and `true` for a checksum that covers nothing but the header.
     pub fn canonical(&self, value: &Value) -> Value {
         match (&self.form, value.as_str().map(str::parse::<IpAddr>)) {
             (Form::Address(..), Some(Ok(address))) if address.is_unspecified() => json!("any"),
@@ -190,7 +190,7 @@ impl Field {
         }
     }
 
-    /// Checks a value from a file; returns what is accepted if the value is wrong.
+    /// Checks a value from a file. Fails with a description of the accepted values.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let up_to = |max: u64| value.as_u64().is_some_and(|number| number <= max);
         let port = |value: &Value| {

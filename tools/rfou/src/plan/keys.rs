@@ -54,14 +54,14 @@ impl SetKey {
 }
 
 impl Plan {
-    /// Compares the keys of a device that the file has. Secrets cannot be compared.
+    /// Compares the keys of a device in the file with the kernel's. Secrets cannot be compared.
     pub(super) fn compare_keys(&mut self, link: &links::Wanted, keys: &[Key], how: How) {
         let there = |id| {
             keys.iter()
                 .find(|key| key.device == link.name && key.id == id)
         };
         let sends = |key: &&Wanted| key.settings.direction.sends();
-        // The key that sends comes first: at no time is there none.
+        // Set the key that sends first, so that the device has one at all times.
         let sender = link.keys.iter().find(sends);
         let others = link.keys.iter().filter(|key| !sends(key));
         let mut sender_is_set = false;
@@ -80,7 +80,7 @@ impl Plan {
                 differs,
             }));
         }
-        // Without a key in the file, the keys are those of `rfou key`.
+        // If the file has no key for the device, all of its keys were set by `rfou key`, and stay.
         if link.keys.is_empty() {
             return;
         }
@@ -99,8 +99,8 @@ impl Plan {
     }
 }
 
-/// Returns what differs, as a text. `sender_is_set` if a step before sets another key that sends:
-/// the kernel makes this one accept only then.
+/// Returns the differences as a text. `sender_is_set` is `true` if an earlier step sets another key that sends: a
+/// key for both directions then only accepts, without a step of its own.
 fn difference(wanted: &Wanted, key: &Key, rekey: bool, sender_is_set: bool) -> Option<String> {
     let (is, asked) = (key.settings, wanted.settings);
     let direction = match sender_is_set {
@@ -206,7 +206,7 @@ mod tests {
         let there = system(&[(1, Direction::Both, false)]);
         let file = key(1, "direction = 'accept'") + &key(2, "");
         assert_eq!(steps(&file, &there, PLAIN), ["add key 2 of link g"]);
-        // Without a new sender, the change is the file's.
+        // If no new key sends, the kernel does not change this key, so a step must.
         let file = key(1, "direction = 'accept'");
         let expected = ["change key 1 of link g: direction both -> accept"];
         assert_eq!(steps(&file, &there, PLAIN), expected);

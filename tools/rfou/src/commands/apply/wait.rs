@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rfou apply --wait`: ports and devices that lack an interface or a local address are made when these come.
+//! `rfou apply --wait`: ports and devices that lack an interface or a local address are made when it comes.
 //!
 //! At boot the file is applied before other programs make tunnels, and thus before they configure addresses.
 
@@ -14,8 +14,8 @@ use crate::{
 };
 use std::path::Path;
 
-/// Applies the file, and again what waits, until nothing waits. `text` is the text of the file, and `config` is
-/// what the text says.
+/// Applies the file, and then, as long as ports or devices wait, applies their part of the file after each arrival.
+/// `config` is parsed from `text`, the text of the file.
 pub fn run(
     file: &Path,
     text: &str,
@@ -40,7 +40,7 @@ pub fn run(
             arrivals.wait()?;
             match reread(file, text) {
                 Ok(config) => break config,
-                // Told once, because interfaces may come and go often.
+                // Print the same error once, because interfaces may come and go often.
                 Err(error) if error.message == told => (),
                 Err(error) => {
                     crate::complain(&error, options.output);
@@ -54,7 +54,7 @@ pub fn run(
     }
 }
 
-/// Reads the file again: the user may have changed it, and removed what waits.
+/// Reads the file again: the user may have changed it, and removed ports and devices that wait.
 fn reread(file: &Path, text: &str) -> Result<Config> {
     match file == Path::new("-") {
         true => parse(file, text),
@@ -62,8 +62,9 @@ fn reread(file: &Path, text: &str) -> Result<Config> {
     }
 }
 
-/// Tells systemd that everything is done that could be done. A service that has failed and waits for nothing is not
-/// ready. One that waits is ready, and its exit status tells the failure when it ends.
+/// Tells systemd that the service is ready, because all steps that are possible now are done. A service that has failed
+/// and waits for nothing is not ready. A service that waits is ready, and reports a failure by its exit status when it
+/// ends.
 fn tell_systemd(waiting: &Waiting, status: u8) -> Result {
     if waiting.is_empty() && status != 0 {
         return Ok(());
@@ -76,7 +77,7 @@ fn tell_systemd(waiting: &Waiting, status: u8) -> Result {
 /// The longest list of names, in bytes. systemd ignores a message of more than 4096 bytes, and READY=1 with it.
 const LONGEST_STATUS: usize = 2048;
 
-/// Returns the text that `systemctl status` shows. Counts the names that would make it too long.
+/// Returns the text that `systemctl status` shows: the names, and the number of names that did not fit.
 fn status_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let count = names.len();
     let mut text = String::new();

@@ -81,7 +81,7 @@ fn headers(machine: &Machine) -> Item {
     }
 }
 
-/// Headers packages lack the metadata of the kernel's Rust crates, so that the source is needed.
+/// Checks for the kernel's source. Header packages lack the metadata of the kernel's Rust crates.
 fn source(machine: &Machine) -> Item {
     let name = "kernel source";
     let Some((major, minor)) = numbers(&machine.release) else {
@@ -102,7 +102,8 @@ fn source(machine: &Machine) -> Item {
     }
 }
 
-/// Headers and source are to be installed if the module is missing, or if DKMS builds it.
+/// Returns an item for missing headers or source. The user must install them if the module is missing, or if DKMS
+/// builds it.
 fn needed_for_build(machine: &Machine, name: &'static str, text: String, todo: String) -> Item {
     let dkms = machine.list("/usr/src").iter().any(|path| {
         path.file_name()

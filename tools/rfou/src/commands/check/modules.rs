@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rfou's modules, Linux's fou in their way, and the plug-in of `ip`.
+//! rfou's modules, Linux's fou, which excludes them, and the plug-in of `ip`.
 
 use super::{Item, Machine, Status};
 use std::{ffi::OsString, path::PathBuf};

@@ -12,7 +12,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fate {
     Accepted,
-    /// Accepted or dropped, by what is not known here.
+    /// Accepted or dropped, depending on properties that are not known here.
     Depends,
     /// Dropped by this chain.
     Dropped(String),
@@ -44,7 +44,7 @@ struct Packet {
     family: Family,
 }
 
-/// Deeper jumps are refused by the kernel.
+/// The greatest depth of jumps. The kernel refuses deeper jumps.
 const MAX_JUMPS: usize = 16;
 
 impl Ruleset {
@@ -101,7 +101,7 @@ impl Ruleset {
         ways
     }
 
-    /// Adds what a rule may do; returns whether the packet surely gets no further.
+    /// Adds the verdicts that a rule may reach. Returns `true` if the packet surely does not reach the next rule.
     fn rule(&self, rule: &Value, packet: &Packet, depth: usize, ways: &mut Ways) -> bool {
         let mut matched = Match::Yes;
         for part in rule["expr"].as_array().into_iter().flatten() {
@@ -128,7 +128,7 @@ impl Ruleset {
         false
     }
 
-    /// Adds what a verdict does; returns whether the packet surely gets no further.
+    /// Adds the effect of a verdict. Returns `true` if the packet surely does not reach the next rule.
     fn verdict(
         &self,
         rule: &Value,

@@ -16,7 +16,7 @@ pub enum Order {
     Link(String),
 }
 
-/// All counters of a time.
+/// All counters at one time.
 #[derive(Debug)]
 pub struct Sample {
     pub time: Instant,
@@ -97,7 +97,7 @@ impl Sample {
     }
 }
 
-/// Returns the rates between two samples. What was made meanwhile began with counters of 0.
+/// Returns the rates between two samples. The counters of a port or device that is new began at 0.
 pub fn rates(before: &Sample, now: &Sample) -> Vec<Rates> {
     let seconds = (now.time - before.time).as_secs_f64().max(1e-3);
     let new = Counts::default();

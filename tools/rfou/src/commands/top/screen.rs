@@ -71,14 +71,14 @@ fn watch(
     let at_fault = |error: io::Error| Error::io("terminal", &error);
     let delay = Duration::from_secs_f64(args.delay);
     let mut left = args.count;
-    // A first screen at once, with the names.
+    // Show the names at once. Rates come after the first interval.
     screen.show(rates(&before, &before));
     let mut next = Instant::now() + delay;
     loop {
         terminal
             .draw(|frame| screen.draw(frame))
             .map_err(at_fault)?;
-        // With no time at all, crossterm does not look for keys, and a slow machine could not be quit.
+        // With a timeout of 0, crossterm does not look for keys, and on a slow machine the user could not quit.
         let wait = next
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
