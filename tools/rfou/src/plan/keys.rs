@@ -56,9 +56,14 @@ impl SetKey {
 impl Plan {
     /// Compares the keys of a device in the file with the kernel's. Secrets cannot be compared.
     pub(super) fn compare_keys(&mut self, link: &links::Wanted, keys: &[Key], how: How) {
-        let there = |id| {
+        // A new key that sends takes the place of the former one, which the kernel removes if it only sends.
+        let stays = |key: &&Key, sender_is_set: bool| {
+            !(sender_is_set && key.settings.direction == Direction::Send)
+        };
+        let there = |id, sender_is_set| {
             keys.iter()
                 .find(|key| key.device == link.name && key.id == id)
+                .filter(|key| stays(key, sender_is_set))
         };
         let sends = |key: &&Wanted| key.settings.direction.sends();
         // Set the key that sends first, so that the device has one at all times.
@@ -66,7 +71,7 @@ impl Plan {
         let others = link.keys.iter().filter(|key| !sends(key));
         let mut sender_is_set = false;
         for wanted in sender.into_iter().chain(others) {
-            let differs = match there(wanted.id) {
+            let differs = match there(wanted.id, sender_is_set) {
                 None => None,
                 Some(key) => match difference(wanted, key, how.rekey, sender_is_set) {
                     None => continue,
@@ -85,7 +90,9 @@ impl Plan {
             return;
         }
         let is_left = |key: &&Key| {
-            key.device == link.name && !link.keys.iter().any(|wanted| wanted.id == key.id)
+            key.device == link.name
+                && !link.keys.iter().any(|wanted| wanted.id == key.id)
+                && stays(key, sender_is_set)
         };
         for key in keys.iter().filter(is_left) {
             match how.exclusive {
@@ -213,6 +220,20 @@ mod tests {
         let file = key(1, "direction = 'send'\nnat = true");
         let expected = ["change key 1 of link g: direction both -> send, nat false -> true"];
         assert_eq!(steps(&file, &there, PLAIN), expected);
+    }
+
+    /// The kernel removes a key that only sends when another one takes its place.
+    #[test]
+    fn a_former_sender_that_the_kernel_removes_is_added_again_or_forgotten() {
+        let there = system(&[(1, Direction::Send, false)]);
+        let file = key(1, "direction = 'accept'") + &key(2, "direction = 'send'");
+        let expected = ["add key 2 of link g", "add key 1 of link g"];
+        assert_eq!(steps(&file, &there, PLAIN), expected);
+        let file = key(2, "direction = 'send'");
+        let without = plan(&file, &there, PLAIN);
+        assert_eq!(without.steps.len(), 1);
+        assert!(without.left.is_empty());
+        assert_eq!(steps(&file, &there, EXCLUSIVE), ["add key 2 of link g"]);
     }
 
     #[test]
