@@ -64,7 +64,7 @@ GUE_WITH_ID = bytes.fromhex("0104800000000001")
 
 NEEDS_CSUM, DATA_VALID = 1, 2
 GSO_TCPV4 = 1
-# Headers of Ethernet, IPv6, UDP, Geneve, Ethernet, IPv4 and TCP, and some.
+# Room for headers of Ethernet, IPv6, UDP, Geneve, Ethernet, IPv4 and TCP, and some bytes more.
 MOST_HEADERS = 160
 
 
@@ -75,7 +75,7 @@ def record(data, linear, flags=0, gso=0, header_len=0, gso_size=0, start=0, offs
 
 
 def address(flow):
-    """The ports of an inner flow."""
+    """Return the ports of an inner flow."""
     return {"sport": 1024 + flow % 40000, "dport": 9 + flow // 40000}
 
 
@@ -88,7 +88,7 @@ def sum_of(data):
 
 
 def left_to_compute(packet, number, field):
-    """The packet with its transport checksum left to the device: the pseudo header's sum."""
+    """Return the packet with a partial transport checksum: the pseudo header's sum."""
     data = bytearray(packet)
     pseudo = bytes(data[12:20]) + struct.pack("!HH", number, len(data) - 20)
     struct.pack_into("!H", data, 20 + field, sum_of(pseudo))
@@ -161,11 +161,11 @@ def receive(path):
 
 
 def reassembly(path):
-    """A packet that arrives whole, in GUE fragments, or in fragments of its outer IP packet."""
+    """Make a packet that arrives whole, in GUE fragments, or in outer IP fragments."""
     inner = inner_udp(0, path.size)
     link, head = Ether(src=PEER_MAC, dst=MAC), IP(src=REMOTE[4], dst=LOCAL[4])
     udp = UDP(sport=LOWEST_SOURCE_PORT, dport=GUE_PORT, chksum=0)
-    # A multiple of 8; two of them have room for the headers that IP cuts, too.
+    # A multiple of 8. Two halves also have room for the UDP and GUE headers, which IP cuts too.
     half = path.size // 2 + 12
     if path.encap == "gue-in-pieces":
         packets = [head / udp / data for data in fragments(Header(), inner, half, None)]
@@ -179,7 +179,7 @@ def reassembly(path):
 
 
 def gro(path):
-    """A train of TCP segments, as a device has verified the outer checksum."""
+    """Make a train of TCP segments whose outer checksum a device has verified."""
     for number in range(TRAIN):
         inner = inner_tcp(0, path.size, number, number == TRAIN - 1)
         frame = outer(path.encap, path.version, 0, inner, True, (6, 16))
@@ -236,7 +236,7 @@ def main():
     paths = [*all_paths(), *device_paths()]
     paths += [*protected_paths(), *itertools.chain.from_iterable(covering_paths())]
     paths += ethernet_paths()
-    # Pieces are compared with each other alone.
+    # Paths of reassembly are compared only with each other, so they need no references.
     paths += [*all_references(paths), *reassembly_paths()]
     for path in paths:
         if path.frames not in done:

@@ -52,7 +52,7 @@ class Path:
     size: int
     flows: int = 1
     ports: int = 1
-    # A port for each IP version: UDP's GRO then has sockets of both to tell apart.
+    # There is a port for each IP version, so UDP's GRO has to tell sockets of both apart.
     both_versions: bool = False
 
     @property
@@ -68,7 +68,7 @@ class Path:
 
     @property
     def kind(self):
-        """The generator's word for it."""
+        """The generator's name for the direction."""
         if self.direction == "reassembly":
             return "receive"
         return "transmit" if self.direction.startswith("gso") else self.direction
@@ -147,7 +147,7 @@ def protected_paths():
 
 
 def covering_paths():
-    """Paths by a device whose keyed hash covers payloads of two lengths: pairs of paths."""
+    """Pairs of paths, of two payload lengths, by a device whose keyed hash covers payloads."""
     for version, direction in itertools.product((4, 6), ("receive", "transmit")):
         yield tuple(Path(direction, COVERING, version, size) for size in (SMALL, FULL))
 
@@ -170,9 +170,9 @@ def reassembly_paths():
 
 
 def local_paths():
-    """Paths by a port or a device with a local address; all others have none.
+    """Paths through a port or device with a local address; the other paths have none.
 
-    UDP's GRO then looks the socket up, at least over IPv6.
+    With a local address UDP's GRO looks the socket up, at least over IPv6.
     """
     for version, direction in itertools.product((4, 6), ("receive", "gro")):
         yield Path(direction, "gue-local", version, FULL)

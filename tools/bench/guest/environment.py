@@ -50,7 +50,7 @@ def batch(*lines):
 
 
 def use(module):
-    """Load rfou, Linux's fou, Linux's fou and the gue device, or others; unload the rest."""
+    """Load the modules that a column needs, and unload the others."""
     loaded = pathlib.Path("/proc/modules").read_text(encoding="ascii").split("\n")
     names = [line.split()[0] for line in loaded if line]
     for name in ("geneve_sample", "rgue", "rfou6", "rfou", "fou6", "fou"):
@@ -112,7 +112,7 @@ def tunnel(encap, version, name="tun1", remote=None):
 
 
 def gue_device(encap, version, name="tun1"):
-    """Make a gue device that drops what it receives. It sends the bytes of a tunnel of fou."""
+    """Make a gue device that drops what it receives, and that sends like a tunnel of fou."""
     words = f"link add {name} type gue remote {REMOTE[version]} {GUE_OPTIONS[encap]}"
     words += " df set" if version == 4 else " udp6zerocsumtx"
     if encap == "gue-local":
@@ -130,7 +130,7 @@ def ethernet_device(encap, version, name="tun1"):
     if encap not in (GUE_ETHERNET, GENEVE_SAMPLE):
         tunnel(encap, version, name)
         return
-    # As geneve's devices: checksums over IPv6 alone.
+    # As with geneve's devices, UDP checksums are on over IPv6 only.
     words = f"link add {name} address {TUNNEL_MAC} type"
     words += " gue mode ethernet" if encap == GUE_ETHERNET else " geneve_sample id 1"
     words += f" remote {REMOTE[version]}"
@@ -141,12 +141,12 @@ def ethernet_device(encap, version, name="tun1"):
 
 
 def maker(column):
-    """The function that makes the device of a path of a column."""
+    """Return the function that makes the devices of a column."""
     return {DEVICE: gue_device, ETHERNET: ethernet_device}.get(column, tunnel)
 
 
 def set_up(name):
-    """Set a tunnel device up that drops what it receives."""
+    """Set a tunnel device up, and let it drop what it receives."""
     batch(f"link set {name} mtu 65000 up")
     run("tc", "qdisc", "add", "dev", name, "clsact")
     run("tc", "filter", "add", "dev", name, "ingress", "matchall", "action", "drop")
@@ -171,7 +171,7 @@ def port_attributes(encap, version, port):
 
 
 def add_ports(client, encap, version, number):
-    """Open the port that packets are sent to, and further ones; the ports' numbers."""
+    """Open the port that packets are sent to, and further ones. Return the ports' numbers."""
     numbers = [FOU_PORT if encap == "fou" else GUE_PORT]
     numbers += range(FURTHER_PORTS, FURTHER_PORTS + number - 1)
     for port in numbers:
@@ -194,7 +194,7 @@ def load(frames):
 
 
 def fire(kind, count, device="tun1"):
-    """Send packets; nanoseconds, and the packets, segments and bytes that came to the wire."""
+    """Send packets. Return the nanoseconds, and the packets, segments and bytes on the wire."""
     (DEBUGFS / "run").write_text(f"{kind} {count} {device}\n", encoding="ascii")
     values = (DEBUGFS / "run").read_text(encoding="ascii").split()
     return tuple(int(value) for value in values)

@@ -31,7 +31,7 @@ def cost(path, frames):
 
 
 def timed(work, undo=lambda: None):
-    """Nanoseconds, that is instructions, of some work and its caller, the least of several runs."""
+    """Return the least time of several runs of `work`, in nanoseconds, that is instructions."""
     costs = []
     for _ in range(RUNS):
         start = guest.now_ns()
@@ -54,7 +54,7 @@ def with_ports(client, frames, report):
             client.add(*guest.port_attributes("gue", 4, port))
             further.append(port)
         report("packet received", "ports", number, cost(RECEIVE, frames))
-        # The first time fills caches.
+        # The first addition fills caches.
         client.add(*probe)
         client.delete(*key)
         added = timed(lambda: client.add(*probe), undo=lambda: client.delete(*key))
@@ -119,7 +119,7 @@ def with_devices(frames, report):
 
 
 def delete_links(made):
-    """Delete the further links. Together, because each alone waits for readers of RCU."""
+    """Delete the further links, all at once: each deletion alone would wait for RCU readers."""
     run("modprobe", "dummy", check=False)
     guest.batch(*(f"link set more{at} group 7" for at in range(1, made)), "link del group 7")
 

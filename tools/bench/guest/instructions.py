@@ -26,7 +26,7 @@ class DeliveryError(AssertionError):
 
 
 def measure(path, frames):
-    """Instructions, that is ns, per packet, of each run; and what came out, per packet."""
+    """Return each run's instructions (ns) per packet, and how many packets came out for one."""
     count = COUNTS[path.direction]
     guest.load(frames / path.frames)
     guest.fire(path.kind, max(path.flows, count // 10) * frames_of(path))
@@ -54,7 +54,7 @@ def frames_of(path):
 
 
 def scenes(paths):
-    """Paths by the devices and ports that they need."""
+    """Group the paths by the devices and ports that they need."""
     key = lambda path: (path.encap, path.version, path.ports, path.both_versions)  # noqa: E731
     return itertools.groupby(sorted(paths, key=lambda path: (*key(path), path.name)), key)
 
@@ -79,7 +79,7 @@ def observe(module, paths, frames, report):
             if (path.direction != "gso-segmented") != device_segments:
                 device_segments = not device_segments
                 set_segmentation(device_segments)
-                # rfou may use the cached features of a device for so long.
+                # rfou may use the cached features of a device for up to a second.
                 time.sleep(1)
             costs, came = measure(path, frames)
             report(path, module or path.encap, costs, came)

@@ -52,14 +52,14 @@ SCENARIOS = [
 
 
 def make_tunnels(hosts, module):
-    """A tunnel of each kind between both hosts, or the plain one if no module is loaded."""
+    """Make a tunnel of each kind between both hosts, or the plain one without a module."""
     for number, host in enumerate(hosts, start=1):
         if module in MODULES:
             host.batch("fou add port 5555 ipproto 4", "fou add port 6080 gue")
         for octet, encap in enumerate(ENCAPS, start=1):
             if encap not in ENCAPS_OF[module]:
                 continue
-            # An address for each, because a device takes packets by the addresses alone.
+            # Each tunnel has addresses of its own, because receive finds a device by them alone.
             words = f"link add {encap} type {'gue' if module == DEVICE else 'ipip'}"
             words += (
                 f" local 192.0.2.{10 * octet + number} remote 192.0.2.{10 * octet + 3 - number}"
@@ -123,7 +123,7 @@ def measure(module, hosts, report, pair):
 
 
 def remove_tunnels(hosts, module):
-    """Leave nothing that holds the module."""
+    """Delete the tunnels and ports, which hold the module."""
     for host in hosts:
         host.batch(*(f"link del {encap}" for encap in ENCAPS_OF[module]))
         if module in MODULES:
@@ -131,8 +131,8 @@ def remove_tunnels(hosts, module):
 
 
 def turns(pair, only_device):
-    """Return the modules in the order of their runs: Linux's fou next to each other one."""
-    # The first module has the colder caches: take turns at that, too.
+    """Return the modules in the order of their runs: each runs right before or after fou."""
+    # The first module has the colder caches, so every other pair reverses the order.
     order = ("fou", DEVICE) if only_device else ("rfou", "fou", DEVICE)
     return order if pair % 2 == 0 else order[::-1]
 

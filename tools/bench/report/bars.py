@@ -18,19 +18,20 @@ MOST_MEDIAN_RATIO = 1.0
 LEAST_THROUGHPUT = 1.0
 # Multiple of the memory of fou and fou6.
 MOST_MEMORY = 2.0
-# Of the gue device, by the first word of a path's direction.
+# The gue device's highest ratio to fou's tunnel, by the first word of a path's direction.
 MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
 # Instructions per packet that a protection may add, by the encapsulation of a path.
 MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
-# A packet in two GUE fragments, of the same packet in two IPv4 fragments.
+# The highest ratio of a packet in two GUE fragments to the same packet in two IPv4 fragments.
 MOST_REASSEMBLY = 1.5
-# Of what fou's tunnel costs above the plain tunnel. No bar: other parts of the stack have a say.
+# The device's part of what fou's tunnel costs above the plain tunnel: an aim, and no bar, because
+# other parts of the stack contribute.
 AIMED_ADDED = 0.6
-# Of the cost with one device on the port.
+# The highest ratio to the cost with one device on the port.
 MOST_GROWTH = 1.02
-# Of Ethernet devices: the gue device by the lesser of VXLAN and Geneve, the sample by Geneve.
+# The highest ratio of the gue device to the lesser of VXLAN and Geneve, of the sample to Geneve.
 MOST_BY_ETHERNET, MOST_BY_SAMPLE = 1.0, 1.02
-# So many functions of a path that misses its bar are named.
+# The number of functions that are named for a path that misses its bar.
 FUNCTIONS_SHOWN = 3
 
 
@@ -62,7 +63,7 @@ def above(rows, most):
 
 
 def slower(rates):
-    """Scenarios with a median below the bar, lowest first, with the number of such pairs."""
+    """Scenarios with a median below the bar, lowest first, with the number of slower pairs."""
     found = [item for item in rates.items() if item[1]["ratio"] < LEAST_THROUGHPUT]
     found.sort(key=lambda item: item[1]["ratio"])
     return tuple(
@@ -72,7 +73,7 @@ def slower(rates):
 
 
 def single(name, value, text, beyond):
-    """The one miss of a bar with one figure, or none."""
+    """The miss of a bar that has one figure, or none."""
     return ((name, text),) if beyond(value) else ()
 
 
@@ -224,7 +225,7 @@ def reassembly_bar(row):
 
 
 def costs_above(functions, other="fou"):
-    """The functions that cost more than with fou or another, the most first, as text."""
+    """The functions that cost more than in the compared column, the most first, as text."""
     more = [(now - was, name) for name, _, was, now in functions if now > was]
     more.sort(reverse=True)
     text = ", ".join(f"`{name}` +{cost:.0f}" for cost, name in more[:FUNCTIONS_SHOWN])

@@ -48,7 +48,7 @@ def least(costs):
 
 
 def measured(lines):
-    """Of each path and column the least run, and the second least relative to it."""
+    """Return the least run of each path and column, and the second least relative to it."""
     found = {}
     for line in lines:
         key = line["path"], line["column"]

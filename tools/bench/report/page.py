@@ -10,7 +10,7 @@ from bench.report.figures import encapsulation
 from bench.report.markdown import table, whole
 
 WORST = 5
-# So many misses are named, so that they do not fill the page.
+# The most misses that are named, so that they do not fill the page.
 MISSES_SHOWN = 8
 
 TABLES = (

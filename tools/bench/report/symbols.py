@@ -13,7 +13,7 @@ import sys
 
 from bench.paths import ETHERNET, GENEVE_SAMPLE, GUE_ETHERNET, PROFILE_COUNTS, RUNS, profiled_paths
 
-# A difference of fewer instructions per packet than that is not shown.
+# Smaller differences, in instructions per packet, are not shown.
 LEAST_SHOWN = 2
 
 
@@ -49,7 +49,7 @@ def by_function(symbols, counts):
 
 
 def least_run(totals, number):
-    """The run with the fewest instructions of the path of this number, its first run left out."""
+    """Return the path's run with the fewest instructions, except its first run."""
     first = number * (1 + RUNS)
     return min((totals[first + run] for run in range(1, 1 + RUNS)), key=lambda run: run.total())
 
