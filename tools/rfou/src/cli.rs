@@ -244,7 +244,7 @@ pub struct KeyName {
 fn device(text: &str) -> Result<String, String> {
     match text.len() {
         1..=15 => Ok(text.into()),
-        _ => Err("the name of a device has 1 to 15 letters".into()),
+        _ => Err("the name of a device has 1 to 15 characters".into()),
     }
 }
 

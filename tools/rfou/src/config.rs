@@ -213,7 +213,7 @@ fn link(entry: &toml::Table) -> Result<Wanted> {
     let name = match &table["name"] {
         Value::String(name) if (1..16).contains(&name.len()) => name.clone(),
         Value::Null => return Err(Error::usage("a link needs a name").argument("name")),
-        _ => return Err(Error::usage("a link's name has 1 to 15 letters").argument("name")),
+        _ => return Err(Error::usage("a link's name has 1 to 15 characters").argument("name")),
     };
     let mut wanted = Wanted {
         name: name.clone(),

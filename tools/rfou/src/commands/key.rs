@@ -180,7 +180,7 @@ mod tests {
             ("gue0 --key-id x", "--key-id"),
             ("gue0 --key-id 4294967296", "--key-id"),
             ("gue0 --key-id -1", "-1"),
-            ("a-name-of-letters --key-id 7", "1 to 15 letters"),
+            ("a-name-of-letters --key-id 7", "1 to 15 characters"),
         ] {
             let error = parse(words).unwrap_err();
             assert!(error.contains(told), "{error}");

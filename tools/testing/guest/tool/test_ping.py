@@ -158,7 +158,7 @@ def test_wrong_words_are_refused(hosts, rfou):
         (("gue0", "-i", "3601"), "--interval"),
         (("gue0", "-W", "-1"), "-1"),
         (("gue0", "gue1"), "gue1"),
-        (("a-name-of-letters",), "1 to 15 letters"),
+        (("a-name-of-letters",), "1 to 15 characters"),
     ]:
         error = rfou.refused("ping", *words, status=USAGE)
         assert argument in json.dumps(error), f"{words}: {error}"
