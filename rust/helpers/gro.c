@@ -67,7 +67,7 @@ static __always_inline bool gro_differ(const u8 *a, const u8 *b, unsigned int le
 		return false;
 	}
 #ifdef __clang__
-	/* Three or four rounds for a long cookie or a digest. Unrolled if the length is a constant. */
+	/* A few rounds for a long cookie or a digest. Unrolled if the length is a constant. */
 #pragma clang loop unroll(full)
 #endif
 	for (; at + 2 * sizeof(u64) < len; at += sizeof(u64))
@@ -145,8 +145,10 @@ __rust_helper void rust_helper_gro_enter_device(struct sk_buff *skb, u8 kind, u8
  */
 __rust_helper gro_receive_t rust_helper_gro_receive_of_ip(bool ipv6)
 {
-	return ipv6 ? net_hotdata.ipv6_packet_offload.callbacks.gro_receive :
-		      net_hotdata.ip_packet_offload.callbacks.gro_receive;
+	struct packet_offload *offload =
+		ipv6 ? &net_hotdata.ipv6_packet_offload : &net_hotdata.ip_packet_offload;
+
+	return offload->callbacks.gro_receive;
 }
 
 /*
