@@ -287,8 +287,8 @@ impl<'a> EgressPacket<'a> {
     /// As for [`SkBuff::from_raw`]; and the packet must have metadata of its own.
     pub(crate) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
         // INVARIANT: Promised by the caller.
-        // SAFETY: Promised by the caller.
         Self {
+            // SAFETY: Promised by the caller.
             skb: unsafe { SkBuff::from_raw(skb) },
         }
     }

@@ -25,6 +25,8 @@ pub struct TraceStr(*const c_char);
 
 impl TraceStr {
     /// Makes an argument of a string.
+    // The kernel's method for that is not `const`.
+    #[allow(clippy::disallowed_methods)]
     #[inline]
     pub const fn new(string: &'static CStr) -> Self {
         Self(string.as_ptr().cast())
@@ -86,6 +88,7 @@ macro_rules! tracepoints {
             }
 
             /// Hands the arguments to the programs that watch the tracepoint.
+            #[allow(clippy::too_many_arguments)]
             #[inline(always)]
             $vis fn hit($($argument: $crate::__trace_type!($type)),+) {
                 #[cfg(not(CONFIG_TRACEPOINTS))]
@@ -96,6 +99,7 @@ macro_rules! tracepoints {
                     // has under this name takes the types up to `_of_`, which are the types here: numbers,
                     // and strings that live for ever.
                     unsafe extern "C" {
+                        #[allow(clippy::too_many_arguments)]
                         #[link_name = concat!(
                             "rust_trace_", $(stringify!($type), "_",)+ "of_", stringify!($c_name)
                         )]

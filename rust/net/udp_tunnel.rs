@@ -100,9 +100,10 @@ impl<T: EncapReceive> UdpTunnelSocket<T> {
         let config = hooks::config_with_gro::<T>(&socket);
         let open = Self::set_up(socket, tunnel, config)?;
         if matches!(T::HANDLERS, Handlers::OfDevice) {
-            // SAFETY: `with` passes an open socket. C sets a bit of it.
-            open.socket
-                .with(|sock| unsafe { bindings::udp_allow_gso(sock) });
+            open.socket.with(|sock| {
+                // SAFETY: `with` passes an open socket. C sets a bit of the socket.
+                unsafe { bindings::udp_allow_gso(sock) }
+            });
         }
         Ok(open)
     }

@@ -217,7 +217,7 @@ unsafe extern "C" fn ndo_init<T: Operations>(dev: *mut bindings::net_device) -> 
     // SAFETY: `data` has room for a `T`, aligned as `LinkKind` asserts, and is not initialized. No other code
     // has a pointer to it yet, and C does not move it. If this function fails, C does not call
     // `ndo_uninit`. The reference lives as long as the device; it does not leave this function.
-    let slot: &'static mut MaybeUninit<T> = unsafe { &mut *(&raw mut (*private).data) };
+    let slot: &'static mut MaybeUninit<T> = unsafe { &mut (*private).data };
     // SAFETY: The device is valid during the call.
     let new = NewDevice::new(unsafe { NetDevice::from_raw(dev) });
     if let Err(error) = slot.write_pin_init(T::new(config, new, link_net, &mut rtnl)) {

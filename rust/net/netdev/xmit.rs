@@ -27,8 +27,8 @@ impl<'a, T: Operations> Xmit<'a, T> {
     #[inline]
     pub(super) unsafe fn new(dev: *const bindings::net_device) -> Self {
         // INVARIANT: Promised by the caller.
-        // SAFETY: The caller promises a valid device.
         Self {
+            // SAFETY: The caller promises a valid device.
             dev: unsafe { Device::from_raw(dev) },
             _here: PhantomData,
         }

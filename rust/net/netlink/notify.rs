@@ -12,7 +12,7 @@ use core::{
     ptr::{self, NonNull},
     sync::atomic::{AtomicPtr, Ordering},
 };
-use kernel::prelude::*;
+use kernel::{ffi::c_char, prelude::*};
 use net_bindings as bindings;
 
 /// A multicast group of a family (`struct genl_multicast_group`).
@@ -28,7 +28,7 @@ impl MulticastGroup {
         assert!(name.len() <= group.name.len());
         let mut at = 0;
         while at < name.len() {
-            group.name[at] = name[at] as _;
+            group.name[at] = name[at] as c_char;
             at += 1;
         }
         Self(group)
