@@ -60,6 +60,7 @@ pub mod fields;
 pub mod fragment;
 pub mod glance;
 pub mod group;
+pub mod hashed;
 pub mod header;
 pub mod layout;
 pub mod nat;

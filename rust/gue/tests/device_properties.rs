@@ -6,6 +6,7 @@ mod sums;
 
 use gue::{
     control::{Echo, Kind},
+    hashed::{Room, Start},
     header, layout,
     security::{Coverage, SecurityView},
     Addresses, Checksum, Computation, Crc, Device, DeviceFields, Dialect, Error, Fragment, Header,
@@ -295,6 +296,59 @@ proptest! {
             prop_assert_eq!(written, Err(Error::BufferTooShort));
             prop_assert!(short.iter().all(|byte| *byte == 0x55));
         }
+    }
+
+    #[test]
+    fn a_start_covers_and_is_what_the_views_of_its_header_do(
+        repr in repr(),
+        group in option::of(any::<u32>()),
+        hmac in (any::<u32>(), any::<u16>(), any::<u16>(), any::<[u8; 32]>()),
+        addresses in addresses(),
+        rest in any::<[u8; 4]>(),
+        surplus in surplus(),
+    ) {
+        let (key_id, offset, len, digest) = hmac;
+        let coverage = Coverage { offset, len };
+        let hmac = Hmac { key_id, coverage, digest };
+        let lone = DeviceFields { group, security: Some(Security::Hmac(hmac)), ..DeviceFields::NONE };
+        let template = Template::new(&Repr { fields: lone, ..repr }, &[]).unwrap();
+
+        // Received.
+        let len_bytes = template.len_bytes();
+        let mut packet = template.as_bytes().to_vec();
+        packet.extend(rest);
+        let header = view(&packet);
+        let first = packet.first_chunk().unwrap();
+        let (start, found) = Start::of_received(header.flags(), len_bytes, first).unwrap();
+        prop_assert_eq!((start.key_id(), start.coverage(), found), (key_id, coverage, &digest));
+        prop_assert_eq!(start.len_bytes(), len_bytes);
+        let covered = header.covered(Computation::Hmac, usize::MAX).unwrap().unwrap();
+        let [source, destination] = addresses.pieces();
+        let pieces = [source, destination].into_iter().chain(covered.header());
+        let expected: Vec<u8> = pieces.flatten().copied().collect();
+        let mut room = Room::EMPTY;
+        prop_assert_eq!(start.covered(source, destination, &mut room), Some(&expected[..]));
+        prop_assert_eq!(start.covered(source, &destination[1..], &mut room), None);
+
+        // Sent, from a template without values, in room that was used before.
+        let none = Hmac { key_id: 0, coverage: Coverage::NONE, digest: [0; 32] };
+        let empty = DeviceFields { security: Some(Security::Hmac(none)), ..lone };
+        let empty = Template::new(&Repr { fields: empty, ..repr }, &[]).unwrap();
+        let sent = Start::of_template(&empty).unwrap().with_key(key_id, coverage);
+        prop_assert_eq!(sent, start);
+        prop_assert_eq!(sent.covered(source, destination, &mut room), Some(&expected[..]));
+        prop_assert_eq!(sent.header(&digest, &mut room), template.as_bytes());
+        prop_assert_eq!(sent.covered(source, destination, &mut room), Some(&expected[..]));
+
+        // No other header has a start.
+        let is_lone = matches!(repr.fields.security, Some(Security::Hmac(_)))
+            && DeviceFields { group: None, security: None, ..repr.fields } == DeviceFields::NONE;
+        let other = Template::new(&repr, &surplus).unwrap();
+        let mut packet = other.as_bytes().to_vec();
+        packet.resize(header::MAX_LEN_BYTES, 0);
+        let received = Start::of_received(other.flags(), other.len_bytes(), packet.first_chunk().unwrap());
+        prop_assert_eq!(received.is_some(), is_lone && surplus.is_empty());
+        prop_assert_eq!(Start::of_template(&other).is_some(), is_lone && surplus.is_empty());
     }
 
     #[test]
