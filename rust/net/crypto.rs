@@ -5,7 +5,7 @@
 //! C headers: [`include/crypto/sha2.h`](srctree/include/crypto/sha2.h),
 //! [`include/linux/crc32.h`](srctree/include/linux/crc32.h)
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
@@ -150,16 +150,31 @@ impl HmacSha256Key {
         &self,
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
+        self.hash_after(&[], feed)
+    }
+
+    /// Computes the hash of `first` and of the bytes that `feed` adds. Any context. Fails with the error of `feed`.
+    // Inlined, for packets that are hashed one by one.
+    #[inline(always)]
+    pub fn hash_after<E>(
+        &self,
+        first: &[u8],
+        feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
+    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
         // Initialized in its place, because a move would leave a copy behind.
         // INVARIANT: The context is initialized before anything reads it.
         let mut hash = HmacSha256(Opaque::uninit());
         // SAFETY: The context has room for what C initializes. The key is prepared.
         unsafe { bindings::hmac_sha256_init(hash.0.get(), &self.0) };
+        if !first.is_empty() {
+            hash.update(first);
+        }
         feed(&mut hash)?;
         let mut digest = [0; SHA256_DIGEST_LEN_BYTES];
-        // SAFETY: The context is initialized. After this, only `drop` uses it. C writes as many bytes as
-        // `digest` has.
+        // SAFETY: The context is initialized, and is not used after this. C writes as many bytes as `digest` has.
         unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr()) };
+        // C has overwritten the context with zeros.
+        mem::forget(hash);
         Ok(digest)
     }
 }

@@ -32,7 +32,7 @@ pub use owned::OwnedSkb;
 pub use xmit::TxSkb;
 pub(crate) use xmit::MOST_HEADROOM_BYTES;
 
-use core::{ffi::c_int, hint, ops, slice};
+use core::{ffi::c_int, hint, mem::MaybeUninit, ops, slice};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
@@ -164,23 +164,35 @@ impl SkBuff {
         Ok(unsafe { self.into_ref().get_ref().linear_bytes(len) })
     }
 
-    /// Passes bytes of the packet, linear or in fragments, to `take`, in order and in pieces of at most
-    /// [`PIECE_LEN_BYTES`]. All pieces but the last have this length. Any context.
+    /// Passes bytes of the packet to `take`: in one piece if all are linear, and otherwise in order and in pieces of at
+    /// most [`PIECE_LEN_BYTES`], of which all but the last have this length. Any context.
     ///
     /// Fails with `EFAULT` if the packet is shorter.
+    #[inline]
     pub fn read(&self, range: ops::Range<usize>, mut take: impl FnMut(&[u8])) -> Result {
-        let mut buffer = [0; PIECE_LEN_BYTES];
+        match self.linear_range(range.start, range.len()) {
+            Some(bytes) => take(bytes),
+            None => self.copy_pieces(range, take)?,
+        }
+        Ok(())
+    }
+
+    /// Does what [`Self::read`] does, for bytes that are not all linear.
+    #[inline(never)]
+    fn copy_pieces(&self, range: ops::Range<usize>, mut take: impl FnMut(&[u8])) -> Result {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); PIECE_LEN_BYTES];
         let mut start = range.start;
         while start < range.end {
             let len = range.end.saturating_sub(start).min(PIECE_LEN_BYTES);
             let piece = buffer.get_mut(..len).ok_or(EINVAL)?;
             let at = c_int::try_from(start)?;
-            // SAFETY: By the type invariant the packet is valid. C compares its length with the range, and
-            // writes `len` bytes, as many as `piece` has.
+            // SAFETY: By the type invariant the packet is valid. C compares its length with the range, and writes `len`
+            // bytes, as many as `piece` has, or fails.
             to_result(unsafe {
                 bindings::skb_copy_bits(self.as_raw(), at, piece.as_mut_ptr().cast(), len as c_int)
             })?;
-            take(piece);
+            // SAFETY: C has written all bytes of `piece`.
+            take(unsafe { slice::from_raw_parts(piece.as_ptr().cast(), len) });
             start = start.saturating_add(len);
         }
         Ok(())
