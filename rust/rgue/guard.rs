@@ -5,6 +5,8 @@
 //! The cheap checks come first: a sender must know group, address, key id and coverage before this host
 //! computes a hash.
 
+mod lone;
+
 use crate::{
     keys::{check_cookie, Key, KeyRing, KeysInForce},
     reason::Reason,
@@ -99,6 +101,8 @@ pub(crate) struct Guard {
     keys: Option<Arc<KeyRing>>,
     /// The value of the bits [`FLAGS`] with which a header may pass [`Guard::glance`], or [`NONE_PASSES`].
     passing_flags: u16,
+    /// The device demands a keyed hash over payload, and no other protecting field.
+    hashes_payload: bool,
 }
 
 /// A value that no header has: a method of security with all flags set is reserved.
@@ -119,8 +123,13 @@ impl Guard {
         };
         Self {
             demands,
-            keys,
             passing_flags,
+            hashes_payload: demands.security == Some(Method::Hmac)
+                && demands.hmac_coverage != 0
+                && !demands.checksum
+                && !demands.crc
+                && keys.is_some(),
+            keys,
         }
     }
 
@@ -195,6 +204,22 @@ struct Received<'a> {
 // Not inlined: other packets should not save registers for it.
 #[inline(never)]
 pub(crate) fn check<const IPV6: bool>(
+    guard: &Guard,
+    skb: &RxSkb,
+    header: &Header<DeviceNotes>,
+    rcu: RcuReader<'_>,
+) -> Result<(), Reason> {
+    if guard.hashes_payload {
+        if let Some(result) = lone::check::<IPV6>(guard, skb, header, rcu) {
+            return result;
+        }
+    }
+    check_any::<IPV6>(guard, skb, header, rcu)
+}
+
+// Not inlined: packets that `lone` checks should not save registers for it.
+#[inline(never)]
+fn check_any<const IPV6: bool>(
     guard: &Guard,
     skb: &RxSkb,
     header: &Header<DeviceNotes>,

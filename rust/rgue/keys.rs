@@ -6,8 +6,11 @@
 //! packet. Keys come in by the netlink family `gue`, which never shows a secret. A key that is removed is overwritten
 //! with zeros when its last reader is done.
 
-use crate::{guard::FirstCheck, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders};
+use crate::{
+    guard::FirstCheck, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders,
+};
 use gue::{
+    hashed::{Room, Start},
     refusal::Refusal,
     security::{equal, Method, SecurityView},
     Addresses, Covered, DeviceNotes, Header,
@@ -167,6 +170,27 @@ impl Key {
             feed(hash)
         })
     }
+
+    /// Computes the keyed hash of outer addresses, of a header without other protecting fields, and of the part of the
+    /// payload that `feed` adds. Fails as [`Self::hash`] does.
+    #[inline(always)]
+    pub(crate) fn hash_start(
+        &self,
+        source: &[u8],
+        destination: &[u8],
+        start: &Start,
+        room: &mut Room,
+        feed: impl FnOnce(&mut HmacSha256) -> Result<(), Reason>,
+    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], Reason> {
+        let Material::Hmac(key) = &self.material else {
+            return Err(Reason::AuthMethod);
+        };
+        let source = covered_addresses(self.nat, source);
+        let destination = covered_addresses(self.nat, destination);
+        let covered = start.covered(source, destination, room);
+        let covered = covered.ok_or(Reason::Truncated)?;
+        key.hash_after(covered, feed)
+    }
 }
 
 /// A key in use.
@@ -284,6 +308,19 @@ impl KeysInForce {
     #[inline]
     pub(crate) fn accepted(&self) -> impl Iterator<Item = &Key> {
         self.keys.accepted()
+    }
+
+    /// Returns the key that is accepted and has this number.
+    #[inline(always)]
+    pub(crate) fn accepted_with(&self, id: u32) -> Option<&Key> {
+        // A loop, because the compiler does not inline the iterators' methods.
+        for slot in &self.keys.keys {
+            let slot = slot.as_ref()?;
+            if slot.key.id == id && slot.direction.accepts() {
+                return Some(&slot.key);
+            }
+        }
+        None
     }
 
     /// Returns the key to send with.

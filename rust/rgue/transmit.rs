@@ -20,8 +20,9 @@ use crate::{
     receive::ETHER_IP,
 };
 use external::External;
-use form::{Form, Frame, Kept, Plain, Writing, WritingPlain};
+use form::{Form, Frame, Hashing, Kept, Make, Plain, Writing, WritingPlain};
 use fragments::Fragmenter;
+use gue::security::Method;
 use headers::Headers;
 use kernel::{prelude::*, sync::Arc};
 use net::{
@@ -66,6 +67,7 @@ enum Course {
     Plain,
     Kept,
     Protected,
+    Hashed,
     Frames,
 }
 
@@ -80,6 +82,11 @@ impl Course {
         match auth {
             _ if config.mode == LinkType::Ethernet => Self::Frames,
             None if config.protection == Protection::NONE => Self::Plain,
+            Some(Method::Hmac)
+                if cover != 0 && checksum.is_none() && crc.is_none() && !config.external =>
+            {
+                Self::Hashed
+            }
             _ if cover != 0 || checksum.is_some() || crc.is_some() => Self::Protected,
             _ => Self::Kept,
         }
@@ -190,11 +197,12 @@ fn transmit_whole(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent
         (Course::Plain, _) => transmit_plain(xmit, sender, skb),
         (Course::Kept, Some(protector)) => transmit_kept(xmit, sender, protector, skb),
         (Course::Protected, Some(protector)) => transmit_protected(xmit, sender, protector, skb),
+        (Course::Hashed, Some(protector)) => transmit_hashed(xmit, sender, protector, skb),
         (_, protector) => transmit_frame(xmit, sender, protector.as_deref(), skb),
     }
 }
 
-// Not inlined, like the next three functions: a packet should not save registers for the other courses.
+// Not inlined, like the next four functions: a packet should not save registers for the other courses.
 #[inline(never)]
 fn transmit_plain(xmit: &Xmit<'_, Gue>, sender: &Sender, skb: DeviceSkb) -> Sent {
     transmit_one(xmit, sender, Plain, skb)
@@ -232,8 +240,25 @@ fn transmit_protected(
     if !protector.covers_payload() {
         return transmit_one(xmit, sender, protector, skb);
     }
+    transmit_final(xmit, sender, protector, skb)
+}
+
+/// Does what [`transmit_protected`] does, for headers whose only protecting field is a keyed hash over payload.
+#[inline(never)]
+fn transmit_hashed(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    protector: &Protector,
+    skb: DeviceSkb,
+) -> Sent {
+    transmit_final(xmit, sender, Hashing(protector), skb)
+}
+
+/// Segments a packet and writes its checksums, and sends the packet or its segments.
+#[inline(always)]
+fn transmit_final<F: Form>(xmit: &Xmit<'_, Gue>, sender: &Sender, form: F, skb: DeviceSkb) -> Sent {
     let send = |mut skb: DeviceSkb| match skb.finalize() {
-        Ok(()) => transmit_one(xmit, sender, protector, skb),
+        Ok(()) => transmit_one(xmit, sender, form, skb),
         Err(error) => drop_unready(xmit, skb, error),
     };
     if !skb.is_gso() {
@@ -425,20 +450,17 @@ fn encapsulate<V: IpVersion, F: Form>(
                 remote,
                 source: source.as_ref(),
             };
-            let mut made = None;
-            let make = || {
-                let payload = Payload {
-                    skb: &skb,
-                    wanted,
-                    group: form.group(),
-                    surplus: form.surplus(),
-                    destination: to.as_ref(),
-                    ports,
-                    fragment: None,
-                };
-                protector.make(&payload, rcu)
+            let mut made = F::Made::EMPTY;
+            let payload = || Payload {
+                skb: &skb,
+                wanted,
+                group: form.group(),
+                surplus: form.surplus(),
+                destination: to.as_ref(),
+                ports,
+                fragment: None,
             };
-            let header = match form.header(protector, wanted, &mut made, make, rcu) {
+            let header = match form.header(protector, wanted, &mut made, payload, rcu) {
                 Ok(header) => header,
                 Err(reason) => return xmit.drop(skb, reason.number(), TxError::Error),
             };

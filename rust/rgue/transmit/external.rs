@@ -3,7 +3,13 @@
 //! Packets of a device in external mode, which has no group and no outer addresses: the metadata of each packet have
 //! them.
 
-use super::{encapsulate, form::Form, headers::Headers, protect::Protector, Sender, Way};
+use super::{
+    encapsulate,
+    form::Form,
+    headers::Headers,
+    protect::{Made, Protector},
+    Sender, Way,
+};
 use crate::{
     config::{Config, SourcePort},
     device::Gue,
@@ -43,6 +49,7 @@ struct Keyed<'a, const FRAME: bool> {
 
 impl<const FRAME: bool> Form for Keyed<'_, FRAME> {
     const IS_FRAME: bool = FRAME;
+    type Made = Option<Made>;
 
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {

@@ -5,16 +5,20 @@
 
 use super::{
     headers::{self, Headers},
-    protect::{Made, Protector, Wanted},
+    protect::{Made, Payload, Protector, Wanted},
     Sender,
 };
 use crate::{reason::Reason, receive::ETHER_IP};
+use gue::hashed::Room;
 use net::{ip_proto::ChecksumPlace, rcu::RcuReader, udp_send::Fill};
 
 /// The form of the packets that a device sends.
 pub(super) trait Form: Copy {
     /// An inner packet begins with an Ethernet header.
     const IS_FRAME: bool;
+
+    /// Room for the header of a packet for which no header is kept.
+    type Made: Make;
 
     /// Returns the protector, if headers have protecting fields.
     fn protector(&self) -> Option<&Protector>;
@@ -37,18 +41,62 @@ pub(super) trait Form: Copy {
         &[]
     }
 
-    /// Returns the header of a packet with protecting fields: a kept header, or the header that `make` makes for this
-    /// packet, which is then stored in `made`.
+    /// Returns the header of a packet with protecting fields: a kept header, or one that is made for the packet that
+    /// `payload` returns, and stored in `made`.
     #[inline(always)]
-    fn header<'a>(
+    fn header<'a, 'p>(
         &'a self,
-        _protector: &'a Protector,
+        protector: &'a Protector,
         _wanted: Wanted<'_>,
-        made: &'a mut Option<Made>,
-        make: impl FnOnce() -> Result<Made, Reason>,
-        _rcu: RcuReader<'a>,
+        made: &'a mut Self::Made,
+        payload: impl FnOnce() -> Payload<'p>,
+        rcu: RcuReader<'a>,
     ) -> Result<&'a [u8], Reason> {
-        Ok(made.insert(make()?).as_bytes())
+        Self::Made::make(made, protector, &payload(), rcu)
+    }
+}
+
+/// Room for a header that is made for one packet.
+pub(super) trait Make {
+    /// Unused room.
+    const EMPTY: Self;
+
+    /// Makes the header in `made`, and returns its bytes.
+    fn make<'a>(
+        made: &'a mut Self,
+        protector: &Protector,
+        payload: &Payload<'_>,
+        rcu: RcuReader<'_>,
+    ) -> Result<&'a [u8], Reason>;
+}
+
+/// A header with any fields.
+impl Make for Option<Made> {
+    const EMPTY: Self = None;
+
+    #[inline(always)]
+    fn make<'a>(
+        made: &'a mut Self,
+        protector: &Protector,
+        payload: &Payload<'_>,
+        rcu: RcuReader<'_>,
+    ) -> Result<&'a [u8], Reason> {
+        Ok(made.insert(protector.make(payload, rcu)?).as_bytes())
+    }
+}
+
+/// A header with a keyed hash, perhaps a group, and no other field.
+impl Make for Room {
+    const EMPTY: Self = Self::EMPTY;
+
+    #[inline(always)]
+    fn make<'a>(
+        made: &'a mut Self,
+        protector: &Protector,
+        payload: &Payload<'_>,
+        rcu: RcuReader<'_>,
+    ) -> Result<&'a [u8], Reason> {
+        protector.make_hashed(made, payload, rcu)
     }
 }
 
@@ -58,6 +106,7 @@ pub(super) struct Plain;
 
 impl Form for Plain {
     const IS_FRAME: bool = false;
+    type Made = Option<Made>;
 
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
@@ -71,6 +120,7 @@ pub(super) struct Kept<'a>(pub(super) &'a Protector);
 
 impl Form for Kept<'_> {
     const IS_FRAME: bool = false;
+    type Made = Option<Made>;
 
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
@@ -78,17 +128,17 @@ impl Form for Kept<'_> {
     }
 
     #[inline(always)]
-    fn header<'a>(
+    fn header<'a, 'p>(
         &'a self,
         protector: &'a Protector,
         wanted: Wanted<'_>,
         made: &'a mut Option<Made>,
-        make: impl FnOnce() -> Result<Made, Reason>,
+        payload: impl FnOnce() -> Payload<'p>,
         rcu: RcuReader<'a>,
     ) -> Result<&'a [u8], Reason> {
         match protector.kept(wanted, rcu) {
             Some(kept) => Ok(kept),
-            None => Ok(made.insert(make()?).as_bytes()),
+            None => Make::make(made, protector, &payload(), rcu),
         }
     }
 }
@@ -96,10 +146,25 @@ impl Form for Kept<'_> {
 /// IP packets whose headers have other protecting fields.
 impl Form for &Protector {
     const IS_FRAME: bool = false;
+    type Made = Option<Made>;
 
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
         Some(self)
+    }
+}
+
+/// IP packets whose headers have a keyed hash that covers payload, and no other protecting field.
+#[derive(Clone, Copy)]
+pub(super) struct Hashing<'a>(pub(super) &'a Protector);
+
+impl Form for Hashing<'_> {
+    const IS_FRAME: bool = false;
+    type Made = Room;
+
+    #[inline(always)]
+    fn protector(&self) -> Option<&Protector> {
+        Some(self.0)
     }
 }
 
@@ -109,6 +174,7 @@ pub(super) struct Frame<'a>(pub(super) Option<&'a Protector>);
 
 impl Form for Frame<'_> {
     const IS_FRAME: bool = true;
+    type Made = Option<Made>;
 
     #[inline(always)]
     fn protector(&self) -> Option<&Protector> {
@@ -116,12 +182,12 @@ impl Form for Frame<'_> {
     }
 
     #[inline(always)]
-    fn header<'a>(
+    fn header<'a, 'p>(
         &'a self,
         protector: &'a Protector,
         wanted: Wanted<'_>,
         made: &'a mut Option<Made>,
-        make: impl FnOnce() -> Result<Made, Reason>,
+        payload: impl FnOnce() -> Payload<'p>,
         rcu: RcuReader<'a>,
     ) -> Result<&'a [u8], Reason> {
         if !protector.has_sums() {
@@ -129,7 +195,7 @@ impl Form for Frame<'_> {
                 return Ok(kept);
             }
         }
-        Ok(made.insert(make()?).as_bytes())
+        Make::make(made, protector, &payload(), rcu)
     }
 }
 

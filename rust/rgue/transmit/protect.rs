@@ -11,6 +11,7 @@ use crate::{
 };
 use gue::{
     checksum::{self, Sum},
+    hashed::{Room, Start},
     header::MAX_LEN_BYTES,
     security::{Coverage, Method},
     template::{Absent, Started},
@@ -30,6 +31,8 @@ pub(super) struct Protector {
     keeps_headers: bool,
     /// The headers before IPv4 and IPv6, without and with a remote checksum. Their secrets and sums are zero.
     templates: [[Template; 2]; 2],
+    /// The starts of the headers before IPv4 and IPv6, if a keyed hash is their only field beside a group.
+    starts: Option<[Start; 2]>,
 }
 
 /// A header that was made for a packet.
@@ -106,17 +109,22 @@ impl Protector {
             };
             Template::new(&repr, &[]).map_err(|_| EINVAL)
         };
+        let templates = [
+            [of(false, false)?, of(false, true)?],
+            [of(true, false)?, of(true, true)?],
+        ];
+        let start = |template: &[Template; 2]| Start::of_template(&template[0]);
         Ok(Self {
             protection: config.protection,
+            starts: start(&templates[0])
+                .zip(start(&templates[1]))
+                .map(<[_; 2]>::from),
             keys,
             number: Number::next(),
             keeps_headers: !config.protection.covers_payload()
                 && fragment.is_none()
                 && !config.external,
-            templates: [
-                [of(false, false)?, of(false, true)?],
-                [of(true, false)?, of(true, true)?],
-            ],
+            templates,
         })
     }
 
@@ -194,6 +202,29 @@ impl Protector {
         Ok(header)
     }
 
+    /// Makes the header of a packet in `room`, if a keyed hash is the only field beside a group.
+    #[inline(always)]
+    pub(super) fn make_hashed<'a>(
+        &self,
+        room: &'a mut Room,
+        payload: &Payload<'_>,
+        rcu: RcuReader<'_>,
+    ) -> Result<&'a [u8], Reason> {
+        let key = self.keys.as_ref().and_then(|keys| keys.read(rcu).to_send());
+        let key = key.ok_or(Reason::NoKey)?;
+        // There are such headers, by the choice of `Course`.
+        let starts = self.starts.as_ref().ok_or(Reason::Truncated)?;
+        let coverage = self.coverage(payload.skb.len());
+        let start = starts[usize::from(payload.wanted.is_ipv6)].with_key(key.id, coverage);
+        let (source, destination) = (payload.wanted.source, payload.destination);
+        let digest = key.hash_start(source, destination, &start, room, |hash| {
+            let covered = 0..usize::from(coverage.len);
+            let read = payload.skb.read(covered, |piece| hash.update(piece));
+            read.map_err(|_| Reason::Truncated)
+        })?;
+        Ok(start.header(&digest, room))
+    }
+
     fn set_all_but_sums(
         &self,
         payload: &Payload<'_>,
@@ -238,20 +269,25 @@ impl Protector {
         Ok(())
     }
 
+    /// Returns the part of a payload of `len` bytes that a keyed hash covers.
+    #[inline(always)]
+    fn coverage(&self, len: usize) -> Coverage {
+        Coverage {
+            offset: 0,
+            len: at_most(self.protection.cover, len),
+        }
+    }
+
     /// Sets coverages. A coverage above the payload's length is reduced to that length.
     #[inline]
     fn set_coverages(&self, len: usize, started: &mut Started<'_>) -> Result<(), Reason> {
         if !self.covers_payload() {
             return Ok(());
         }
-        let at_most = |coverage: u16| u16::try_from(len).map_or(coverage, |len| len.min(coverage));
         if self.protection.auth == Some(Method::Hmac) {
-            let coverage = Coverage {
-                offset: 0,
-                len: at_most(self.protection.cover),
-            };
-            set(started.set_hmac_coverage(coverage))?;
+            set(started.set_hmac_coverage(self.coverage(len)))?;
         }
+        let at_most = |coverage| at_most(coverage, len);
         if let Some(coverage) = self.protection.checksum {
             set(started.set_checksum_coverage(at_most(coverage)))?;
         }
@@ -305,6 +341,11 @@ pub(crate) fn fields(config: &Config, remcsum: bool) -> Result<DeviceFields> {
         }
     }
     Ok(fields)
+}
+
+#[inline(always)]
+fn at_most(coverage: u16, len: usize) -> u16 {
+    u16::try_from(len).map_or(coverage, |len| len.min(coverage))
 }
 
 /// Maps an error that cannot occur: the template has each field that is set, because both follow from the
