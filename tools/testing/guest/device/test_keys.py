@@ -214,9 +214,11 @@ def test_directions(pair):
     assert shown == [(3, ACCEPT), (5, ACCEPT), (9, BOTH)]
 
 
-def test_nat_leaves_the_addresses_out(hosts, pair):
+@pytest.mark.parametrize("cover", [0, ALL])
+@pytest.mark.parametrize("outer", [4, 6])
+def test_nat_leaves_the_addresses_out(hosts, pair, outer, cover):
     """The router between the ends changes an address, and the hash still fits."""
-    pair.add(auth=HMAC)
+    pair.add(outer, auth=HMAC, cover=cover)
     first, second = pair.keys
     there, back = b"from one to two", b"from two to one"
     first.set("gue0", 1, there, direction=SEND, nat=True)
@@ -228,6 +230,22 @@ def test_nat_leaves_the_addresses_out(hosts, pair):
     # The same secret without nat covers the addresses, and so has another hash.
     second.delete("gue0", 1)
     second.set("gue0", 1, there, direction=ACCEPT)
+    before = errors(hosts[1])
+    hosts[0].run("ping", "-n", "-c", 1, "-W", 1, "10.1.1.2", check=False)
+    assert errors(hosts[1]) == before + 1
+
+
+@pytest.mark.parametrize("cover", [0, ALL])
+def test_key_that_only_sends_is_not_accepted(hosts, pair, cover):
+    pair.add(auth=HMAC, cover=cover)
+    first, second = pair.keys
+    for keys in pair.keys:
+        keys.set("gue0", 2, b"from two to one")
+        keys.set("gue0", 1, b"from one to two", direction=ACCEPT)
+    hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")
+    first.set("gue0", 1, b"from one to two")
+    hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")
+    second.set("gue0", 1, b"from one to two", direction=SEND)
     before = errors(hosts[1])
     hosts[0].run("ping", "-n", "-c", 1, "-W", 1, "10.1.1.2", check=False)
     assert errors(hosts[1]) == before + 1
