@@ -29,9 +29,7 @@
 //! assert_eq!(header[12..], digest);
 //!
 //! // The receiver.
-//! let mut packet = [0; 48];
-//! packet[..44].copy_from_slice(header);
-//! let (received, digest) = Start::of_received(template.flags(), 44, &packet).unwrap();
+//! let (received, digest) = Start::of_received(template.flags(), header).unwrap();
 //! assert_eq!((received.key_id(), digest), (7, &[0xda; 32]));
 //! # Ok::<(), gue::Error>(())
 //! ```
@@ -66,35 +64,29 @@ pub struct Start {
 pub struct Room([u8; ADDRESSES_LEN_BYTES + MOST_LEN_BYTES]);
 
 impl Start {
-    /// Reads a received header with `flags` and of `len_bytes` bytes. `bytes` begins with the header, and may continue
-    /// after it. Returns the start and the digest, or `None` if the header has other fields, no keyed hash, or surplus
-    /// space.
+    /// Reads a received header with `flags`. Returns the start and the digest, or `None` if the header has other
+    /// fields, no keyed hash, or surplus space.
     ///
     /// ```
     /// use gue::{crc, hashed::Start, security::Method};
     ///
-    /// let bytes = [0; 48];
+    /// let header = [0; 64];
     /// let flags = Method::Hmac.flags();
-    /// assert!(Start::of_received(flags, 44, &bytes).is_some());
-    /// assert_eq!(Start::of_received(flags, 48, &bytes), None);
-    /// assert_eq!(Start::of_received(flags | crc::FLAG, 52, &bytes), None);
-    /// assert_eq!(Start::of_received(Method::Cookie32.flags(), 36, &bytes), None);
+    /// assert!(Start::of_received(flags, &header[..44]).is_some());
+    /// assert_eq!(Start::of_received(flags, &header[..48]), None);
+    /// assert_eq!(Start::of_received(flags | crc::FLAG, &header[..52]), None);
+    /// assert_eq!(Start::of_received(Method::Cookie32.flags(), &header[..36]), None);
     /// ```
     #[inline(always)]
-    pub fn of_received(
-        flags: u16,
-        len_bytes: usize,
-        bytes: &[u8; MOST_LEN_BYTES],
-    ) -> Option<(Self, &[u8; DIGEST_LEN_BYTES])> {
-        let start = Self::of(flags, bytes.first_chunk()?)?;
-        if start.len_bytes() != len_bytes {
+    pub fn of_received(flags: u16, header: &[u8]) -> Option<(Self, &[u8; DIGEST_LEN_BYTES])> {
+        let start = Self::of(flags, header.first_chunk()?)?;
+        if start.len_bytes() != header.len() {
             return None;
         }
-        let digest = bytes.get(start.digest_at()..)?.first_chunk()?;
-        Some((start, digest))
+        Some((start, header.last_chunk()?))
     }
 
-    /// Copies the start of a template's header; `None` if that has other fields, or no keyed hash.
+    /// Copies the start of a template's header; `None` if that has other fields, no keyed hash, or surplus space.
     pub fn of_template(template: &Template) -> Option<Self> {
         let start = Self::of(template.flags(), template.as_bytes().first_chunk()?)?;
         (start.len_bytes() == template.len_bytes()).then_some(start)

@@ -173,7 +173,7 @@ impl HmacSha256Key {
         let mut digest = [0; SHA256_DIGEST_LEN_BYTES];
         // SAFETY: The context is initialized, and is not used after this. C writes as many bytes as `digest` has.
         unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr()) };
-        // C has overwritten the context with zeros.
+        // `hmac_sha256_final` overwrites the context with zeros (`sha2.h`), so `drop` need not.
         mem::forget(hash);
         Ok(digest)
     }

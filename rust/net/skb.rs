@@ -36,7 +36,8 @@ use core::{ffi::c_int, hint, mem::MaybeUninit, ops, slice};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
-/// The length of the pieces that [`SkBuff::read`] passes on, in bytes: even, because checksums add 16-bit words.
+/// The length of the pieces in which [`SkBuff::read`] passes on bytes that are not all linear: even, because checksums
+/// add 16-bit words.
 pub const PIECE_LEN_BYTES: usize = 256;
 
 /// A packet (`struct sk_buff`).
@@ -191,7 +192,7 @@ impl SkBuff {
             to_result(unsafe {
                 bindings::skb_copy_bits(self.as_raw(), at, piece.as_mut_ptr().cast(), len as c_int)
             })?;
-            // SAFETY: C has written all bytes of `piece`.
+            // SAFETY: `skb_copy_bits` has succeeded, so it has written all `len` bytes of `piece`.
             take(unsafe { slice::from_raw_parts(piece.as_ptr().cast(), len) });
             start = start.saturating_add(len);
         }

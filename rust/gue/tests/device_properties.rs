@@ -318,8 +318,7 @@ proptest! {
         let mut packet = template.as_bytes().to_vec();
         packet.extend(rest);
         let header = view(&packet);
-        let first = packet.first_chunk().unwrap();
-        let (start, found) = Start::of_received(header.flags(), len_bytes, first).unwrap();
+        let (start, found) = Start::of_received(header.flags(), header.as_bytes()).unwrap();
         prop_assert_eq!((start.key_id(), start.coverage(), found), (key_id, coverage, &digest));
         prop_assert_eq!(start.len_bytes(), len_bytes);
         let covered = header.covered(Computation::Hmac, usize::MAX).unwrap().unwrap();
@@ -344,9 +343,7 @@ proptest! {
         let is_lone = matches!(repr.fields.security, Some(Security::Hmac(_)))
             && DeviceFields { group: None, security: None, ..repr.fields } == DeviceFields::NONE;
         let other = Template::new(&repr, &surplus).unwrap();
-        let mut packet = other.as_bytes().to_vec();
-        packet.resize(header::MAX_LEN_BYTES, 0);
-        let received = Start::of_received(other.flags(), other.len_bytes(), packet.first_chunk().unwrap());
+        let received = Start::of_received(other.flags(), other.as_bytes());
         prop_assert_eq!(received.is_some(), is_lone && surplus.is_empty());
         prop_assert_eq!(Start::of_template(&other).is_some(), is_lone && surplus.is_empty());
     }

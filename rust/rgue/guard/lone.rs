@@ -7,6 +7,7 @@
 use super::Guard;
 use crate::reason::Reason;
 use gue::{
+    glance::len_bytes,
     group,
     hashed::{Room, Start},
     refusal::Refusal,
@@ -19,7 +20,7 @@ const HMAC: u16 = Method::Hmac.flags();
 const GROUP_HMAC: u16 = group::FLAG | HMAC;
 
 /// Checks the keyed hash of a packet, which begins with its UDP header. Returns `None` for a packet that is refused
-/// without a hash, and for a header with other fields: [`check_any`](super::check_any) decides.
+/// without a hash, and for a header with other fields or surplus space: [`check_any`](super::check_any) decides.
 #[inline(always)]
 pub(super) fn check<const IPV6: bool>(
     guard: &Guard,
@@ -43,9 +44,13 @@ fn check_fields<const IPV6: bool, const FLAGS: u16>(
     rcu: RcuReader<'_>,
 ) -> Option<Result<(), Reason>> {
     let keys = guard.keys.as_ref()?.read(rcu);
-    let bytes = skb.linear_array(udp::HEADER_LEN_BYTES)?;
-    let (start, digest) = Start::of_received(FLAGS, header.len_bytes(), bytes)?;
-    let payload_at = udp::HEADER_LEN_BYTES + start.len_bytes();
+    let len_bytes = const { len_bytes(FLAGS) };
+    if header.len_bytes() != len_bytes {
+        return None;
+    }
+    let bytes = skb.linear_range(udp::HEADER_LEN_BYTES, len_bytes)?;
+    let (start, digest) = Start::of_received(FLAGS, bytes)?;
+    let payload_at = udp::HEADER_LEN_BYTES + len_bytes;
     let payload_len = skb.len().checked_sub(payload_at)?;
     let coverage = guard.demands.coverage(payload_len);
     if start.coverage() != coverage {
