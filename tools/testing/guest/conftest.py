@@ -65,7 +65,10 @@ def own_drop_reasons(module):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselects tests that need the other kernel or longer runs; skips those for rfou alone."""
+    """Deselects the tests and cases that this run leaves out.
+
+    With Linux's fou, skips the tests marked `rfou_only`.
+    """
     kernel, modules = os.environ["RFOU_KERNEL"], os.environ["RFOU_MODULE"].split(",")
     unwanted = {"stock": "debug_only", "debug": "stock_only"}[kernel]
 
@@ -96,9 +99,9 @@ def further_cases(items):
     """Returns the cases of each test of behaviour whose turn comes in another run.
 
     The debug kernel looks for faults in memory and locking. Cases of one test differ in values, such
-    as the IP version, so a run has one of up to six cases of a test. RFOU_FEW_CASES is a number, the
-    run's seed, which chooses the case, and not the same one of each test. The guest on the stock
-    kernel tries all of them; `make soak` does so on the debug kernel.
+    as the IP version, so a run tries every sixth case of a test, or one case if the test has fewer
+    than six. RFOU_FEW_CASES is the run's seed: the seed and the test's name choose the cases. The
+    guest on the stock kernel tries all cases; `make soak` does so on the debug kernel.
     """
     cases = {}
     for item in items:
@@ -116,7 +119,7 @@ def further_cases(items):
 def of_other_turns(items):
     """Returns the tests of behaviour whose turn comes in another run.
 
-    RFOU_TURN is K/N: this run has one of N tests, chosen by K and by their names.
+    RFOU_TURN is K/N: this run has about one in N tests, chosen by K and the test's name.
     """
     turn, turns = map(int, os.environ["RFOU_TURN"].split("/"))
     return [
@@ -140,7 +143,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "soak_only: takes minutes; only in `make soak`")
     config.addinivalue_line(
         "markers",
-        "soak_on_debug: only in `make soak` there and with Linux's fou: others test the same code",
+        "soak_on_debug: on the debug kernel and with Linux's fou only in `make soak`, because other"
+        " tests run the same code",
     )
 
 
@@ -155,7 +159,7 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish():
-    """Ends the watch."""
+    """Tells the watchdog that the tests have ended."""
     progress.end()
 
 
@@ -178,7 +182,7 @@ def no_fallback_devices():
 
 @pytest.fixture(autouse=True, scope="session")
 def no_unit_tests():
-    """KUnit's suites off: they ran when the guest loaded the module, and must not run again."""
+    """Turns KUnit's suites off: they ran at the first load; a reload must not run them again."""
     chosen = pathlib.Path("/sys/module/kunit/parameters/filter_glob")
     if chosen.exists():
         chosen.write_text("none", encoding="ascii")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Numbers of drop reasons: the core's by default, borrowed ones by the module parameter."""
+"""Numbers of drop reasons: the core's by default, borrowed ones with `own_drop_reasons=1`."""
 
 import struct
 

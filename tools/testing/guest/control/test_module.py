@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module in the place of Linux's fou: load, unload, install, and the way back."""
+"""rfou in place of Linux's fou: load, unload, install, uninstall."""
 
 import os
 import pathlib
@@ -179,7 +179,7 @@ def test_module_shows_the_version_of_the_source(name):
 
 @pytest.fixture
 def few_modules(tmp_path):
-    """A module tree with the IP modules only, because depmod reads every file, for minutes."""
+    """A module tree with the IP modules only: depmod would need minutes to read all modules."""
     tree = pathlib.Path("/lib/modules", os.uname().release)
     for part in ("kernel/net/ipv4", "kernel/net/ipv6"):
         run("mkdir", "-p", tmp_path / part)
@@ -224,7 +224,7 @@ def test_modprobe_aliases_and_autoload(without_rfou, few_modules):
         assert loaded("rfou6") and loaded("rfou"), f"after {' '.join(ask)}"
         assert not loaded("fou6") and not loaded("fou")
         run("rmmod", "rfou")
-    # The way back.
+    # After an uninstall, modprobe loads Linux's fou.
     run(TOP / "scripts/build/uninstall-module")
     assert not ip_has_installed_plugin()
     assert run("modprobe", "rfou", check=False).returncode != 0
@@ -233,7 +233,7 @@ def test_modprobe_aliases_and_autoload(without_rfou, few_modules):
 
 
 def test_package_removal_unloads_rfou_once_unused(hosts):
-    """The maintainer scripts' program: it looks for ports and tunnels in every namespace."""
+    """The maintainer scripts run debian/unload, which looks for users in every namespace."""
     unload = TOP / "debian/unload"
     port = ["port", "5555", "ipproto", "4"]
     hosts[1].ip("fou", "add", *port)

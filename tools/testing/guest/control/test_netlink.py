@@ -51,7 +51,7 @@ def test_port_is_shown_with_all_attributes_in_order(fou):
         (nl.LOCAL_V4, nl.v4("0.0.0.0")),
         (nl.PEER_V4, nl.v4("0.0.0.0")),
     ]
-    assert fou.get(PORT) == expected, "GET shows what ADD was given"
+    assert fou.get(PORT) == expected, "GET shows every attribute, in order"
     assert fou.dump() == [expected], "the dump shows the same"
 
 
@@ -271,7 +271,7 @@ def test_message_cut_inside_an_attribute_adds_nothing(hosts, fou):
         except NetlinkError:
             pass
         else:
-            # The family does not validate strictly: up to three trailing bytes pass as padding.
+            # A message that lacks only the padding of its last attribute is complete.
             assert cut > len(payload) - 4, f"accepted after {cut} of {len(payload)} bytes"
             fou.delete(PORT)
     assert fou.dump() == [] and udp_ports(hosts[0]) == []
@@ -313,7 +313,7 @@ def test_port_zero_is_one_ephemeral_port_and_a_second_is_refused(hosts, fou, mod
     assert udp_ports(hosts[0]) == []
 
 
-def test_socket_errors_come_before_those_of_the_type(hosts, fou):
+def test_port_in_use_is_reported_before_a_missing_type(hosts, fou):
     fou.add(PORT, IPIP, DIRECT)
     assert refused(fou.add, PORT).errno == errno.EADDRINUSE
 
@@ -357,7 +357,7 @@ def test_only_root_may_change_ports(hosts, fou):
     assert os.read(read, 4096).decode() == repr(([errno.EPERM] * 2, 1, 8)), (
         "GET is allowed, ADD and DEL are not"
     )
-    # Root of a user namespace has no rights in the initial one.
+    # The family asks for rights in the initial user namespace; root of another one lacks them.
     done = hosts[0].run(
         "unshare", "-Urn", "ip", "fou", "add", "port", "5556", "ipproto", "4", check=False
     )

@@ -68,7 +68,7 @@ def test_notification_describes_the_port_as_get_does(hosts, clients):
         assert port.counters.all() == got.counters.all()
 
 
-def test_deleted_port_is_told_with_its_final_counters(hosts, clients):
+def test_deletion_is_notified_with_the_final_counters(hosts, clients):
     rfou, listener = clients
     rfou.add(*ports.gue(5555))
     with hosts[1].inside():
@@ -84,7 +84,7 @@ def test_deleted_port_is_told_with_its_final_counters(hosts, clients):
     assert (command, port.counters.all()) == (PORT_DELETED, expected)
 
 
-def test_what_changes_nothing_is_not_told(hosts, fou, clients):
+def test_what_changes_nothing_is_not_notified(hosts, fou, clients):
     rfou, listener = clients
     rfou.add(*ports.gue(5555))
     rfou.add(*ports.gue(5555), flags=NLM_F_REPLACE)
@@ -111,7 +111,7 @@ def test_notifications_stay_in_their_namespace(hosts, clients):
     assert listener.receive(0.1) is None
 
 
-def test_overrun_is_told_and_the_rest_comes_in_order(hosts, clients):
+def test_overrun_is_reported_and_the_rest_comes_in_order(hosts, clients):
     rfou, listener = clients
     listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
     numbers = range(5000, 5200)
@@ -141,7 +141,10 @@ def test_ynl_subscribes_by_the_spec(hosts, clients):
 
 
 def test_listener_outlives_the_module(hosts, clients):
-    """The module can be unloaded. A listener does not hear of ports of the next one."""
+    """A listener does not keep the module loaded.
+
+    The listener gets no notifications from a module that is loaded later.
+    """
     rfou, listener = clients
     rfou.add(*ports.gue(5555))
     assert heard(listener, 1) == [(PORT_ADDED, 5555)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The family `rfou`: requests, flags, reasons for refusals, what is shown, who may change ports."""
+"""The family `rfou`: requests, flags, refusals, dumps and permissions."""
 
 import errno
 import os
@@ -53,7 +53,7 @@ def refused(call, *arguments, **options):
 
 
 def in_child(work):
-    """Runs this in a child process; fails if the child does."""
+    """Runs a function in a child process; fails if the child fails."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -62,10 +62,10 @@ def in_child(work):
             status = 0
         finally:
             os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0, "see above"
+    assert os.waitpid(child, 0)[1] == 0, "the child failed"
 
 
-def test_ports_of_both_families_are_the_same_ports(hosts, rfou, fou):
+def test_both_families_show_and_delete_the_same_ports(hosts, rfou, fou):
     ifindex = hosts[0].link("eth0")["ifindex"]
     rfou.add(PORT, IPIP)
     fou.add(
@@ -147,7 +147,7 @@ def test_replacing_what_differs_says_what_does(rfou, what):
 
 
 def test_port_with_a_peer_is_found_as_it_was_asked_for(hosts, rfou):
-    """Connecting to the peer chooses a local address."""
+    """Requests need not name the local address that the kernel chose for the peer."""
     peer = [(ports.PEER_V4, nl.v4("192.0.2.2")), (ports.PEER_PORT, nl.be16(7))]
     rfou.add(PORT, *peer, IPIP)
     [port] = shown(rfou)
@@ -334,7 +334,7 @@ def test_unprivileged_user_sees_and_cannot_change(hosts, rfou):
 
 
 def test_root_of_a_user_namespace_has_its_own_ports(hosts, rfou):
-    """Unlike the family `fou`, which asks for rights in the initial user namespace."""
+    """The family `fou` asks for rights in the initial user namespace; `rfou` does not."""
 
     def work():
         os.setresuid(NOBODY, NOBODY, NOBODY)

@@ -19,7 +19,7 @@ from testing.lib.hosts import Capture, add_nopartial, run, wait_until
 PORT = 6080
 ECHO = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001")
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
-# The SYN of gue-reference's vector 7 without its checksum, which is dd4c, and with it.
+# The SYN of gue-reference's vector 7 without its checksum, which is dd4c.
 UNFINISHED = bytes.fromhex(
     "4500002800024000400624ca0a0101010a0101029c400050000000010000000050022000161f0000"
 )
@@ -79,9 +79,10 @@ def nested_in_udp(source, start, wrong):
 
 
 def test_checksum_of_an_inner_tunnel_is_verified(hosts):
-    """A checksum left to compute that starts in a header which the stack pulls next.
+    """A remote checksum starts in a header that the stack pulls next.
 
-    Linux's stack overwrites the start, and takes the inner checksum as verified.
+    Linux's fou leaves such a checksum to compute. The stack overwrites `csum_start`, and accepts
+    the inner tunnel's checksum without verifying it.
     """
     h1, h2 = hosts
     h2.ip("fou", "add", "port", PORT, "gue")
@@ -115,7 +116,7 @@ def test_checksum_of_an_inner_tunnel_is_verified(hosts):
 
 
 def test_overwritten_checksum_start_is_not_used(hosts):
-    """A packet socket sets a checksum start in the outer header, which the stack overwrites."""
+    """A packet socket sets `csum_start` within the outer IP header. The stack overwrites it."""
     h1, h2 = hosts
     run("modprobe", "vxlan")
     h2.ip("fou", "add", "port", PORT, "ipproto", 4)
@@ -164,7 +165,10 @@ def test_overwritten_checksum_start_is_not_used(hosts):
 @pytest.mark.rfou_only
 @pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.soak_on_debug), 6])
 def test_checksum_beyond_the_udp_length_is_not_trusted(version):
-    """GRO verifies a checksum over the IP length, UDP counts fewer bytes: hw csum failure."""
+    """The IP length is greater than the UDP length, and the checksum covers the IP length.
+
+    If rfou trusted the checksum that GRO has verified, the core would log "hw csum failure".
+    """
     if version == 4:
         outer = IP(src="192.0.2.2", dst="192.0.2.1", proto=17)
         message, port = bytes(ICMP(type=0) / bytes(range(47))), 5557
@@ -204,7 +208,7 @@ def test_checksum_beyond_the_udp_length_is_not_trusted(version):
     ids=["with remcsum", "without"],
 )
 def test_checksum_start_anywhere_is_sent_or_refused(device, port, front):
-    """Any checksum start from a packet socket: the tunnel sends right checksums, or refuses."""
+    """A packet socket sets any checksum start: the tunnel sends right checksums, or refuses."""
     packet = front + UNFINISHED + bytes(100)
     sent = 0
     with target("transmit") as (host, _), contextlib.ExitStack() as stack:

@@ -25,7 +25,7 @@ INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001"
 DELIVERED = None
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 
-# By verdict: the bytes after UDP's header. The first reason in the order of the checks counts.
+# By verdict: the bytes after the UDP header. If several reasons apply, the first check counts.
 GUE = {
     DELIVERED: [
         bytes.fromhex("00040000") + INNER,
@@ -100,7 +100,7 @@ def test_each_verdict_counts_exactly(hosts, rfou, encap, verdicts, version):
 # The debug kernel has no segment routing.
 @pytest.mark.stock_only
 def test_length_and_nesting_count_exactly(hosts, rfou):
-    """An IP length that segment routing does not verify, and 85 headers in each other."""
+    """An IP length that segment routing does not verify, and 85 nested headers."""
     h2 = hosts[1]
     count = PACKETS // 100
     add(rfou, "gue", 4)
@@ -180,7 +180,7 @@ def shoot(host, packet, count, cpu):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_all_cpus_count_at_once_and_never_back(hosts, rfou, version):
+def test_all_cpus_count_at_once_and_no_counter_decreases(hosts, rfou, version):
     """Each CPU sends packets to the same port, and receives its own."""
     add(rfou, "gue", version)
     payloads = bytes.fromhex("00040000") + INNER, bytes.fromhex("20000000")

@@ -53,9 +53,9 @@ def reason(hosts, drop_monitor, packet, virtio=bytes(10)):
 
 @pytest.mark.parametrize("encap", PORTS)
 def test_overwritten_checksum_start(hosts, drop_monitor, encap):
-    """A checksum start in the IP header, which UDP overwrites when it verifies its own checksum.
+    """UDP overwrites a `csum_start` in the IP header when it verifies its own checksum.
 
-    Over IPv6, UDP computes such a checksum first.
+    Over IPv6, UDP first computes the checksum that `csum_start` asks for.
     """
     what, payload = PORTS[encap]
     add_port(hosts[1], 4, what)
@@ -84,7 +84,7 @@ def test_outer_length_shorter_than_the_headers(hosts, drop_monitor, version, enc
     ("levels", "why"), [(84, "RFOU_GUE_CONTROL"), (85, "RFOU_NESTED_TOO_DEEP")]
 )
 def test_headers_in_each_other_up_to_a_kilobyte(hosts, drop_monitor, levels, why):
-    """The innermost header is a control message: 20 bytes of IP, 12 for each level."""
+    """The innermost header is a control message. IP takes 20 bytes, each level 12."""
     add_port(hosts[1], 4, "gue")
     packet = bytes.fromhex("20ff0000") + bytes(8)
     for _ in range(levels - 1):

@@ -48,7 +48,7 @@ def to_port(frame):
 
 
 def echoes(host, kind, **ping):
-    """Pings the other host through the tunnel; returns how many echoes, of three, came back."""
+    """Pings the other host through the tunnel; returns the number of replies."""
     count = ping.get("count", 3)
     done = host.run(
         "ping",
@@ -215,7 +215,7 @@ def test_packet_cut_anywhere_is_dropped_without_harm(hosts):
     udp = UDP(sport=40000, dport=PORT, chksum=0)
     for cut in range(len(inner)):
         raw.send(link + bytes(IP(src="192.0.2.1", dst="192.0.2.2") / udp / inner[:cut]))
-    # UDP lengths of more than the packet, and of less than the header.
+    # UDP lengths below the header's, and below and above the packet's.
     for length in (0, 7, 9, 65535):
         lying = UDP(sport=40000, dport=PORT, chksum=0, len=length)
         raw.send(link + bytes(IP(src="192.0.2.1", dst="192.0.2.2") / lying / inner))

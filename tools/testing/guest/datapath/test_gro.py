@@ -188,7 +188,7 @@ KINDS_OF_PORT = {
 }
 
 
-# Linux's fou uses the port's type at completion: WARN in the core.
+# Linux's fou completes packets by the type that the port has then, and the core WARNs.
 @pytest.mark.rfou_only
 @pytest.mark.parametrize(
     ("held_by", "completed_by"),
@@ -240,9 +240,9 @@ def test_port_that_is_another_when_gro_completes_its_packets(held_by, completed_
 
 @pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.soak_on_debug), 6])
 def test_every_protocol_number_passes_gro(version):
-    """Through GUE, and through a FOU port for each: the core has no GRO for most protocols.
+    """Each protocol arrives in GUE, and at a FOU port of its own.
 
-    A WARN for such a protocol could be reached from the wire.
+    The core has no GRO for most protocols. A packet from the wire must not cause a WARN for one.
     """
     if version == 4:
         outer, family = IP(src="192.0.2.2", dst="192.0.2.1"), socket.AF_INET

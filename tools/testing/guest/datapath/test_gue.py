@@ -17,8 +17,8 @@ PORT = 6080
 # The inner packet of gue-reference's vectors: an ICMP echo request.
 INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001")
 TAKEN = "delivered"
-# The port writes a remote checksum that is not TCP's or UDP's. Here the field is at the payload's
-# end, and the sum over the payload is right before the port writes.
+# The port writes a remote checksum that is not TCP's or UDP's. Here the field is the last two bytes
+# of the payload. The payload adds up to 0 already, so the port writes ffff.
 COMPUTED = "delivered with its checksum"
 
 # The bytes after the UDP header, and the verdict: delivery, or the drop reason.
@@ -136,7 +136,7 @@ def test_nopartial_port_writes_the_remote_checksum(hosts, fou, csum):
 
 @pytest.mark.shows_both
 def test_remote_checksum_from_an_odd_byte_on_or_of_zero_is_right(hosts, fou, module):
-    """Linux sums from an odd start as from an even one, and writes 0, UDP's "no checksum"."""
+    """Linux's fou sums from an odd start as from an even one, and writes a checksum of 0 as 0."""
     link = receiver(hosts)
     hosts[1].ip("fou", "del", "port", PORT)
     add_nopartial(hosts[1], PORT)
@@ -184,7 +184,10 @@ def sums_seen(capture, wanted):
 @pytest.mark.shows_both
 @pytest.mark.parametrize("version", [4, 6])
 def test_udp_after_a_remote_checksum_is_verified(hosts, module, version):
-    """Linux leaves the remote checksum to compute, so that UDP skips its own, and answers."""
+    """Linux's fou leaves the remote checksum to compute (CHECKSUM_PARTIAL).
+
+    UDP then does not verify its own checksum, and answers the wrong packet with an ICMP error.
+    """
     link = receiver(hosts, version)
     ip = bytes(around(b"", version=version))
     pseudo = (ip[12:20] if version == 4 else ip[8:40]) + struct.pack("!HH", 17, 48)
@@ -244,7 +247,7 @@ def expected_checksum(covered):
     ],
 )
 def test_only_packets_with_the_same_header_are_merged(headers, merged):
-    """Segments of one TCP flow with these headers in turn."""
+    """Segments of one TCP flow have these headers in turn."""
     headers = [bytes.fromhex(header) for header in headers]
     outer = Ether(src=PEER_MAC, dst=HOST_MAC) / IP(src="192.0.2.2", dst="192.0.2.1", flags="DF")
     frames = []

@@ -29,7 +29,7 @@ ROUNDS = 8
 
 
 class Way:
-    """The way of packets between two hosts: a router segments them, this program carries them.
+    """The path between two hosts: a router segments packets, this program carries them.
 
       +--------+        +--------+ tap0           tap0 +----------+
       | sender |--eth0--| router |---- this program ---| receiver |
@@ -55,7 +55,7 @@ class Way:
                 f"link add {name} type veth peer name {name} netns {router.name}",
                 f"addr add {v4}1/24 dev {name}",
                 f"addr add {v6}1/64 dev {name} nodad",
-                # A source for neighbour solicitations, because the tunnel has the other address.
+                # Neighbour solicitations need a source on eth1; the tunnel's source is on eth0.
                 f"addr add fe80::1/64 dev {name} nodad",
                 f"link set {name} up",
             )
@@ -86,7 +86,7 @@ class Way:
         )
 
     def make_tunnel(self, kind, csum):
-        """Makes a tunnel with remote checksums; returns the receiver's address in it."""
+        """Makes a tunnel with remote checksums; returns the receiver's inner address."""
         outer, inner, how = KINDS[kind]
         ends = [("192.0.0.1", "198.51.100.2"), ("2001:db8::1", "2001:db8:a::2")][outer == 6]
         option = "encap-csum" if outer == 4 else "encap-udp6-csum"
@@ -103,7 +103,7 @@ class Way:
         return f"10.1.1.{2}" if inner == 4 else "fd00::2"
 
     def forms(self, protocol):
-        """Returns the header forms of the packets of an IP protocol on this way."""
+        """Returns the header form of each sent packet whose inner packet has an IP protocol."""
         return [form_of(frame) for frame in self.sent if carries(frame, protocol)]
 
     def carry(self, seconds=0.0):
@@ -111,7 +111,7 @@ class Way:
         deadline = time.monotonic() + seconds
         while True:
             for tap, other in (self.taps, self.taps[::-1]):
-                # First all, so that the receiver's GRO sees one train.
+                # Reads all frames before it writes one, so that the receiver's GRO sees a train.
                 frames = list(self.read(tap))
                 for frame in frames:
                     os.writev(other, [VIRTIO, frame])
@@ -204,8 +204,8 @@ def segment_in_software(host, name):
     ),
 )
 def test_flow_has_one_header_form_and_stays_in_order(way, kind, csum, segments):
-    """To GRO, packets with and without GSO would be two flows, which it would reorder."""
-    # Before the tunnel device sends a packet, because the module remembers that packet's form.
+    """A flow whose packets had two header forms would be two flows to GRO, which reorders them."""
+    # Before the tunnel device's first packet, because rfou keeps the form for up to a second.
     if not segments:
         segment_in_software(way.sender, "eth0")
     address = way.make_tunnel(kind, csum)
@@ -214,7 +214,7 @@ def test_flow_has_one_header_form_and_stays_in_order(way, kind, csum, segments):
     with sender, receiver:
         mss = sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
         # A full packet without PSH, which GRO holds; GSO packets, whose last segments have PSH; and
-        # a last piece that fits one packet.
+        # 100 bytes that fit one packet.
         pieces = [(os.urandom(mss), socket.MSG_MORE), (os.urandom(8 * mss + 100), 0)]
         sent = b"".join(piece for piece, _ in pieces)
         for _ in range(ROUNDS):
@@ -224,7 +224,7 @@ def test_flow_has_one_header_form_and_stays_in_order(way, kind, csum, segments):
                 way.carry_until(lambda: select.select([receiver], [], [], 0)[0], "data arrives")
                 data += receiver.recv(1 << 16)
             assert data == sent
-            # The acknowledgement, so that the next data is sent at once.
+            # Carries the acknowledgement, so that the sender sends the next data at once.
             way.carry(0.03)
     forms = way.forms(socket.IPPROTO_TCP)
     assert len(forms) > 9 * ROUNDS
@@ -234,7 +234,7 @@ def test_flow_has_one_header_form_and_stays_in_order(way, kind, csum, segments):
 
 
 def form_now(way, address):
-    """Returns the present header form of a small packet to an inner address."""
+    """Sends small packets to an inner address; returns the header form of the first that leaves."""
     way.sent.clear()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with way.sender.inside():
@@ -242,7 +242,7 @@ def form_now(way, address):
     with sender:
 
         def has_left():
-            # Repeated until the neighbour is known.
+            # Sends again until the neighbour is known.
             sender.sendto(b"?", (address, 9))
             way.carry(0.01)
             return way.forms(socket.IPPROTO_UDP)
@@ -254,7 +254,10 @@ def form_now(way, address):
 @pytest.mark.rfou_only
 @pytest.mark.parametrize("kind", ["ipip", "ip4ip6"])
 def test_header_form_follows_the_route_within_a_second(way, kind):
-    """The route moves to a device without segmentation, and back; then the device changes."""
+    """The route moves to a device without segmentation, and back.
+
+    Then that device stops segmenting.
+    """
     address = way.make_tunnel(kind, csum=True)
     segment_in_software(way.sender, "eth1")
     changes = [
@@ -268,7 +271,7 @@ def test_header_form_follows_the_route_within_a_second(way, kind):
         start = time.monotonic()
         wait_until(lambda form=form: form_now(way, address) == form, "the form changes")
         assert time.monotonic() - start < 1.5
-        # And no packet of the form before.
+        # No later packet has the former form.
         assert {form_now(way, address) for _ in range(10)} == {form}
 
 

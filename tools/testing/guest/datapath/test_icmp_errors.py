@@ -29,7 +29,7 @@ QUOTED = [
     for form in ("fou", "gue", "gue variant 1")
     if form != "gue variant 1" or "gre" not in kind
 ]
-# Linux's fou has GRE read this port as its header: chosen so that it is no version of GRE.
+# With Linux's fou, GRE reads this port as the start of its header. The port is no GRE version.
 SOURCE_PORT = 0xC907
 
 

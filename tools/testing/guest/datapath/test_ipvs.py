@@ -82,7 +82,11 @@ def make_server(host):
     ],
 )
 def test_connection_through_ipvs_arrives_intact(hosts, client, module, mode):
-    """Linux's fou computes wrong remote checksums for segments that it merges."""
+    """Segments that the director makes in software have a remote checksum.
+
+    Linux's fou on the same machine does not process it, and TCP counts checksum errors
+    (Documentation/reports.rst).
+    """
     director, server = hosts
     make_director(director, mode)
     make_server(server)

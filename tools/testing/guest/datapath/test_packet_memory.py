@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A packet's memory: heads that move, pages, pointers that others keep, and leaks."""
+"""A packet's memory: reallocated heads, page fragments, pointers that other layers keep, leaks."""
 
 import contextlib
 import errno
@@ -35,7 +35,7 @@ FINISHED = UNFINISHED[:36] + b"\xdd\x4c" + UNFINISHED[38:]
 def test_headers_that_do_not_fit_the_headroom(hosts, kind):
     """A packet from a device that leaves little headroom goes out by a tunnel.
 
-    The tunnel device keeps a pointer to the IP header, and reads it after rfou.
+    The tunnel device keeps a pointer to the IP header, and reads it after rfou's push.
 
       h1 eth0 -- UDP to 7777 --> h2 eth0: tc redirects to tun1 -- GUE --> h1 eth0, tun1
     """
@@ -130,7 +130,7 @@ def receiving_fragments():
 
 
 def test_inner_headers_in_fragments_that_the_head_has_no_room_for():
-    """GRO of the tunnel device would read where the head was before a pull reallocated it.
+    """A pull reallocates the head. GRO of the tunnel device must not read the old head.
 
     The debug kernel's KASAN reports such a read.
     """
@@ -182,7 +182,10 @@ def free_packets():
 # KASAN keeps freed memory for a while; on the debug kernel kmemleak reports leaks.
 @pytest.mark.stock_only
 def test_protocol_zero_leaks_no_packet(hosts):
-    """A handler that returns protocol 0 says "consumed", and the packet is never freed."""
+    """A receive hook returns the inner protocol, negated.
+
+    UDP takes 0 to mean that the hook consumed the packet, and does not free the packet.
+    """
     h1, h2 = hosts
     with h2.inside():
         client = Fou()

@@ -21,7 +21,7 @@ PORT = 6080
 )
 @pytest.mark.parametrize("encap", ["fou", "gue"])
 def test_tunnel_over_a_device_with_big_tcp(hosts, kind, how, encap):
-    """The device below the tunnel has GSO packets of over 64 KiB; their length fields are 0.
+    """The lower device has GSO packets of over 64 KiB, whose length fields are 0.
 
     In this kernel tunnel devices refuse that size, and GRO merges no encapsulated packets to it. So
     no such packet reaches a port.
@@ -59,7 +59,7 @@ def longest_packet(hosts, address):
     longest = 0
     with Capture(h2, "eth0") as wire:
         client = h1.start("iperf3", "-c", address, "-n", "15M", "-l", "512K")
-        # Read while they come, because the socket's buffer is smaller.
+        # Reads frames while they come, because the socket's buffer is smaller than the transfer.
         while client.poll() is None:
             lengths = [len(f) for f in wire.frames(lambda f: True, 1000, timeout=0.2)]
             longest = max([longest, *lengths])

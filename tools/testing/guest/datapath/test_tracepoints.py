@@ -38,7 +38,7 @@ PACKETS = 1000
 INNER = GUE[DELIVERED][1]
 FAMILIES = {4: "inet", 6: "inet6"}
 EVENTS = {"rfou_receive", "rfou_transmit", "rfou_drop", "rfou6_transmit"}
-# Longer than what a device sends by itself.
+# Longer than any packet that a device sends by itself.
 MARK = b"a packet of the tests " * 8
 PACKET_FIELDS = "netns ifindex family port source_port protocol packets len"
 
@@ -119,7 +119,7 @@ def test_each_received_packet_is_an_event(hosts, rfou, trace, encap, version):
         "packets": 1,
         "len": len(payload),
     }
-    # Another namespace of an earlier test may end meanwhile.
+    # Without events in a namespace of an earlier test, which may still be ending.
     ours = [event for event in events if event.fields["netns"] == expected["netns"]]
     others = [event for event in ours if (event.name, event.fields) != ("rfou_receive", expected)]
     assert not others
@@ -189,14 +189,14 @@ def shoot(host, packet):
 
 
 def check_while_packets_come(rfou, trace, length):
-    """Turns the event on for a while."""
+    """Turns `rfou_receive` on and off while packets come; checks the events."""
     before = rfou.counters(PORT).packets
     wait_until(lambda: rfou.counters(PORT).packets > before, "packets come")
     assert trace.read() == []
     events = []
     with trace.on("rfou_receive"):
         wait_until(lambda: events.extend(trace.read()) or len(events) > 100, "events")
-    # Events of packets that came before the end.
+    # Events from before `rfou_receive` was turned off.
     events += trace.read()
     assert {event.fields["len"] for event in events} == {length}
     assert len(events) <= rfou.counters(PORT).packets - before
@@ -223,7 +223,7 @@ def test_event_is_turned_on_and_off_while_packets_come(hosts, rfou, trace, encap
 )
 @pytest.mark.parametrize("kind", ["ipip", "gre", "ip6ip6", "ip6gre"])
 def test_each_sent_packet_is_an_event(hosts, trace, kind, encap, options):
-    """An event in each host, with the source port and the length that are on the wire."""
+    """Each host has an event for the packet, with the source port and length on the wire."""
     h1, h2 = hosts
     make_tunnel(hosts, kind, encap, options)
     outer, inner, protocol, _ = KINDS[kind]
@@ -283,7 +283,7 @@ def test_merged_packets_are_one_event_that_says_how_many(hosts, rfou, trace, kin
         packets, length = (sum(fields[name] for fields in events) for name in ("packets", "len"))
         return (packets, length) == (counters.packets, counters.bytes)
 
-    # Before the tunnel, because its devices send packets by themselves.
+    # On before the tunnel is made, because tunnel devices send packets by themselves.
     with trace.on("rfou_receive"):
         make_tunnel(hosts, kind, "gue")
         assert tcp_arrives(h1, h2, inner_address(kind, 2), bytes(1 << 20))
@@ -291,7 +291,7 @@ def test_merged_packets_are_one_event_that_says_how_many(hosts, rfou, trace, kin
     assert len(events) < rfou.counters(PORT, version).packets, "GRO merges"
 
 
-def test_events_go_with_the_module_while_they_are_on(hosts, rfou, trace):
+def test_unloading_removes_events_that_are_on(hosts, rfou, trace):
     rfou.add(*ports.gue(PORT))
     packet = frame(hosts, 4, bytes.fromhex("20000000"))
     trace.set(None, True)

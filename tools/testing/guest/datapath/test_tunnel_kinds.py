@@ -62,7 +62,7 @@ def test_outer_checksum_is_right_where_routing_chooses_the_source(hosts, module,
     with Capture(h2, "eth0") as capture:
         h1.run("ping", "-n", "-c", 1, "-W", 2, inner_address(kind, 2), check=not linux_errs)
         [request] = capture.frames(lambda f: to_port(f) and Ether(f)[IP].src == "192.0.2.1")
-    # With a new IP header, because the receiver has shortened the length of the captured one.
+    # With a new IP header, because Linux's fou shortens the length in the captured one.
     outer = IP(src="0.0.0.0" if linux_errs else "192.0.2.1", dst="192.0.2.2")
     udp = UDP(request[34:])
     on_wire, udp.chksum = udp.chksum, None
@@ -79,12 +79,13 @@ def test_outer_checksum_is_right_where_routing_chooses_the_source(hosts, module,
         pytest.param("gue", "remcsum", marks=pytest.mark.shows_both),
     ],
 )
-# This kernel merges no segments of GRE in UDP, with either module.
+# Not GRE: test_gro.py tests that GRO merges GRE in FOU and GUE.
 @pytest.mark.parametrize("kind", [each for each in ALL_KINDS if "gre" not in each.values[0]])
 def test_segments_of_a_flow_are_merged_on_receive(hosts, module, kind, encap, options):
     make_tunnel(hosts, kind, encap, options)
     if module == "fou" and options == "remcsum":
-        # Linux treats segments made on this machine as packets with a computed remote checksum.
+        # Software segmentation sets `remcsum_offload`. To Linux's fou on the same machine, the bit
+        # means that GRO has processed the remote checksum.
         segment_in_software(hosts[0])
         transfer(hosts, kind, 100_000)
         assert not no_checksum_errors(hosts[1])
@@ -112,7 +113,7 @@ def test_remote_checksums_leave_gso_packets_whole_where_the_device_segments(host
     gue = 42 if KINDS[kind][0] == 4 else 62
 
     def data_sent():
-        """Returns whether data arrived; its frames' lengths, and which had a remote checksum."""
+        """Returns whether data arrived, and (length, has a remote checksum) of each data frame."""
         with Capture(h2, "eth0") as wire:
             arrived = transfer(hosts, kind, SIZE // 2)
             frames = wire.frames(to_port, 5000, timeout=0)
@@ -157,7 +158,7 @@ def test_port_comes_and_goes_under_merged_traffic(hosts, encap):
     segment_in_software(hosts[0])
     h1, h2 = hosts
     h2.run("ethtool", "-K", "eth0", "gro", "on")
-    # A short maximum, because packets are lost while there is no port.
+    # A short maximum of the retransmission timeout, because packets are lost without a port.
     h1.sysctl("net.ipv4.tcp_rto_max_ms", 1000)
     with h2.inside():
         listener = socket.create_server(("10.1.1.2", 5000))

@@ -74,7 +74,7 @@ def test_vector_is_delivered(hosts, name):
 
 
 def test_ipv6_checksum_of_all_ones_is_accepted(hosts):
-    """The payload makes the checksum 0, sent as ffff; it is no packet of its protocol, 4."""
+    """The payload, no valid IPv4 packet, makes the checksum 0, which is sent as ffff."""
     h1, h2 = hosts
     h2.ip("-6", "fou", "add", "port", "6080", "gue")
     with h2.inside():

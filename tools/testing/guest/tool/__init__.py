@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command `rfou`."""
+"""Tests of the command `rfou`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Fixtures: the command in the first host, by each family of generic netlink."""
+"""Fixtures: the command in the first host, with each family of generic netlink."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from testing.lib.rfou_command import COPY, RFOU, Command
 
 
 def families():
-    """Returns the families by which this kernel shows ports."""
+    """Returns the families through which this kernel shows ports."""
     try:
         GenericNetlink("rfou").close()
     except OSError:
@@ -21,14 +21,14 @@ def families():
 
 @pytest.fixture(autouse=True, scope="session")
 def command():
-    """Fails if the command is not built. Copies it, because 9P would read it for each start."""
+    """Copies the command, because each start would read it over 9P. Fails if it is not built."""
     assert RFOU.exists(), "the command is not built: run scripts/build/tool"
     shutil.copy(RFOU, COPY)
 
 
 @pytest.fixture
 def rfou(hosts):
-    """The command in the first host, by the best family that the kernel has."""
+    """The command in the first host, with the best family that the kernel has."""
     return Command(hosts[0])
 
 
@@ -44,5 +44,5 @@ def no_links_are_left(hosts):
 
 @pytest.fixture(params=families())
 def rfou_by_each_family(request, hosts):
-    """The command in the first host, by one family."""
+    """The command in the first host, with one family."""
     return Command(hosts[0], request.param)

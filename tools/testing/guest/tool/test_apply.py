@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou apply`: the system becomes as the file says, whatever happens on the way."""
+"""`rfou apply` brings the system into the state of a file, also after errors and kills."""
 
 import re
 import socket
@@ -41,7 +41,7 @@ def file(tmp_path):
 
 
 def numbers(rfou):
-    """Returns the numbers of the ports that there are."""
+    """Returns the numbers of the ports that exist."""
     return [port["port"] for port in rfou.ports()]
 
 
@@ -75,7 +75,7 @@ def test_ports_that_do_not_differ_are_not_touched(hosts, rfou, file):
 
 
 def udp_sockets(host):
-    """Returns the addresses of the kernel's sockets by their port."""
+    """Returns the memory addresses of the UDP sockets, by port number."""
     found = {}
     for name in ("udp", "udp6"):
         for line in host.proc_net(name).splitlines()[1:]:
@@ -95,12 +95,12 @@ def test_other_ports_are_left_alone_and_named(rfou):
     assert numbers(rfou) == NUMBERS
 
 
-def test_what_goes_wrong_is_told_and_the_rest_stands(hosts, rfou, file):
+def test_errors_are_reported_and_the_rest_is_applied(hosts, rfou, file):
     with hosts[0].inside():
         program = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     program.bind(("192.0.2.1", 5556))
     text = FILE + '\n[[port]]\nport = 5557\nprotocol = 4\nlocal = "192.0.2.1"\ndev = "eth7"\n'
-    # The status is that of the first error.
+    # The first error determines the exit status.
     done = rfou.json("apply", "apply", "-", stdin=text, status=IN_USE)
     wrong = [(step["object"], step["error"]) for step in done["steps"] if not step["done"]]
     assert [error["kind"] for _, error in wrong] == ["in-use", "not-found"]
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_named(rfou, tmp_path):
     rfou.refused("apply", tmp_path, status=FAILED)
 
 
-def test_the_file_of_a_system_changes_nothing(rfou, file, tmp_path):
+def test_applying_the_file_from_system_changes_nothing(rfou, file, tmp_path):
     rfou("apply", file)
     saved = tmp_path / "saved.toml"
     rfou("apply", "--from-system", saved)
@@ -169,7 +169,7 @@ def test_an_apply_killed_at_each_step_is_completed_by_the_next(rfou, file):
     states = set()
     for step in range(1, 40):
         rfou("apply", "--exclusive", "-", stdin=begin)
-        # Killed when it sends its next request.
+        # Kills the command when it sends request number `step`.
         kill = f"inject=sendto:signal=SIGKILL:when={step}"
         with rfou.host.inside():
             done = run("strace", "-o/dev/null", "-e", kill, COPY, "apply", file, check=False)

@@ -30,7 +30,7 @@ NOTHING = "nothing to change\n"
 
 @pytest.fixture
 def key(tmp_path):
-    """Returns a function that makes a file with a secret, and returns the table of its key."""
+    """Returns a function that makes a file with a secret, and returns the key's TOML table."""
 
     def make(number, *more, mode=0o600):
         path = tmp_path / f"gue0-{number}"
@@ -43,7 +43,7 @@ def key(tmp_path):
 
 
 def keys(rfou):
-    """Returns the uses of the keys by their numbers."""
+    """Returns the directions of the keys, by key id."""
     found = rfou.json("key show", "key", "show")["keys"]
     return {key["key_id"]: key["direction"] for key in found}
 
@@ -70,7 +70,7 @@ def test_keys_are_set_once_after_their_device(rfou, key):
     assert (link["headercsum"], link["crc"]) == (True, 20)
 
 
-def test_a_rotation_needs_one_step_and_a_removal_is_asked_for(rfou, key):
+def test_a_rotation_needs_one_step_and_a_removal_needs_exclusive(rfou, key):
     apply(rfou, LINK + key(1))
     assert apply(rfou, LINK + key(1, 'direction = "accept"') + key(2)) == [
         "added key 2 of link gue0"
@@ -80,7 +80,7 @@ def test_a_rotation_needs_one_step_and_a_removal_is_asked_for(rfou, key):
     assert left.startswith("left alone key 1 of link gue0") and nothing == NOTHING.strip()
     assert "'rfou key del gue0 --key-id 1'" in left
     assert apply(rfou, LINK + key(2), "--exclusive") == ["deleted key 1 of link gue0"]
-    assert apply(rfou, LINK, "--exclusive") == [NOTHING.strip()], "the keys of rfou key stay"
+    assert apply(rfou, LINK, "--exclusive") == [NOTHING.strip()], "the keys stay"
     assert keys(rfou) == {2: ["accept", "send"]}
 
 
@@ -95,7 +95,7 @@ def test_properties_of_checksums_change_in_place_and_auth_does_not(rfou):
     assert "auth" in step["error"]["argument"] and not step["done"]
 
 
-def test_a_file_that_others_may_use_is_told_and_the_next_run_completes(rfou, key, tmp_path):
+def test_a_file_that_others_may_use_is_refused_and_the_next_run_completes(rfou, key, tmp_path):
     text = LINK + key(1, mode=0o644) + key(2, 'direction = "accept"')
     done = rfou.json("apply", "apply", "-", stdin=text, status=USAGE)
     [wrong] = [step for step in done["steps"] if not step["done"]]
@@ -109,7 +109,7 @@ def test_a_file_that_others_may_use_is_told_and_the_next_run_completes(rfou, key
     rfou("apply", "-", "--rekey", stdin=text, status=NOT_FOUND)
 
 
-def test_the_file_of_a_system_names_files_and_has_no_secret(rfou, key):
+def test_the_file_from_system_names_key_files_and_has_no_secret(rfou, key):
     apply(rfou, LINK + key(7))
     text = rfou("apply", "--from-system").stdout
     assert SECRET not in text and SECRET.encode().hex() not in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou apply` and options of gue devices beside addresses: set, shown, changed, written back."""
+"""`rfou apply` sets, shows, changes and writes back the options of gue devices."""
 
 import os
 
@@ -90,7 +90,7 @@ def apply(rfou, text, *words):
 def links(rfou):
     """Returns what the command shows of each device, by name, without the state.
 
-    The state of a device with a keepalive follows the time: its peer does not exist.
+    The state of a device with a keepalive changes with time, because its peer does not exist.
     """
     found = rfou.json("link show", "link", "show")["links"]
     return {link["name"]: {**link, "state": None} for link in found}
@@ -127,7 +127,7 @@ CHANGES = [
 
 
 def test_options_change_in_place_one_by_one_and_back(hosts, rfou):
-    """The device stays the same, and so do the other options; the file before brings all back."""
+    """The device and its other options stay. Applying the first file again restores the option."""
     apply(rfou, FILE)
     before = links(rfou)
     for old, new, what in CHANGES:
@@ -172,7 +172,7 @@ def test_what_cannot_change_in_place_is_named_and_a_new_device_has_it(
     assert links(rfou)[name]["ifindex"] != before[name]["ifindex"]
 
 
-def test_the_file_of_a_system_makes_the_same_devices(rfou, tmp_path):
+def test_the_file_from_system_makes_the_same_devices(rfou, tmp_path):
     apply(rfou, FILE)
     before = links(rfou)
     saved = tmp_path / "saved.toml"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou apply --wait`: what lacks an interface or a local address is made when these come."""
+"""`rfou apply --wait` makes ports and links once their interface or local address exists."""
 
 import json
 import os
@@ -95,12 +95,12 @@ class Waiter:
 
 
 def numbers(rfou):
-    """Returns the numbers of the ports that there are."""
+    """Returns the numbers of the ports that exist."""
     return [port["port"] for port in rfou.ports()]
 
 
 def names(rfou):
-    """Returns the names of the devices that there are."""
+    """Returns the names of the gue devices that exist."""
     return [link["name"] for link in rfou.json("link show", "link", "show")["links"]]
 
 
@@ -116,7 +116,7 @@ def test_what_is_missing_is_made_when_it_comes(hosts, rfou, tmp_path):
     waiter = Waiter(rfou, tmp_path, f'{PORTS}{LINKS}file = "{key}"\n')
     waiter.waits_for("link gue0", "link gue1", "link gue2", FIRST, SECOND)
     assert (numbers(rfou), names(rfou)) == ([5555], [])
-    # As networkd would, once the service is ready: `exclusive` does not mean this port.
+    # networkd may add such a port once the service is ready. `exclusive` does not delete it then.
     rfou("port", "add", "7000", "--encap", "gue")
 
     add_late0(hosts[0])
@@ -125,7 +125,7 @@ def test_what_is_missing_is_made_when_it_comes(hosts, rfou, tmp_path):
     hosts[0].ip("address", "add", "192.0.2.9/24", "dev", "eth0")
     waiter.waits_for("link gue2")
     assert numbers(rfou) == [5555, 5556, 5557, 7000]
-    # IPv6 looks for a duplicate first.
+    # The address is usable after IPv6's duplicate address detection.
     hosts[0].ip("address", "add", "2001:db8::9/64", "dev", "eth0")
     waiter.waits_for()
     output, errors = waiter.ends()
@@ -135,7 +135,7 @@ def test_what_is_missing_is_made_when_it_comes(hosts, rfou, tmp_path):
     assert output[0] == "added port 5555 ipv4 fou ipip"
     assert f"waiting {SECOND}: interface 'late0' does not exist (argument: dev)" in output
     assert output[-2:] == ["added link gue2", "added key 1 of link gue2"]
-    # Each reason is told once, and later another one for the port that lacks both.
+    # Each reason is printed once. The port that lacks both gets a second reason later.
     waiting = [line for line in output if line.startswith("waiting ")]
     assert len(waiting) == len(set(waiting)) == 6 and errors == ""
     assert rfou("apply", waiter.file, "--dry-run", "--exclusive", status=None).stdout == (
@@ -149,7 +149,7 @@ def test_nothing_else_is_touched_afterwards(hosts, rfou, tmp_path):
     rfou("port", "del", "5555")
     hosts[0].ip("address", "add", "192.0.2.9/24", "dev", "eth0")
     waiter.waits_for(SECOND)
-    # The user gives up one port.
+    # The user removes the port on late0 from the file.
     waiter.file.write_text(ANY + AT_ADDRESS, encoding="ascii")
     add_late0(hosts[0])
     waiter.waits_for()
@@ -160,7 +160,7 @@ def test_nothing_else_is_touched_afterwards(hosts, rfou, tmp_path):
     assert [step["done"] for step in first["steps"]] == [True, False, False]
 
 
-def test_other_errors_are_errors_still(hosts, rfou, tmp_path):
+def test_other_errors_still_fail(hosts, rfou, tmp_path):
     with hosts[0].inside():
         program = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     program.bind(("192.0.2.1", 5555))
@@ -181,7 +181,7 @@ def test_other_errors_are_errors_still(hosts, rfou, tmp_path):
         waiter.socket.recv(4096)
 
 
-def test_a_file_that_is_wrong_for_a_while_is_told(hosts, rfou, tmp_path):
+def test_a_file_that_is_wrong_for_a_while_is_reported(hosts, rfou, tmp_path):
     waiter = Waiter(rfou, tmp_path, ANY + AT_ADDRESS)
     waiter.waits_for(FIRST)
     right = waiter.file.read_text(encoding="ascii")

@@ -21,7 +21,7 @@ pytestmark = [
 
 # An IPv4 header for no protocol that the host knows, and nothing after it.
 INNER = bytes.fromhex("4500001400000000403d0000c6336401c0000201")
-# A GUE header that says 124 more bytes than there are.
+# A GUE header whose Hlen says 124 bytes, before only 8 bytes.
 BAD_HLEN = bytes.fromhex("1f040000") + bytes(8)
 
 
@@ -81,7 +81,7 @@ def test_rates_are_what_was_sent(hosts, rfou):
     assert first == {"port 6080 ipv4 gue"}, "sorted by drops"
 
 
-def test_a_deleted_port_is_told_with_its_last_counters(hosts, rfou):
+def test_a_deletion_is_reported_with_the_last_counters(hosts, rfou):
     rfou("port", "add", "5555", "--protocol", "ipip")
     child = rfou.start("monitor", "--json", "--count", "1", stdout=subprocess.PIPE)
     wait_until(lambda: subscribed(hosts[0]) >= 2, "the monitor is subscribed")
@@ -99,7 +99,7 @@ def subscribed(host):
     return sum(int(line.split()[3], 16) != 0 for line in lines)
 
 
-def test_hundreds_of_changes_are_told_in_order(hosts, rfou):
+def test_hundreds_of_changes_are_reported_in_order(hosts, rfou):
     child = rfou.start("monitor", "--json", "--count", "600", stdout=subprocess.PIPE)
     wait_until(lambda: subscribed(hosts[0]) >= 2, "the monitor is subscribed")
     change(hosts[0], range(10000, 10300))
@@ -122,7 +122,7 @@ def change(host, numbers):
     client.close()
 
 
-def test_lost_changes_are_told(hosts, rfou, tmp_path):
+def test_lost_changes_are_reported(hosts, rfou, tmp_path):
     output = tmp_path / "output"
     with output.open("w", encoding="ascii") as file:
         child = rfou.start("monitor", "--json", stdout=file)
@@ -133,7 +133,7 @@ def test_lost_changes_are_told(hosts, rfou, tmp_path):
     child.send_signal(signal.SIGCONT)
 
     def goes_on():
-        # Told only after the monitor has read what its buffer held.
+        # Reported only after the monitor has read what its buffer held.
         change(hosts[0], [9000])
         return '"port":9000' in output.read_text(encoding="ascii")
 
@@ -142,7 +142,7 @@ def test_lost_changes_are_told(hosts, rfou, tmp_path):
     assert checked(json.loads(overrun), "monitor")["of"] == "ports"
 
 
-def test_settings_change_while_the_port_stays_open(hosts, rfou):
+def test_replacing_a_port_by_itself_keeps_its_counters(hosts, rfou):
     rfou("port", "add", "6080", "--encap", "gue")
     send(hosts[1], 6080, BAD_HLEN, 3)
     wait_until(lambda: counters(rfou, 6080)["drops"] == 3, "the packets are counted")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou key`: keys are set, shown without their secrets, used and deleted; what is wrong is said.
+"""`rfou key` sets and deletes keys, and shows them without secrets; errors name the cause.
 
 h1: gue0 10.1.1.1 -- eth0 ===== eth0 -- gue0 10.1.1.2 :h2
 """
@@ -42,7 +42,10 @@ def add(host, auth="hmac", name="gue0", remote="192.0.2.2"):
 
 @pytest.fixture
 def tunnel(hosts):
-    """Devices with auth hmac on both hosts, without a key; returns whether a ping is answered."""
+    """Makes devices with auth hmac on both hosts, without keys.
+
+    Returns a function that pings, and returns whether an answer came.
+    """
     for number, host in enumerate(hosts, start=1):
         add(host, remote=f"192.0.2.{3 - number}")
         host.batch(f"addr add 10.1.1.{number}/24 dev gue0", "link set gue0 addrgenmode none up")
@@ -68,7 +71,7 @@ def key_file(tmp_path):
 
 
 def keys(rfou, *device):
-    """Returns the uses of the keys by their numbers."""
+    """Returns the directions of the keys, by key id."""
     found = rfou.json("key show", "key", "show", *device)["keys"]
     return {key["key_id"]: key["direction"] for key in found}
 
@@ -128,7 +131,7 @@ def test_a_secret_is_the_same_from_each_source(hosts, rfou, tunnel, key_file):
     assert not tunnel()
 
 
-def test_a_rotation_goes_on_answering(hosts, rfou, tunnel, key_file):
+def test_pings_are_answered_during_a_rotation(hosts, rfou, tunnel, key_file):
     ends = (rfou, Command(hosts[1]))
     for end in ends:
         end(*SET, "1", "--file", key_file())
@@ -204,7 +207,7 @@ def test_wrong_words_are_named(rfou, words, at_fault):
         ("0" * 5000, (), "at most 128 bytes"),
     ],
 )
-def test_a_wrong_secret_is_told_and_not_shown(hosts, rfou, text, words, told):
+def test_a_wrong_secret_is_refused_and_not_shown(hosts, rfou, text, words, told):
     add(hosts[0])
     error = rfou.refused(*SET, "1", *words, status=USAGE, stdin=text)
     assert told in error["message"] and error["argument"] == "--file"
@@ -295,7 +298,7 @@ def test_other_users_see_and_cannot_change(hosts, rfou):
     assert keys(rfou) == {1: ["accept", "send"]}
 
 
-def test_keys_are_of_their_namespace(hosts, rfou):
+def test_keys_belong_to_one_namespace(hosts, rfou):
     for number, host in enumerate(hosts, start=1):
         add(host, remote=f"192.0.2.{3 - number}")
         rfou("--netns", host.name, *SET, number, stdin=SECRET)

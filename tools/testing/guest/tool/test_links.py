@@ -38,7 +38,7 @@ remcsum = "draft"
 
 
 def names(rfou):
-    """Returns the names of the devices that there are."""
+    """Returns the names of the gue devices that exist."""
     return [link["name"] for link in rfou.json("link show", "link", "show")["links"]]
 
 
@@ -58,7 +58,7 @@ def test_devices_are_shown_with_what_differs_from_the_defaults(hosts, rfou):
 
 
 @pytest.mark.parametrize("words", ["add gue0 type gue id 5", "set gue0 --ttl 3", "del gue0", "add"])
-def test_who_looks_for_other_orders_here_is_told_where_they_are(rfou, words):
+def test_commands_that_link_lacks_point_to_ip_link(rfou, words):
     assert "ip link add gue0 type gue id 5" in rfou("link", *words.split(), status=USAGE).stderr
     assert "ip link add gue0 type gue id 5" in rfou("link", "--help").stdout
 
@@ -120,7 +120,7 @@ def test_a_property_that_cannot_change_is_named_and_the_device_stays(hosts, rfou
     assert names(rfou) == ["gue0", "gue1"]
 
 
-def test_changes_of_devices_are_told_in_order(hosts, rfou):
+def test_changes_of_devices_are_reported_in_order(hosts, rfou):
     child = rfou.start("monitor", "--json", stdout=subprocess.PIPE)
 
     def told():

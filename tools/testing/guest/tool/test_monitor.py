@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou monitor`: each change is told, in order."""
+"""`rfou monitor` reports each change, in order."""
 
 import json
 import select
@@ -18,7 +18,7 @@ def select_readable(stream, seconds):
 
 
 def events(child, count, first):
-    """Returns the events from the one about the port `first` on."""
+    """Returns `count` events, beginning with the first event about the port `first`."""
     found = []
     while len(found) < count:
         event = checked(json.loads(child.stdout.readline()), "monitor")
@@ -27,7 +27,7 @@ def events(child, count, first):
     return found
 
 
-def test_changes_of_ports_are_told_in_order(hosts, rfou_by_each_family):
+def test_changes_of_ports_are_reported_in_order(hosts, rfou_by_each_family):
     rfou = rfou_by_each_family
     child = rfou.start("monitor", "--json", stdout=subprocess.PIPE)
     settle(rfou, child)
@@ -40,7 +40,7 @@ def test_changes_of_ports_are_told_in_order(hosts, rfou_by_each_family):
 
 
 def settle(rfou, child):
-    """Returns when the monitor tells changes."""
+    """Adds and deletes a port until the monitor reports changes."""
     rfou("port", "add", "9000", "--encap", "gue")
     while not select_readable(child.stdout, 1):
         rfou("port", "del", "9000")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou check`, manual pages and completions; files are what `make install` installs."""
+"""`rfou check`, manual pages, completions, and the systemd service."""
 
 import pathlib
 
@@ -18,7 +18,7 @@ def item(answer, name):
 
 
 def test_check_says_what_is_missing(rfou, module):
-    # A guest's module is loaded by its file and not installed, so that something is to do.
+    # Any exit status, because it depends on what this guest lacks.
     answer = rfou.json("check", "check", status=rfou("check", status=None).returncode)
     assert item(answer, "kernel")["status"] == "ok"
     assert item(answer, "Linux's fou")["status"] == ("ok" if module == "rfou" else "todo")
@@ -99,7 +99,7 @@ def test_the_service_is_valid_and_starts_before_networkd(rfou, tmp_path):
     done = run("systemd-analyze", "verify", "--man=no", unit, check=False)
     assert done.returncode == 0, done.stderr
     assert "systemd-networkd.service" in text.split("Before=")[1].splitlines()[0]
-    # The commands of the unit are some that the command understands.
+    # The command accepts the command lines of the unit.
     for name in ("ExecStart", "ExecReload"):
         command = text.split(f"{name}=/usr/bin/rfou ")[1].splitlines()[0].split()
         assert command[0] == "apply" and pathlib.Path(command[-1]).is_absolute()

@@ -30,7 +30,7 @@ TIME = r"\d+\.\d{3}"
 
 
 def add(host, options, name="gue0"):
-    """Makes a device that is up and sends nothing unasked."""
+    """Makes a device that is up and sends nothing by itself."""
     host.batch(f"link add {name} type gue {options}", f"link set {name} addrgenmode none up")
 
 
@@ -43,7 +43,7 @@ def pair_fixture(hosts):
 
 
 def drop(host, rule="drop"):
-    """Has a host drop packets of the tunnel."""
+    """Has a host apply an nftables rule to received packets of the tunnel."""
     chain = f"type filter hook input priority 0; udp dport {PORT} {rule};"
     host.run("nft", f"table inet cut {{ chain in {{ {chain} }}; }}")
 
@@ -77,7 +77,7 @@ def test_answers_are_printed_as_ping_prints_them(rfou):
     assert [summary[name] for name in counts] == [2, 2, 0, 0]
 
 
-def test_lost_requests_are_told_and_counted(pair, rfou):
+def test_lost_requests_are_reported_and_counted(pair, rfou):
     drop(pair[1], "numgen inc mod 2 == 0 drop")
     events, summary = pinged(rfou, "-c", 4, "-i", "0.1", "-W", "0.3")
     answered = {event["seq"] for event in events if event["event"] == "reply"}
@@ -123,7 +123,7 @@ def test_a_signal_in_silence_is_a_failure(pair, rfou):
     assert child.returncode == FAILED
 
 
-def test_requests_that_cannot_be_sent_are_told_with_the_reason(hosts, rfou):
+def test_requests_that_cannot_be_sent_are_reported_with_the_reason(hosts, rfou):
     hosts[0].ip("link", "add", "gue0", "type", "gue", "remote", "192.0.2.2")
     lines = rfou("ping", "gue0", "-c", 2, "-i", "0.01", status=FAILED).stdout.splitlines()
     assert lines[0].startswith("seq=1 not sent: ") and lines[1].startswith("seq=2 not sent: ")
@@ -176,7 +176,7 @@ def test_another_namespace_is_pinged(hosts, rfou):
     assert done.stdout.startswith("from 192.0.2.1 port 6080: seq=1 ")
 
 
-def test_a_device_that_goes_ends_the_ping(pair, rfou):
+def test_deleting_the_device_ends_the_ping(pair, rfou):
     child = rfou.start("ping", "gue0", "-i", "0.1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert "time=" in child.stdout.readline()
     pair[0].ip("link", "del", "gue0")
@@ -206,7 +206,7 @@ def test_peers_are_shown_with_counters(pair, rfou):
     assert "peer" not in text and text.splitlines()[1] == "       remote 192.0.2.2 keepalive 30"
 
 
-def test_peers_that_die_and_live_are_told(pair, rfou):
+def test_peers_that_die_and_come_back_are_reported(pair, rfou):
     child = rfou.start("monitor", "--json", stdout=subprocess.PIPE)
 
     def told(wanted):

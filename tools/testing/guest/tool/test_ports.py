@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou port`: what is asked for is there, and what is wrong is said."""
+"""`rfou port` adds, shows and deletes ports; errors name the cause."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_text_is_a_table_without_colours_in_a_pipe(rfou):
     assert "\x1b[1m" in rfou("port", "show", "--color", "always").stdout
 
 
-def test_ports_of_other_programs_are_seen_and_ours_by_them(hosts, rfou):
+def test_command_and_ip_fou_show_the_same_ports(hosts, rfou):
     hosts[0].ip("fou", "add", "port", "7000", "ipproto", "47")
     assert [(port["port"], port["protocol"]) for port in rfou.ports()] == [(7000, 47)]
     rfou("port", "add", "7001", "--encap", "gue")
@@ -153,7 +153,7 @@ def test_a_mistyped_word_gets_a_suggestion(rfou):
     assert "--protocol" in rfou("port", "add", "1", "--protocl", "4", status=USAGE).stderr
 
 
-def test_a_port_that_exists_is_not_the_port_of_another_program(hosts, rfou_by_each_family):
+def test_error_says_whether_rfou_or_another_program_has_the_port(hosts, rfou_by_each_family):
     rfou = rfou_by_each_family
     rfou("port", "add", "5555", "--protocol", "ipip")
     error = rfou.refused("port", "add", "5555", "--protocol", "gre", status=IN_USE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`rfou top` on a terminal of its own, and in lines."""
+"""`rfou top` on a pseudo-terminal, and its output in lines."""
 
 import contextlib
 import fcntl
@@ -84,7 +84,7 @@ class Terminal:
         os.write(self.master, keys.encode())
 
     def wait(self):
-        """Returns the exit status."""
+        """Waits for the program's end; returns the exit status."""
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
             self.read(0.1)
@@ -125,7 +125,7 @@ def test_keys_sort_pause_and_select(rfou):
     assert "5557" not in terminal.screen(), "paused"
     terminal.press(" ")
     terminal.expect("3 rows.*5557")
-    # A small terminal is no reason to die.
+    # A small terminal does not end the program.
     for size in ((2, 8), (1, 1), (ROWS, COLUMNS)):
         terminal.resize(*size)
         terminal.read(0.5)
