@@ -83,7 +83,7 @@ def test_outer_headers(hosts, kind, sport, csum):
     with Capture(hosts[1], "eth0") as capture:
         assert echoes(hosts[0], kind, count=1) == 1
         [request, reply] = [Ether(f) for f in capture.frames(to_port, 2)]
-    protocol, family, before_inner = KINDS[kind]
+    _, family, before_inner = KINDS[kind]
     for packet, source, target in ((request, 1, 2), (reply, 2, 1)):
         outer = packet[IP]
         assert (outer.src, outer.dst) == (f"192.0.2.{source}", f"192.0.2.{target}")
@@ -106,7 +106,7 @@ def test_outer_headers(hosts, kind, sport, csum):
             assert GRE(payload).proto == 0x0800
         inner = (IP if family == 4 else IPv6)(payload[before_inner:])
         assert inner.src == inner_address(kind, source) and inner.dst == inner_address(kind, target)
-        assert protocol in (4, 41, 47) and len(payload) == udp.len - 8
+        assert len(payload) == udp.len - 8
 
 
 @pytest.mark.parametrize("csum", [False, True], ids=["zero checksum", "checksum"])

@@ -255,7 +255,8 @@ def test_every_protocol_number_passes_gro(version):
     with target("gro") as (host, tap):
         with host.inside():
             client = Fou()
-        before = host.snmp("IpInReceives") if version == 4 else 0
+        received = "IpInReceives" if version == 4 else "Ip6InReceives"
+        before = host.snmp(received)
         for protocol in range(1, 256):
             port = 20000 + protocol
             client.add(
@@ -272,8 +273,7 @@ def test_every_protocol_number_passes_gro(version):
             for frame in frames * 2:
                 os.writev(tap, [bytes(10), frame])
         client.close()
-        if version == 4:
-            wait_until(lambda: host.snmp("IpInReceives") - before >= 1000, "they arrive", 5)
+        wait_until(lambda: host.snmp(received) - before >= 1000, "they arrive", 5)
 
 
 def test_packet_that_gro_did_not_merge_is_unchanged():
