@@ -228,7 +228,7 @@ MAKERS = {
 
 
 def main():
-    """Write them."""
+    """Write the files."""
     assert GSO_BYTES < 1 << 16 and TRAIN > 1 and set(MAKERS) == set(COUNTS)
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ class Path:
 
     @property
     def name(self):
-        """Its name in the results; a reference's name differs in `encap` alone."""
+        """The path's name in the results."""
         words = [self.direction, self.encap, f"v{self.version}", f"{self.size} B"]
         words.append("1 flow" if self.flows == 1 else f"{self.flows} flows")
         if self.direction in INCOMING:
@@ -123,7 +123,7 @@ def all_paths():
 
 
 def device_paths():
-    """Every path by the gue device: without and with an id, and with Linux's remote checksums."""
+    """Every path by the gue device: plain, with id, Linux's remote checksums, local address."""
     for version, encap in itertools.product((4, 6), ("gue", "gue-id", "gue-remcsum")):
         for size, flows in itertools.product((SMALL, FULL), (1, 1000)):
             yield Path("receive", encap, version, size, flows)
@@ -198,7 +198,7 @@ def all_references(paths):
 
 
 def measured_paths(column, only_device=False):
-    """The paths of a column; of the modules and the references, only those of use to the device."""
+    """The paths of a column. `only_device` keeps those that the device is compared with."""
     if column == ETHERNET:
         return list(ethernet_paths())
     paths = list(module_paths())

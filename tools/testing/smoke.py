@@ -5,7 +5,7 @@ python3 -m testing.smoke [few]   in a guest with rfou and rgue loaded
 
 The short test of a kernel: FOU and GUE over IPv4 and IPv6 by every kind of tunnel, with computed
 and with remote checksums, and gue devices; echo and TCP. With `few`, one kind of tunnel for each
-pair of IP versions, and two devices. The guest tests say more, about one kernel.
+pair of IP versions, and two devices. The guest tests cover more, on one kernel.
 """
 
 import itertools
@@ -23,7 +23,7 @@ FEW_DEVICES = ("id 5 remcsum",)
 
 
 def fails(make, address):
-    """Returns why a tunnel does not carry echo and TCP; nothing if it does."""
+    """Returns why a tunnel does not carry echo and TCP; an empty string if it does."""
     with two_hosts() as hosts:
         try:
             make(hosts)

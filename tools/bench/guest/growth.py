@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""In a guest that counts instructions: the cost of ports, tunnels and namespaces that are not used.
+"""In a guest that counts instructions: the cost of unused ports, tunnels, namespaces and devices.
 
 growth FRAMES OUT COLUMN...   OUT: a JSON object per line; COLUMN: fou, rfou or device
 """
@@ -31,7 +31,7 @@ def cost(path, frames):
 
 
 def timed(work, undo=lambda: None):
-    """Return the least time of several runs of `work`, in nanoseconds, that is instructions."""
+    """Return the least time of several runs of `work` in nanoseconds: one for each instruction."""
     costs = []
     for _ in range(RUNS):
         start = guest.now_ns()
@@ -42,7 +42,7 @@ def timed(work, undo=lambda: None):
 
 
 def with_ports(client, frames, report):
-    """Measure with more and more ports: a packet, one more port, a dump, the oldest port."""
+    """Measure, for more and more ports: receive, adding a port, a dump, getting the oldest port."""
     [used] = guest.add_ports(client, RECEIVE.encap, 4, 1)
     further = []
     probe = guest.port_attributes("gue", 4, guest.FURTHER_PORTS - 1)
@@ -65,7 +65,7 @@ def with_ports(client, frames, report):
 
 
 def with_tunnels(client, frames, report):
-    """Measure with more and more tunnel devices, to other hosts."""
+    """Measure receive and transmit, for more and more tunnel devices to other hosts."""
     ports = guest.add_ports(client, "gue", 4, 1)
     made = 1
     for number in TUNNELS:
@@ -85,7 +85,7 @@ def with_tunnels(client, frames, report):
 
 
 def with_namespaces(client, frames, report):
-    """Measure with more and more namespaces. The module has state in each."""
+    """Measure receive, for more and more namespaces. The module has state in each."""
     ports = guest.add_ports(client, "gue", 4, 1)
     made = []
     for number in NAMESPACES:
@@ -99,7 +99,7 @@ def with_namespaces(client, frames, report):
 
 
 def with_devices(frames, report):
-    """Measure with more and more gue devices on a port, with other ids or to other hosts."""
+    """Measure receive and transmit, for more and more gue devices with other ids or remotes."""
     made = 1
     for number in DEVICES:
         lines = []
@@ -125,7 +125,7 @@ def delete_links(made):
 
 
 def measure(column, frames, report):
-    """Measure all that a module, or the device, may grow with."""
+    """Measure how the costs of a column grow with unused ports, tunnels, namespaces, devices."""
     guest.use(column)
     if column == DEVICE:
         guest.gue_device("gue", 4)
@@ -140,7 +140,7 @@ def measure(column, frames, report):
 
 
 def main():
-    """Measure what is wanted."""
+    """Measure the columns that the command line names."""
     frames, file, *columns = sys.argv[1:]
     guest.start()
     with open(file, "w", encoding="ascii") as out:

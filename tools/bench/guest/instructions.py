@@ -26,7 +26,7 @@ class DeliveryError(AssertionError):
 
 
 def measure(path, frames):
-    """Return each run's instructions (ns) per packet, and how many packets came out for one."""
+    """Return the instructions (ns) per packet of each run, and the packets out per packet in."""
     count = COUNTS[path.direction]
     guest.load(frames / path.frames)
     guest.fire(path.kind, max(path.flows, count // 10) * frames_of(path))
@@ -49,7 +49,7 @@ def measure(path, frames):
 
 
 def frames_of(path):
-    """The frames that one packet comes in."""
+    """The number of frames that one packet arrives in."""
     return PIECES[path.encap] if path.direction == "reassembly" else 1
 
 
@@ -94,7 +94,7 @@ def observe(module, paths, frames, report):
 
 
 def main():
-    """Measure what is wanted."""
+    """Measure the columns that the command line names."""
     frames, file, columns, *words = sys.argv[1:]
     only_device = words[:1] == ["--only-device"]
     [pattern] = words[1 if only_device else 0 :] or ["*"]

@@ -28,7 +28,7 @@ def source_ports(version, frames):
     counts = [int(word) for word in text.split()]
     assert sum(counts) == SPREAD_FLOWS, "each packet has a source port"
     assert sum(counts[LOWEST_SOURCE_PORT : HIGHEST_SOURCE_PORT + 1]) == SPREAD_FLOWS, (
-        "each of the local range"
+        "each source port is in the local range"
     )
     return {port: count for port, count in enumerate(counts) if count}
 

@@ -14,7 +14,7 @@ from testing.lib.netlink import Fou
 
 
 def main():
-    """Send them."""
+    """Send the packets of each profiled path of a column."""
     frames, symbols, column = sys.argv[1:]
     guest.start()
     guest.use(column)

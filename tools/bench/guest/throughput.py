@@ -82,7 +82,7 @@ def make_tunnels(hosts, module):
 
 
 def set_offloads(hosts, encap, on):
-    """Turn merging and segmentation on or off, in the tunnel and below it."""
+    """Turn GRO, GSO and TSO on or off, for the tunnel device and for eth0."""
     words = [word for name in ("gro", "gso", "tso") for word in (name, "on" if on else "off")]
     for host in hosts:
         for device in (encap, "eth0"):
@@ -90,7 +90,7 @@ def set_offloads(hosts, encap, on):
 
 
 def transfer(hosts, scenario):
-    """One run of iperf3: Mbit/s that were received."""
+    """Run iperf3 once. Return the received Mbit/s."""
     server, client = hosts[1], hosts[0]
     address = f"10.1.{scenario.octet}.2"
     listening = server.start("iperf3", "-s", "-1", "-B", address, stdout=subprocess.DEVNULL)
@@ -105,7 +105,7 @@ def transfer(hosts, scenario):
 
 
 def measure(module, hosts, report, pair):
-    """Each scenario once, by one module."""
+    """Run each scenario once, through one module's tunnels."""
     guest.use(module)
     make_tunnels(hosts, module)
     offloads = True

@@ -33,13 +33,13 @@ def made_of(files, sizes):
 
 
 def counted(folder):
-    """All that the guests wrote of instructions per packet."""
+    """All lines that the guests wrote about instructions per packet."""
     files = sorted(folder.glob("instructions-*.jsonl"))
     return [line for file in files for line in figures.lines_of(file)]
 
 
 def profiles(folder, column):
-    """What the profiling plugin counted on the paths of a column."""
+    """The counts of the profiling plugin on the paths of a column."""
     files = (folder / f"profile-{column}.{part}" for part in ("symbols", "counts"))
     return symbols.profiles(*files, column)
 
@@ -151,7 +151,7 @@ def write_pages(folder):
 
 
 def main():
-    """Make what is wanted."""
+    """Make the report that the command line names."""
     what, folder, *words = sys.argv[1:]
     folder = pathlib.Path(folder)
     if what == "figures":

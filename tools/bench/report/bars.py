@@ -24,8 +24,8 @@ MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
 MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
 # The highest ratio of a packet in two GUE fragments to the same packet in two IPv4 fragments.
 MOST_REASSEMBLY = 1.5
-# The device's part of what fou's tunnel costs above the plain tunnel: an aim, and no bar, because
-# other parts of the stack contribute.
+# The aim for the ratio of what the device and fou's tunnel cost above the plain tunnel. It is not a
+# bar, because other parts of the stack contribute to these costs.
 AIMED_ADDED = 0.6
 # The highest ratio to the cost with one device on the port.
 MOST_GROWTH = 1.02
@@ -51,7 +51,7 @@ class Bar:
 
 
 def ratio_text(value):
-    """A ratio with the digits that are the same in every run."""
+    """A ratio, with as many digits as agree between runs."""
     return f"{value:.4f}"
 
 
@@ -73,7 +73,7 @@ def slower(rates):
 
 
 def single(name, value, text, beyond):
-    """The miss of a bar that has one figure, or none."""
+    """The misses of a bar with one figure: this figure if it is beyond the limit, else none."""
     return ((name, text),) if beyond(value) else ()
 
 
@@ -199,7 +199,7 @@ def ethernet_bars(rows, profile):
 
 
 def protection_bar(rows, encap):
-    """The bar of what a protection adds to the device's packets."""
+    """The bar of the instructions that a protection adds to each packet of the device."""
     added = {
         path.name: rows[path.name]["added"] for path in protected_paths() if path.encap == encap
     }
@@ -214,7 +214,7 @@ def protection_bar(rows, encap):
 
 
 def reassembly_bar(row):
-    """The bar of what a packet in two pieces costs."""
+    """The bar of the cost of a packet in two fragments."""
     text = ratio_text(row["ratio"])
     return Bar(
         "instructions per packet, in two GUE fragments/in two IPv4 fragments",
@@ -225,7 +225,7 @@ def reassembly_bar(row):
 
 
 def costs_above(functions, other="fou"):
-    """The functions that cost more than in the compared column, the most first, as text."""
+    """The functions that cost more than in the other column, as text, largest difference first."""
     more = [(now - was, name) for name, _, was, now in functions if now > was]
     more.sort(reverse=True)
     text = ", ".join(f"`{name}` +{cost:.0f}" for cost, name in more[:FUNCTIONS_SHOWN])

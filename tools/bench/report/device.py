@@ -114,7 +114,7 @@ def ethernet(rows):
 
 
 def reassembly(row):
-    """The cost of a packet in pieces."""
+    """The cost of a packet in fragments."""
     return [
         "A packet of 1,400 bytes through the device: whole, in two GUE fragments, which the device"
         " joins, and in two IPv4 fragments, which IP joins.",
@@ -163,7 +163,7 @@ def instructions(results):
 
 
 def profile(results):
-    """Functions in which a packet through the device costs other than through fou's tunnel."""
+    """Functions whose cost differs between a packet through the device and through fou's tunnel."""
     lines = [
         "# Functions that differ: gue device",
         "",

@@ -35,7 +35,7 @@ class MissingError(ValueError):
 
 
 def lines_of(file):
-    """The JSON objects of a file with one a line."""
+    """The JSON objects of a file with one per line."""
     return [json.loads(line) for line in file.read_text(encoding="ascii").splitlines()]
 
 
@@ -59,7 +59,7 @@ def measured(lines):
 
 
 def compared(found, keys, column):
-    """A row of figures, whose ratio is the column's by fou's. `keys`: {column: (path, column)}."""
+    """A row of figures, with the ratio of `column` to fou. `keys`: {column: (path, column)}."""
     missing = [key for key in keys.values() if key not in found]
     if missing:
         raise MissingError(f"not measured: {missing}")
@@ -139,8 +139,7 @@ def covering(lines):
 def ethernet(lines):
     """Instructions per packet of Ethernet devices: {path: {device: number, ..., ratios}}.
 
-    "ratio" is the gue device's by the lesser of VXLAN's and Geneve's, "sample ratio" the sample's
-    by Geneve's.
+    "ratio": gue device / lesser of VXLAN and Geneve; "sample ratio": sample / Geneve.
     """
     found = measured(lines)
     results = {}
@@ -159,9 +158,9 @@ def ethernet(lines):
 
 
 def reassembly(lines):
-    """Instructions of a packet that arrives in pieces: {encap: number, ..., "ratio"}.
+    """Instructions of a packet that arrives in fragments: {encap: number, ..., "ratio"}.
 
-    The ratio is that of a packet in GUE fragments to one in IPv4 fragments.
+    "ratio": packet in GUE fragments / packet in IPv4 fragments.
     """
     found = measured(lines)
     keys = {path.encap: (path.name, DEVICE) for path in reassembly_paths()}

@@ -120,7 +120,7 @@ def pages(size):
 
 
 def composition(data):
-    """A module file's memory by group of sections: {group: bytes, ..., "whole pages": rest}."""
+    """A module file's memory by group of sections: {group: bytes, ..., "rest of pages": bytes}."""
     memory = layout(*read(data))
     result = dict.fromkeys([*GROUPS, "other"], 0)
     total = 0

@@ -57,7 +57,7 @@ LIMITS = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0, "gso-segmen
 
 
 def device_results(**ratios):
-    """Figures of the device on their limits, but for the paths of a given direction with an id."""
+    """Figures of the device on their limits; paths with an id have `ratios` by direction."""
     rows = {path.name: {"ratio": LIMITS[path.direction]} for path in device_paths()}
     for path in device_paths():
         if path.direction in ratios and path.encap == "gue-id":
@@ -110,7 +110,7 @@ def test_packet_in_pieces_costs_at_most_half_as_much_again_as_by_ip(ratio, misse
 
 
 def growth(*costs):
-    """Figures of the device with more and more devices, and of ports, which a device has not."""
+    """Figures of the device with more and more devices, and of ports, which are the modules'."""
     numbers = (1, 10, 2000)
     name = "packet received, by number of "
     return {

@@ -125,7 +125,7 @@ def test_device_path_without_a_measurement_is_an_error():
         figures.device_instructions(device_counts()[:-1])
 
 
-def test_device_without_a_run_of_its_own_is_no_figure_of_the_modules():
+def test_lines_of_the_device_add_no_path_to_the_figures_of_the_modules():
     assert figures.instructions(counts()).keys() == figures.instructions(device_counts()).keys()
 
 

@@ -36,7 +36,7 @@ def test_device_paths_have_names_of_their_own():
 
 
 def test_protected_paths_are_compared_with_measured_ones():
-    """The device measures the counterpart without protection of each protected path, too."""
+    """For each protected path, the benchmark measures the same path without auth, too."""
     names = {path.name for path in measured_paths(DEVICE)}
     for path in itertools.chain(protected_paths(), *covering_paths()):
         assert {path.name, path.unprotected.name} <= names

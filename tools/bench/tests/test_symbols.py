@@ -60,7 +60,7 @@ def files(tmp_path, column):
     for number, path in enumerate(profiled_paths(column)):
         for run, cost in enumerate((1, 20, 20, 10, 20, 20)):
             section = number * (1 + RUNS) + run
-            # So that a path's figures cannot be another's.
+            # Each path has other costs, so that a test notices if paths are mixed up.
             total = (cost + number) * PROFILE_COUNTS[path.direction]
             lines.append(f"{section} ffffffff81000004 {total}")
     (tmp_path / "symbols").write_text(KALLSYMS, encoding="ascii")

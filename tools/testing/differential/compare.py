@@ -128,7 +128,7 @@ def intended_differences(found):
 
 
 def main():
-    """Compares."""
+    """Compares two files; writes the report; returns the exit status."""
     fou, rfou = read(sys.argv[1]), read(sys.argv[2])
     totals, same, meant = collections.Counter(), collections.Counter(), collections.Counter()
     effects, found = collections.Counter(), collections.Counter()

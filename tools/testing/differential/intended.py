@@ -18,7 +18,8 @@ LEFTOVER = b"bytes leftover after parsing attributes"
 # Linux's text for a value outside the range of the attribute policy.
 OUT_OF_RANGE = b"integer out of range"
 PROTOCOL_ZERO = re.compile("ipproto(=| again, | before, )00( |$)")
-# rfou's texts instead, with another type than GUE and with GUE. The attribute policy comes first.
+# Texts instead with rfou: if rfou refuses the protocol, because the type is not GUE, and if rfou
+# accepts it. Netlink checks the attribute policy before rfou, so the policy's texts appear, too.
 PROTOCOL_REFUSED = (
     b"IP protocol must be 1 to 255 unless the type is GUE",
     b"Attribute failed policy validation",
@@ -31,7 +32,7 @@ PROTOCOL_EMPTY = re.compile("ipproto(=| again, | before, )( |$)")
 
 
 def reason_given(_name, was, now):
-    """Linux gives no reason for a refusal, or one of the parser that does not fit."""
+    """Linux gives no reason, or netlink's text about leftover bytes; rfou gives a reason."""
     return len(was) == len(now) and all(
         old == new or "because" in new and ("because" not in old or LEFTOVER.hex() in old)
         for old, new in zip(was, now, strict=True)

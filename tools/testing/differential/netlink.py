@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Answers of the netlink interface to every combination of attributes.
 
-Answers are recorded whole, except for the numbers that the kernel or this program has chosen, of
-the family, the sender and the request. The content of extended acknowledgements is recorded apart,
-because rfou gives reasons where Linux's fou gives none.
+Answers are recorded whole, without the numbers that vary: the family's, the sender's port and the
+sequence number. The content of extended acknowledgements is recorded apart, because rfou gives
+reasons where Linux's fou gives none.
 """
 
 import errno
@@ -166,7 +166,7 @@ class Client:
 
 
 def split(message):
-    """Splits a message into itself without the extended acknowledgement, and that."""
+    """Returns a message without its extended acknowledgement, and the acknowledgement."""
     _, kind, flags = struct.unpack_from("=IHH", message)
     if not flags & nl.NLM_F_ACK_TLVS:
         return message, b""
@@ -194,7 +194,10 @@ class Table:
         self.full = self.client.dump()
 
     def try_out(self, payload):
-        """Sends GET, ADD, GET, DEL with the same attributes; returns all answers."""
+        """Sends GET, ADD, GET, dump, DEL with the same attributes, and a dump; returns all answers.
+
+        Leaves out the second GET if ADD fails, and the second dump if DEL fails.
+        """
         client = self.client
         seen = []
 

@@ -2,7 +2,7 @@
 """Record what a module does: observe OUTPUT [--packets FILE] [--transmit] [--netlink]
 
 In a guest. OUTPUT is a line of JSON for each input: [part, name, what was seen]. FILE is what
-packets.py wrote. Run once with each module; compare.py tells the difference.
+packets.py wrote. Run once with each module; compare.py compares the two files.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from testing.lib.hosts import two_hosts
 
 
 def put_off_nothing():
-    """Has packets arrive before their sender goes on, on this guest's one CPU.
+    """Gives ksoftirqd real-time priority, so that packets arrive before their sender goes on.
 
-    A busy kernel leaves packets to a thread. Without this, the thread would run after the sender.
+    A busy kernel leaves packets to this thread. On the guest's one CPU, the thread would otherwise
+    run after the sender.
     """
     for comm in pathlib.Path("/proc").glob("[0-9]*/comm"):
         if comm.read_text(encoding="ascii").startswith("ksoftirqd/"):
@@ -28,7 +29,7 @@ def put_off_nothing():
 
 
 def main():
-    """Observes."""
+    """Observes what the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
     parser.add_argument("--packets", help="packets to receive")

@@ -23,7 +23,7 @@ from testing.lib.checksum import add_up, fold
 
 
 def inner(rng):
-    """Returns an inner packet: protocol, bytes, and the offset of its checksum or None."""
+    """Returns an inner packet: protocol, bytes, and its checksum's offset and start, or None."""
     version = rng.choice((4, 6))
     data = rng.randbytes(rng.choice((0, 1, 2, 7, 20, 64, 200)))
     if version == 4:
@@ -102,7 +102,7 @@ def addresses(version):
 
 
 def verified_in_gue(version, protocol, wrong=0):
-    """UDP to a closed port, or GRE with a key of no tunnel, in GUE; with a remote checksum.
+    """Returns a GUE header with a remote checksum, and UDP to a closed port or GRE of no tunnel.
 
     The remote checksum covers the bytes after the first 12, and its field is the last two of them.
     Once the field is filled in, UDP's or GRE's own checksum is right, or wrong by `wrong`.
@@ -121,7 +121,7 @@ def verified_in_gue(version, protocol, wrong=0):
 
 
 def formats(version, how):
-    """Returns one packet of each format that a port takes, from after the UDP header on."""
+    """Returns one UDP payload of each format that a port takes."""
     head = IP(src="10.1.1.1", dst="10.1.1.2", id=1)
     v4 = bytes(head / ICMP(id=1) / b"four")
     v6 = bytes(IPv6(src="fd00::1", dst="fd00::2") / ICMPv6EchoRequest(id=1, data=b"six"))
@@ -153,7 +153,7 @@ def around(version, port, payload, length=None, change=0, zero=False):
     whole = 8 + len(payload)
     length = whole if length is None else length
     udp = struct.pack("!HHHH", 40000, port, length, 0)
-    # Right over the bytes of that length that exist.
+    # The checksum covers `length` bytes, or those of them that exist.
     total = add_up(addresses(version)) + 17 + length + add_up((udp + payload)[: length or whole])
     check = 0 if zero else (fold(total) ^ 0xFFFF or 0xFFFF) ^ change
     return bytes(outer(version) / Raw(udp[:6] + struct.pack("!H", check) + payload))
@@ -186,7 +186,7 @@ def systematic():
 
 
 def packets(seeds, count):
-    """Yields the fixed packets: kind, IP version, bytes."""
+    """Yields the fixed packets, and the random ones of each seed: kind, IP version, bytes."""
     for how, version, kind, packet in systematic():
         yield f"{how}, IPv{version}: {kind}", version, packet
     for seed in seeds:
@@ -194,7 +194,7 @@ def packets(seeds, count):
 
 
 def random_packets(rng, count):
-    """Yields `count` packets, which depend on the generator alone."""
+    """Yields `count` packets, which depend on the random number generator alone."""
     for _ in range(count):
         port = rng.choice(list(PORTS))
         version, how = PORTS[port]
@@ -223,7 +223,7 @@ def random_packets(rng, count):
 
 
 def main():
-    """Generates."""
+    """Writes the packets to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output")
     parser.add_argument("--seed", type=int, action="append", required=True)

@@ -113,7 +113,10 @@ class Watch:
 
 
 def without_id(frame):
-    """Returns an answer without hardware addresses and the sender's IP identification."""
+    """Returns an answer without the fields that vary.
+
+    These are the hardware addresses, the identification and checksum of IPv4, and the flow label.
+    """
     data = bytearray(frame)
     data[0:12] = bytes(12)
     if data[12:14] == b"\x08\x00":

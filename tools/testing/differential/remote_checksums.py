@@ -84,7 +84,7 @@ def without_status(seen):
 
 
 def odd_remote_checksum(name, was, now):
-    """Linux sums from an odd start as from an even one: the bytes of the sum change places."""
+    """Linux sums from an odd start as from an even one, so the bytes of the sum are swapped."""
     remote = remote_checksum(bytes.fromhex(was[0]))
     if "nopartial" not in name or remote is None or remote.start % 2 == 0:
         return False
@@ -191,9 +191,10 @@ def unverified_udp(name, was, now):
 
 
 def unverified_gre(name, was, now):
-    """The same with GRE's checksum. IPv6 raw sockets get the packet before GRE verifies it.
+    """Linux leaves the remote checksum, so GRE skips its own; with rfou, GRE finds a wrong one.
 
-    Linux delivers the packet to a tunnel device, or answers that there is none.
+    Linux delivers the packet to a tunnel device, or answers that there is none. With rfou GRE drops
+    the packet. IPv6 raw sockets get the packet before GRE verifies it.
     """
     packet = bytes.fromhex(was[0])
     remote = remote_checksum(packet)

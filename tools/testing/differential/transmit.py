@@ -109,7 +109,7 @@ def cases():
     for offload, kind, encap, sport, csum, remcsum in itertools.product(
         OFFLOADS, KINDS, ("fou", "gue"), ("auto", 7777), (False, True), (False, True)
     ):
-        # A FOU tunnel accepts the option and ignores it.
+        # A FOU tunnel accepts encap-remcsum and ignores it.
         yield (
             f"{kind}, {encap}, sport {sport}, {'csum' if csum else 'no csum'}, "
             f"{'remcsum' if remcsum else 'no remcsum'}, {offload} segmentation",
@@ -143,7 +143,7 @@ def mtu(sender, device):
 def mask(frame):
     """Returns a frame without the fields that vary: IP identification and flow label.
 
-    Checksums over them are replaced by what they are worth. Long frames are hashed.
+    Notes on whether the checksums are right replace the checksums. Long frames are hashed.
     """
     data = bytearray(frame)
     data[0:12] = bytes(12)
@@ -180,13 +180,13 @@ def observe(hosts, report):
     """Runs all cases; calls report(name, what was seen)."""
     h1, h2 = hosts
     for host in hosts:
-        # Only the tunnels' packets on the wire.
+        # Without neighbour discovery, only the tunnels' packets are on the wire.
         host.ip("neigh", "replace", "192.0.2.2", "lladdr", h2.mac("eth0"), "dev", "eth0")
         host.ip("neigh", "replace", "2001:db8::2", "lladdr", h2.mac("eth0"), "dev", "eth0")
     # A range of one source port, because a hash would choose another port in each guest, and so
     # another checksum.
     h1.sysctl("net.ipv4.ip_local_port_range", "40000 40000")
-    # No packets of the tunnels' own.
+    # Without IPv6 addresses, the tunnel devices send no packets of their own.
     h1.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     h1.ip("link", "add", "tun1", "type", "dummy")
     segmentation = None

@@ -71,15 +71,15 @@ def test_a_request_is_answered_with_its_token(terms):
         (Terms(cookie=OTHER[:8]), Terms(cookie=KEY), "cookie is wrong"),
     ],
 )
-def test_who_has_another_key_is_refused(own, theirs, rule):
+def test_a_sender_with_another_key_or_cookie_is_refused(own, theirs, rule):
     with talking(own, theirs) as (one, two):
         one.request()
         with pytest.raises(Refused, match=rule):
             two.receive(1)
 
 
-def test_a_keyed_hash_is_of_one_direction():
-    """Between two addresses, or with NAT between two keys."""
+def test_a_keyed_hash_is_valid_in_one_direction_only():
+    """The hash covers the addresses in order; with NAT, each direction has its own key."""
     for terms in (TERMS["keyed hash"], TERMS["through NAT"]):
         with talking(*terms) as (one, two):
             data = one.request()
@@ -110,6 +110,6 @@ def test_a_control_message_is_covered_as_a_whole():
         (gue_peer.echo(1, 1, 1)[:5] + b"\1" + gue_peer.echo(1, 1, 1)[6:], "unknown flag"),
     ],
 )
-def test_another_message_is_refused(payload, rule):
+def test_a_truncated_or_unknown_message_is_refused(payload, rule):
     with pytest.raises(Refused, match=rule):
         gue_peer.parse_echo(payload)

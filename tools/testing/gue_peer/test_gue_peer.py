@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The peer of the module's tests agrees with the drafts' test vectors and with itself."""
+"""Test vectors of the drafts for gue_peer, and round trips through its two directions."""
 
 import dataclasses
 import os
@@ -109,7 +109,7 @@ VECTORS = {
 
 
 def agreement(header):
-    """Returns what a receiver of a vector knows."""
+    """Returns the agreement that a receiver of a vector needs."""
     return Agreement(
         cookies=(header.cookie,) if header.cookie else (),
         keys={header.hmac.key_id: KEY} if header.hmac else {},
@@ -206,12 +206,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("head", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_must_be_dropped_is_refused(head, reason):
+def test_packet_that_a_receiver_must_drop_is_refused(head, reason):
     with pytest.raises(Refused, match=reason):
         check(bytes.fromhex(head) + INNER, V4)
 
 
-def test_short_packets_are_refused():
+def test_short_packets_and_nat_without_udp_checksum_are_refused():
     for data in (b"", b"\0\4\0", bytes.fromhex("01040000 000000")):
         with pytest.raises(Refused):
             check(data, V4)
@@ -223,7 +223,7 @@ def test_short_packets_are_refused():
         check(build(Header(proto=6, nat=True), bytes(20), V4), V4, udp_checksum=False)
 
 
-def test_demanded_fields_are_missed():
+def test_missing_and_wrong_demanded_fields_are_refused():
     plain = build(Header(), INNER, V4)
     for demanded, reason in (
         (Agreement(cookies=(bytes(8),)), "cookie is missing"),
@@ -257,12 +257,12 @@ def test_every_combination_of_fields_is_built_and_accepted(rng):
 
 
 def covered_bytes(header, data, payload):
-    """Returns the places of bytes of which a change must be seen."""
+    """Returns the indices of the bytes whose change a receiver must detect."""
     head = len(data) - len(payload)
     covered = set()
     if header.hmac or header.checksum is not None or header.crc is not None:
-        # Changed flags or lengths make another header of the bytes; a changed coverage of the
-        # checksum can have the same sum.
+        # Without the first byte and the flags: a change can make another valid header of the bytes.
+        # Without the checksum's coverage: with a changed one the sum can be the same.
         covered |= {1, *range(4, head)}
         if header.checksum is not None:
             start = gue_peer.layout(gue_peer.flags_of(header))[0]["checksum"].start

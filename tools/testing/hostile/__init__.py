@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Hosts under fire, the packets of the cannon and of the misuse tests."""
+"""The host that the cannon fires at, and the packets of the misuse tests."""

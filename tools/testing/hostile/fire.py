@@ -36,7 +36,7 @@ from testing.lib.threads import Meanwhile
 RECEIVERS = (*TUNNELS, *DEVICES)
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR = 263, 6, 15
 SO_RCVBUFFORCE = 33
-# Packets of a thousand that each tunnel must receive: about half of those that it does receive.
+# Packets that each tunnel must receive of a thousand that are fired: half of what is usual.
 DELIVERED_PER_THOUSAND = {
     "tun4": 20,
     "tun6": 15,
@@ -58,7 +58,7 @@ DELIVERED_PER_THOUSAND = {
     "frg6": 0.25,
     "reassembly": 12,
 }
-# The same where all packets are for devices, most of them in pieces.
+# The same for the flavour "pieces": all packets are for gue devices, most of them in GUE fragments.
 DELIVERED_IN_PIECES = {
     "gue4": 4,
     "gue6": 2,
@@ -87,7 +87,7 @@ PATIENCE = 25
 
 
 class NotWellError(AssertionError):
-    """The host does not work any more, or was not reached."""
+    """The host does not work any more, or too few packets reached it."""
 
 
 class MemoryWatch(Meanwhile):
@@ -99,7 +99,7 @@ class MemoryWatch(Meanwhile):
         self.highest = 0
 
     def run(self):
-        """Reads it again and again, in the thread."""
+        """Reads the memory again and again, in the thread."""
         while not self.over.wait(0.02):
             self.highest = max(self.highest, self.reassembly.memory())
 
@@ -143,7 +143,7 @@ def packet_socket(host, device):
 
 
 def is_well(host, tap):
-    """Returns whether an ordinary packet through a GUE port arrives, after all before it."""
+    """Sends an ordinary packet to a GUE port, after all others; returns whether it arrives."""
     progress.report("an ordinary packet is sent")
     with host.inside():
         inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -173,9 +173,9 @@ def received(host):
 
 
 def fire(shots, flavour):
-    """Fires at a fresh host; returns the cannon's words, packets received, sent and captured.
+    """Fires at a fresh host; returns the cannon's output, packets received, sent and captured.
 
-    `shots(device)` fires a round at each step, and yields the cannon's words.
+    `shots(device)` fires a round at each step, and yields the cannon's output.
     """
     said = []
     progress.report(f"cannon, {flavour}: the host is set up")
@@ -204,7 +204,7 @@ def fire(shots, flavour):
 
 
 def run_cannon(command, device):
-    """Runs the cannon at a device; returns its words."""
+    """Runs the cannon at a device; returns its output."""
     command = [str(word) for word in command]
     if progress.PATH:
         command += ["--progress", progress.PATH]
@@ -240,7 +240,7 @@ def check(packets, flavour, counts, sent, shared):
     divisor = 1000 if packets >= FEW else 4000
     shares = DELIVERED_IN_PIECES if flavour == "pieces" else DELIVERED_PER_THOUSAND
     least = {name: packets * share // divisor for name, share in shares.items()}
-    # One more piece may go beyond, from each CPU.
+    # Each CPU may go beyond the limit by one more piece.
     if counts["bytes of pieces"] > MEMORY_OF_PIECES + 200_000:
         raise NotWellError(f"pieces take {counts['bytes of pieces']} bytes")
     if flavour == "pieces" and not counts["bytes of pieces"]:
@@ -274,7 +274,7 @@ def unload():
 
 
 def main():
-    """Fires, and reports."""
+    """Fires each flavour, and prints a line for each; returns the exit status."""
     cannon = sys.argv[1]
     # The cannon's marks in the log name the volley before a fault of the kernel.
     pathlib.Path("/proc/sys/kernel/printk_devkmsg").write_text("on\n", encoding="ascii")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packets with orders for the tunnel of the module `misuse`, right and wrong ones."""
+"""Packets with orders, valid and invalid, for the tunnel of the module `misuse`."""
 
 import dataclasses
 import socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The host under fire: a tap device to write packets to, ports and tunnels of every kind."""
+"""The host that the cannon fires at: a tap device, and ports and tunnels of every kind."""
 
 import contextlib
 import ctypes
@@ -70,10 +70,10 @@ DEVICES = {
     " remcsum mode ethernet",
     "frm6": f"type gue id 10 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
     " mode ethernet udp6zerocsumrx",
-    # Beside var4: gets what that does not.
+    # On var4's port: receives the packets that var4 does not.
     "ext": f"type gue external port {VARIANT_1_PORT} dport {VARIANT_1_PORT} linux-remcsum"
     " udp6zerocsumrx",
-    # They cut packets into pieces.
+    # These send GUE fragments.
     "frg4": f"mtu 9000 type gue id 11 remote 192.0.2.2 port {DEVICE_PORT} dport {DEVICE_PORT}"
     " udpcsum fragment 600",
     "frg6": f"mtu 9000 type gue id 11 remote 2001:db8::2 port {DEVICE_PORT} dport {DEVICE_PORT}"
@@ -93,7 +93,7 @@ def outstanding(sender):
 
 
 def ports():
-    """Yields commands for `ip`: every port of the cannon, for both IP versions."""
+    """Yields commands for `ip`: the cannon's ports but NOPARTIAL_PORT, for both IP versions."""
     direct = [f"port {port} ipproto {protocol}" for port, protocol in FOU_PORTS.items()]
     for port in (*direct, f"port {GUE_PORT} gue"):
         for version in ("", "-6"):
@@ -139,7 +139,7 @@ def make_tap(host, flavour, flush_ms, mac=HOST_MAC):
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", b"tap0", flags))
     # A writer that is faster than GRO must wait.
     set_send_buffer(tap, 1 << 22)
-    # Packets wait for more of their flow; otherwise each would be alone.
+    # GRO holds packets for more of their flow; otherwise it would merge none.
     settings = pathlib.Path("/sys/class/net/tap0")
     (settings / "gro_flush_timeout").write_text(f"{flush_ms}000000\n", encoding="ascii")
     (settings / "napi_defer_hard_irqs").write_text("10\n", encoding="ascii")
@@ -235,14 +235,14 @@ def set_keys(host):
 
 @contextlib.contextmanager
 def target(flavour, flush_ms=2, rgue=False):
-    """Makes the host under fire; yields the host and the tap device's file.
+    """Makes the host to fire at; yields the host and the tap device's file.
 
     `rgue` asks for the gue devices, which need the module.
 
                                  +----------------------------------------------------------+
                                  |        ports: FOU_PORTS, GUE_PORT, NOPARTIAL_PORT        |
     this program            tap  | tap0 --+-- tunnels to .2/::2: TUNNELS, DEVICES           |
-    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1-6,9}.0/24, fd00:{1-6,9}:     |
+    192.0.2.2, 2001:db8::2 ------|  .1    |     routes 10.0.{1-7,9}.0/24, fd00:{1-7,9}:     |
                                  |  ::1   +-- vlan5                                         |
                                  | lo: 10.0.0.1, fd00::1                                    |
                                  +----------------------------------------------------------+

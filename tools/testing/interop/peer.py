@@ -73,7 +73,7 @@ class Peer:
             run("ip", "-force", "-batch", "-", stdin=lines, check=False)
 
     def checksum_errors(self):
-        """Returns how many wrong checksums this host has seen."""
+        """Returns how many wrong checksums of TCP, and of UDP over IPv4, this host has seen."""
         return sum(self.host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
 
     def listen(self, kind):
@@ -154,7 +154,7 @@ def tunnels(few):
 
 
 def lead(few):
-    """Tries all tunnels."""
+    """Tries all tunnels; returns the exit status."""
     peer = Peer(1)
     deadline = time.monotonic() + 120
     while True:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`ip`'s plug-in for the kind gue, in Debian's `ip`: without a kernel that has the kind.
+"""The plug-in for the kind gue in Debian's `ip`, without a kernel that has the kind.
 
-The kernel refuses the kind after `ip` has sent the request, so words that the plug-in refuses and
-the bytes of those that it accepts both show. Guests test what the kernel makes of the bytes.
+The tests see which words the plug-in refuses, and the bytes that `ip` sends for words that it
+accepts. The kernel refuses the kind only after that. Guest tests cover the kernel's side.
 """
 
 import os
@@ -37,7 +37,7 @@ def run(*command, **environment):
 
 
 def add(words):
-    """Asks for a link; returns what `ip` says."""
+    """Runs `ip link add`; returns the completed process."""
     return run("ip", "link", "add", "gue0", "type", "gue", *words.split())
 
 
@@ -210,7 +210,7 @@ NOBODY = struct.pack("=8Q", 2**64 - 1, *(0,) * 7)
                 "echo: requests 0 replies 0 limited 0",
             ],
         ),
-        # A newer kernel may tell more, and none tells less.
+        # A newer kernel may send more counters. The plug-in prints nothing if there are fewer.
         (PEER + bytes(8), ["peer: heard 412 ms ago", "echo: requests 4 replies 5 limited 6"]),
         (PEER[:-1], []),
     ],

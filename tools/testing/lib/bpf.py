@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""BPF programs at tc hooks: compiled, attached, and asked for what they noted."""
+"""BPF programs at tc hooks: compiles and attaches them, and reads their global variables."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from testing.lib.hosts import run
 
 
 def compiled(source, folder):
-    """Returns the object of a C file's programs, compiled in a folder, in about 10 s."""
+    """Compiles a C file of BPF programs into a folder, in about 10 s; returns the object's path."""
     target = folder / source.with_suffix(".o").name
     include = f"/usr/include/{os.uname().machine}-linux-gnu"
     run("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", f"-I{include}", "-c", source,
@@ -17,7 +17,7 @@ def compiled(source, folder):
 
 
 def attach(host, hook, program, section, device="gue0"):
-    """Makes a program the only one of a hook of the host's device."""
+    """Attaches a program to a tc hook of the host's device, in place of any other."""
     host.run("tc", "qdisc", "replace", "dev", device, "clsact")
     host.run("tc", "filter", "del", "dev", device, hook, check=False)
     host.run("tc", "filter", "add", "dev", device, hook, "bpf", "da", "obj", program, "sec",
@@ -31,11 +31,11 @@ def notes_of(number):
 
 
 def all_notes():
-    """Returns the ids of the maps of what programs noted in variables, the oldest first."""
+    """Returns the ids of the maps that hold programs' global variables, the oldest first."""
     maps = json.loads(run("bpftool", "-j", "map", "list").stdout)
     return sorted(each["id"] for each in maps if each.get("name", "").endswith(".bss"))
 
 
 def last_notes():
-    """Returns the bytes that the last loaded section has noted."""
+    """Returns the global variables of the program that was loaded last, as bytes."""
     return notes_of(all_notes()[-1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A host behind a bridge, on the other side of a tunnel, and the path's MTU that it learns."""
+"""A host that reaches a tunnel through a bridge, and the path MTU that it learns."""
 
 import socket
 
@@ -33,13 +33,16 @@ def bridge_with(host, third, device):
 
 
 def learns_mtu(sender, target, mtu):
-    """Sends packets of 1500 bytes that may not be fragmented; returns whether an MTU is learned."""
+    """Sends packets of 1500 bytes that may not be fragmented; waits until an MTU is learned.
+
+    Fails if the sender does not learn it over IPv4 and over IPv6. Returns True.
+    """
     for address in ("10.1.1.2", "fd00::2"):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         level, option = socket.IPPROTO_IP, IP_MTU_DISCOVER
         if family == socket.AF_INET6:
             level, option = socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER
-        # The way has to be known before a packet of full size is answered.
+        # Before a packet of full size can get an answer, neighbours and the bridge must be known.
         wait_until(
             lambda to=address: sender.run("ping", "-c1", "-W1", to, check=False).returncode == 0,
             f"{target.name} answers",

@@ -41,7 +41,7 @@ class Burst:
             count -= some
 
     def slot(self, number):
-        """Returns where the next slot, or one after it, begins in the ring."""
+        """Returns the offset in the ring of the slot `number` slots after the next."""
         return (self.next + number) % SLOTS * SLOT
 
     def close(self):

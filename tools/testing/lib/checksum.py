@@ -23,6 +23,6 @@ def checksum(data):
 
 
 def seed(packet):
-    """Returns the sum of an IPv4 packet's pseudo header, which a checksum left to compute holds."""
+    """Returns the sum of an IPv4 packet's pseudo header, as a partial checksum holds it."""
     header = packet[12:20] + struct.pack("!HH", packet[9], len(packet) - 20)
     return add_up(header).to_bytes(2, "big")

@@ -24,7 +24,7 @@ class DropMonitor(GenericNetlink):
         [(_, group)] = parse_attributes(self.about[CTRL_ATTR_MCAST_GROUPS])
         [number] = struct.unpack("=I", dict(parse_attributes(group))[CTRL_ATTR_MCAST_GRP_ID])
         self.socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, number)
-        # A full buffer is no error, because a test waits for one packet only.
+        # A full buffer is no error, because a test waits for its own packets only.
         self.socket.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         # Room for drops that no test reads.
         self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
@@ -41,7 +41,7 @@ class DropMonitor(GenericNetlink):
                 return packet, attributes[REASON].rstrip(b"\0").decode()
 
     def drops_for(self, wanted, timeout=2.0):
-        """Returns all such packets with their reasons, until none comes for `timeout` seconds."""
+        """Returns the drops that `drop_for` would return, until none comes for `timeout` seconds."""
         drops = []
         with contextlib.suppress(TimeoutError):
             while True:
@@ -49,16 +49,16 @@ class DropMonitor(GenericNetlink):
         return drops
 
     def reason_for(self, wanted, timeout=5.0):
-        """Returns the reason of the next such drop."""
+        """Returns the reason of the next drop that `drop_for` would return."""
         return self.drop_for(wanted, timeout)[1]
 
     def reasons_for(self, wanted, timeout=2.0):
-        """Returns the reasons of all such drops, until none comes for `timeout` seconds."""
+        """Returns the reasons of the drops that `drops_for` would return."""
         return [reason for _, reason in self.drops_for(wanted, timeout)]
 
     def close(self):
         """Ends the reports."""
-        # By another socket, because the buffer of this one may be full.
+        # Through another socket, because the buffer of this one may be full.
         super().close()
         control = GenericNetlink("NET_DM")
         control.do(STOP)

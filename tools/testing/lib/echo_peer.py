@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A second implementation of rfou's control messages: the other end of a gue device.
 
-An ordinary UDP socket and the peer of gue_peer, without code of the module.
+Uses an ordinary UDP socket and gue_peer, and no code of the module.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from testing.lib.gue_values import PORT, Agreement, Header, Hmac, Outer
 REQUEST, REPLY = 1, 2
 EXPERIMENT = 255
 LENGTH = 24
-# The addresses of a keyed hash that NAT may not change.
+# The keyed hash covers zeros in place of addresses that a NAT may change.
 NO_ADDRESS = {4: "0.0.0.0", 6: "::"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """The agreement of both ends. Without `nat`, one key serves both directions."""
+    """The agreement of both ends. Without `nat`, one key may serve both directions."""
 
     group: int | None = None
     cookie: bytes = b""
@@ -40,7 +40,7 @@ class Terms:
         )
 
     def agreement(self):
-        """Returns what the other end's packets must have."""
+        """Returns the cookie, key and coverage that the other end's packets must have."""
         return Agreement(
             cookies=(self.cookie,) if self.cookie else (),
             keys=dict([self.accept]) if self.accept else {},
@@ -83,13 +83,13 @@ class EchoPeer:
         with host.inside():
             self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((address, port))
-        # Above what any earlier peer at this address has sent.
+        # The last sequence number. The clock makes the first one higher than any earlier peer's.
         self.last = 0
         # Offset of this peer's clock, in nanoseconds.
         self.clock = 0
 
     def sequence(self):
-        """Returns the next number."""
+        """Returns the next sequence number."""
         self.last = max(self.last + 1, time.time_ns() + self.clock)
         return self.last
 
@@ -152,7 +152,7 @@ class EchoPeer:
         return found
 
     def serve(self, seconds, is_enough=lambda: False):
-        """Answers requests for some time, or until it is enough; returns the requests."""
+        """Answers requests for some time, or until `is_enough()`; returns the requests."""
         end, found = time.monotonic() + seconds, []
         while not is_enough() and (left := end - time.monotonic()) > 0:
             message = self.receive(min(left, 0.05))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Failing allocations: the n-th of a piece of work for each n in turn, or a share of them."""
+"""Makes allocations fail: the n-th one of some work, for each n in turn, or a share of all."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def prepare():
 
 
 class FailingAllocation:
-    """In this context, the n-th allocation of this thread fails; `hit` is True if it came."""
+    """In this context, the n-th allocation of this thread fails; sets `hit` if there was one."""
 
     def __init__(self, number):
         self.number = number

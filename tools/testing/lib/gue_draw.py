@@ -24,7 +24,7 @@ def combinations():
 
 
 def draw(rng, payload, *, group, security, fragment, transform, remcsum, checksum, nat, crc):
-    """Returns a header of these fields, random; its key; and what a receiver must know."""
+    """Returns a random header with these fields, its key, and the agreement of its receiver."""
     proto = rng.choice([4, 41])
     values, agreed, key = {}, {"checksum": checksum, "crc": crc}, b""
     if fragment:

@@ -53,7 +53,7 @@ class GueKeys(nl.GenericNetlink):
         return self.call(self.family, GET, b"", flags=nl.NLM_F_DUMP)
 
     def dump(self):
-        """Returns each key of the namespace: its attributes."""
+        """Returns the attributes of each key in the namespace."""
         return [shown(reply) for reply in self.dump_raw()]
 
 

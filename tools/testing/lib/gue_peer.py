@@ -2,8 +2,8 @@
 """A second implementation of the GUE drafts, as a peer for the module's tests.
 
 Written from draft-ietf-intarea-gue-09 and draft-ietf-intarea-gue-extensions-06 alone. It shares no
-code with the module. `build` writes a GUE header before a payload, `check` does all that a
-receiver must do with one, and raises `Refused` for what a receiver must drop.
+code with the module. `build` writes a GUE header before a payload. `check` does all that a receiver
+must do with a packet, and raises `Refused` for a packet that a receiver must drop.
 """
 
 import dataclasses
@@ -245,7 +245,7 @@ def _check_values(head, places, header, payload, outer):
 
 
 def _check_security(head, places, header, payload, outer, agreement):
-    """Checks that a demanded cookie or keyed hash is there and right, and no other."""
+    """Checks that demanded cookies and keyed hashes are there and right, and others are not."""
     if header.cookie is not None:
         refuse_if(not agreement.cookies, "cookie without a context")
         found = [hmac.compare_digest(header.cookie, cookie) for cookie in agreement.cookies]
@@ -343,7 +343,7 @@ def fragments(header, payload, size, outer, key=b"", ident=1):
 
 
 def reassemble(received):
-    """Joins fragments (header, payload) of one packet, in any order. None: some are missing."""
+    """Joins fragments (header, payload) of one packet, in any order; None if some are missing."""
     pieces = sorted(received, key=lambda piece: piece[0].fragment.offset)
     joined = b""
     for header, payload in pieces:

@@ -26,7 +26,7 @@ class Outer:
         return b"".join(ipaddress.ip_address(address).packed for address in both)
 
     def pseudo_header(self):
-        """Returns what the GUE checksum covers of the outer headers."""
+        """Returns the values of the outer headers that the GUE checksum covers."""
         return self.addresses() + struct.pack("!HH", self.sport, self.dport)
 
     def packet(self, payload, udp_checksum=True):
@@ -40,7 +40,7 @@ class Outer:
 
 @dataclasses.dataclass(frozen=True)
 class Hmac:
-    """A keyed hash: the name of its key, and the part of the payload that it covers."""
+    """A keyed hash: its key's id, and the part of the payload that it covers."""
 
     key_id: int
     offset: int = 0
@@ -49,7 +49,7 @@ class Hmac:
 
 @dataclasses.dataclass(frozen=True)
 class Fragment:
-    """The place of a fragment in bytes, and the protocol and name of the whole."""
+    """The offset of a fragment in bytes, and the protocol and identification of the packet."""
 
     offset: int
     more: bool
@@ -59,7 +59,7 @@ class Fragment:
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """A payload transform: its type, and what the payload is without it."""
+    """A payload transform: its type, and the protocol of the payload without it."""
 
     kind: int
     proto: int
@@ -91,7 +91,7 @@ class Header:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """What both ends agree on by other means."""
+    """Values that both ends have configured: accepted cookies and keys, demanded fields."""
 
     cookies: tuple[bytes, ...] = ()
     keys: dict[int, bytes] = dataclasses.field(default_factory=dict)

@@ -27,7 +27,7 @@ KNOWN = {
 
 
 def is_type(value, name):
-    """Returns whether a value is of a type; a truth value is no number."""
+    """Returns whether a value is of a type. A boolean is not a number."""
     return isinstance(value, TYPES[name]) and (name == "boolean" or not isinstance(value, bool))
 
 
@@ -58,7 +58,7 @@ def errors(value, schema, root, path="$"):
 
 
 def of_value(value, schema):
-    """Returns the faults of a value itself, without those of its parts."""
+    """Yields the faults of a value itself, without those of its parts."""
     if "enum" in schema and value not in schema["enum"]:
         yield f"{value!r} is none of {schema['enum']}"
     if "const" in schema and value != schema["const"]:

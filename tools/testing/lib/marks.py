@@ -5,7 +5,7 @@ import pytest
 
 
 def few_on_debug(cases, few):
-    """Returns the cases, those outside `few` left to longer runs on the debug kernel."""
+    """Returns the cases; marks those outside `few` as `soak_on_debug`."""
     return [
         pytest.param(
             *(case if isinstance(case, tuple) else (case,)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module `misuse`: how to load it for a case, and its last words."""
+"""The module `misuse`: loads it for a case, and reads the counters that it logs."""
 
 import contextlib
 import pathlib
@@ -33,7 +33,7 @@ def loaded(case):
 
 
 def last_words():
-    """Returns the numbers in the last line that the module logged."""
+    """Returns the counters in the last line of counters that the module logged."""
     lines = [line for line in run("dmesg").stdout.splitlines() if "misuse: received" in line]
     said = lines[-1].partition("misuse: ")[2]
     return {name: int(number) for name, number in re.findall(r"(\w[\w ]*) (\d+)", said)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The `fou` family as bytes, because pyroute2 and `ip` send only valid messages."""
+"""Generic netlink and the family `fou` as bytes: pyroute2 and `ip` send only valid messages."""
 
 import errno
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A datapath of Open vSwitch, driven by its netlink families: no program of it is needed."""
+"""A datapath of Open vSwitch, driven by netlink without any program of Open vSwitch."""
 
 import ipaddress
 import socket
@@ -27,7 +27,7 @@ def u32(number):
 
 
 def nest(*attributes):
-    """Returns attributes as the value of one."""
+    """Returns attributes packed as the value of a nested attribute."""
     return b"".join(nl.attribute(number, value) for number, value in attributes)
 
 
@@ -79,7 +79,7 @@ class Datapath:
     def egress_tunnel(self, frame, port, target, key):
         """Returns the outer headers of a frame that would leave by a port through a tunnel.
 
-        Returns None if the port's device does not say.
+        Returns None if the port's device does not fill them in.
         """
         to = TUNNEL_DST4 if target.version == 4 else TUNNEL_DST6
         tunnel = nest((TUNNEL_ID, struct.pack("!Q", key)), (to, target.packed), (TUNNEL_TTL, b"@"))

@@ -33,7 +33,7 @@ NAMES = {value: name for name, value in NUMBERS.items()}
 
 
 def shown(message):
-    """Returns the attributes of a message by name, those that are there."""
+    """Returns the attributes that a message has, by name."""
     values = {}
     for attribute, value in nl.parse_attributes(message[4:]):
         if attribute == IFINDEX:
@@ -62,7 +62,7 @@ class GuePeers(nl.GenericNetlink):
             super().__init__("gue")
 
     def get(self, device):
-        """Returns what a device knows of its peer."""
+        """Returns a device's peer: the attributes of the answer, by name."""
         [reply] = self.do(PEER_GET, ifname(device))
         return shown(reply)
 
@@ -75,13 +75,13 @@ class GuePeers(nl.GenericNetlink):
         return named
 
     def ping(self, device):
-        """Asks a device's peer; returns the number of the request. An answer is lost."""
+        """Has a device ping its peer; returns the request's sequence number. Ignores the answer."""
         replies = self.do(PING, ifname(device))
         [reply] = [reply for reply in replies if reply[0] == PING]
         return shown(reply)["sequence"]
 
     def rtt(self, device, timeout=5.0):
-        """Asks a device's peer; returns the answer, or None if none comes in time."""
+        """Has a device ping its peer; returns the answer, or None if none comes in time."""
         self.sequence += 1
         body = struct.pack("=BBH", PING, 1, 0) + nl.attribute(*ifname(device))
         flags = nl.NLM_F_REQUEST | nl.NLM_F_ACK

@@ -46,7 +46,7 @@ class Counters:
             if kind == DROP:
                 drop = dict(parse_attributes(nest))
                 self.drops[drop[REASON].rstrip(b"\0").decode()] = number(drop[PACKETS])
-        assert sum(self.drops.values()) == self.dropped, "the sum of all reasons"
+        assert sum(self.drops.values()) == self.dropped, "the counts by reason do not add up"
 
     def all(self):
         """Returns every number by its name."""

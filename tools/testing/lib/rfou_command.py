@@ -19,7 +19,7 @@ OK, FAILED, USAGE, PERMISSION, NOT_FOUND, IN_USE, UNSUPPORTED, WOULD_CHANGE = ra
 
 
 def checked(value, output):
-    """Returns a value after comparing it with the schema of an output."""
+    """Checks a value against the schema of an output; returns the value."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     faults = json_schema.errors(value, schema["$defs"]["outputs"][output], schema)
     assert not faults, f"{output}: {faults}"
@@ -27,14 +27,14 @@ def checked(value, output):
 
 
 class Command:
-    """Runs the command in a host, with a certain family of generic netlink or the best."""
+    """Runs the command in a host, with a given netlink family or the one that it chooses."""
 
     def __init__(self, host, family=None):
         self.host = host
         self.options = ["--family", family] if family else []
 
     def __call__(self, *words, status=OK, stdin=None):
-        """Runs the command, which must exit with a status, any if None; returns the process."""
+        """Runs the command; fails if it exits with another status, if any; returns the process."""
         with self.host.inside():
             done = run(COPY, *words, *self.options, check=False, stdin=stdin)
         assert status is None or done.returncode == status, (

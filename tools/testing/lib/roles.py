@@ -14,7 +14,7 @@ from testing.lib.hosts import libc
 SECONDS = float(os.environ.get("RFOU_TIMING_SECONDS", "10"))
 # Work that never waits.
 QUICK = ("shoot", "send_through", "move_ports", "move_the_same_ports", "change_devices")
-# The most seconds to wait longer for work that a busy machine has not done once.
+# Seconds to wait longer, at most, until all work has had an effect on a busy machine.
 PATIENCE = 90
 FINIT_MODULE, DELETE_MODULE = 313, 176
 O_NONBLOCK = os.O_NONBLOCK
@@ -79,7 +79,10 @@ class Role:
 
 
 def all_at_once(works):
-    """Runs work side by side until each had an effect; returns how many rounds of each had."""
+    """Runs work side by side for SECONDS, and at most PATIENCE longer until all had an effect.
+
+    Returns how many rounds of each had an effect.
+    """
     over = multiprocessing.RawValue(ctypes.c_bool, False)
     start = time.monotonic()
     roles = [Role(work, over) for work in works]

@@ -44,7 +44,7 @@ def routed_hosts(path_mtu):
             host.sysctl(f"net.ipv6.neigh.{device}.retrans_time_ms", 20)
             host.sysctl(f"net.ipv6.neigh.{device}.mcast_solicit", 100)
             if host == router:
-                # A router asks for neighbours from an address like this.
+                # A router solicits neighbours of forwarded packets from its link-local address.
                 host.ip("addr", "add", "fe80::9/64", "dev", device, "nodad")
             else:
                 gateways = (GATEWAYS[version][side] for version in (4, 6))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Secrets that leave no copy in user space, and the search for them in the kernel's memory."""
+"""Secrets that leave no copy in user space, and the search for them in the machine's memory."""
 
 import ctypes
 import mmap

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices with keys and packets through them, for tests of peers that live and move."""
+"""Devices with keys, and packets through them, for tests of keepalive and roaming."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ class End:
         self.links, self.keys, self.peers = GueLinks(host), GueKeys(host), GuePeers(host)
 
     def add(self, name, *, up=True, keys=None, **options):
-        """Makes a device; `keys` are its keys' numbers, secrets and ways to use them."""
+        """Makes a device; `keys` are its keys' numbers, secrets and options of `GueKeys.set`."""
         self.links.add(name, **options)
         for number, secret, how in keys or ():
             self.keys.set(name, number, secret, **how)
@@ -41,7 +41,7 @@ class End:
             self.host.batch(f"link set {name} addrgenmode none up")
 
     def serve(self, name, up=True, **options):
-        """Makes a device for a peer behind NAT that begins."""
+        """Makes a device for a peer behind NAT, which sends first."""
         keys = (
             (1, UP, {"direction": ACCEPT, "nat": True}),
             (2, DOWN, {"direction": SEND, "nat": True}),
@@ -81,7 +81,7 @@ def ends(*hosts):
 
 
 def data_arrives(end, peer, name="gue0", timeout=2.0):
-    """Returns whether a packet into a device comes out at a Python peer."""
+    """Sends a packet into a device; returns whether it arrives at a Python peer."""
     end.inject(name)
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:

@@ -27,7 +27,7 @@ def library():
 def connect(host, family):
     """Returns a `YnlFamily` in a host."""
     made = library().YnlFamily
-    # A module that was loaded again has another number than the one that ynl has kept.
+    # A module that was loaded again has another family id than the one that ynl has cached.
     importlib.import_module("lib.ynl").GenlProtocol.genl_family_name_to_id = {}
     with host.inside():
         return made(spec(family), schema="")
@@ -35,6 +35,6 @@ def connect(host, family):
 
 def start(host, family, *words):
     """Starts ynl in a host, with JSON as output, in a pipe."""
-    # Unbuffered, so that a notification comes when it is told.
+    # Unbuffered, so that a notification is printed when it arrives.
     ynl = [sys.executable, "-u", PYYNL / "cli.py", "--spec", spec(family), "--no-schema"]
     return host.start(*ynl, "--output-json", *words, stdout=subprocess.PIPE)

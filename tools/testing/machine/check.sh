@@ -29,7 +29,7 @@ within() {
 	done
 }
 
-# All files that a package could leave, and what depmod makes of the modules.
+# Lists all files that a package could leave behind, and the checksums of depmod's files.
 files() {
 	find /etc /usr /var/lib/dkms /var/lib/rfou /var/lib/systemd -xdev \( -not -type d -o -name '*rfou*' \) \
 		-not -path '/etc/apt/*' 2>/dev/null | grep -v __pycache__ | sort
@@ -41,8 +41,8 @@ version() { dpkg-query -W -f '${Version}' rfou; }
 is_up() {
 	check "the machine boots without a failed unit" booted
 	check "rfou is loaded" loaded rfou
-	check "and Linux's fou is not" not loaded fou
-	check "of the version of the package" grep -qx "$(version)" /sys/module/rfou/version
+	check "Linux's fou is not loaded" not loaded fou
+	check "rfou has the version of the package" grep -qx "$(version)" /sys/module/rfou/version
 	tunnels_carry
 }
 
@@ -53,9 +53,9 @@ tunnels_carry() {
 	check "networkd's ipip tunnel in FOU carries a ping" within 20 ping -c 1 -W 2 10.0.1.2
 	check "networkd's ipip tunnel in GUE carries a ping" within 20 ping -c 1 -W 2 10.0.2.2
 	check "rfou.service's gue device carries a ping" within 20 ping -c 1 -W 2 10.0.3.2
-	check "and one of an interface that came later" within 20 ping -c 1 -W 2 10.0.4.2
+	check "rfou.service's gue device on an interface that appears later carries a ping" within 20 ping -c 1 -W 2 10.0.4.2
 	check "networkd's and rfou.service's ports are open" ports_are_open
-	check "rfou.service waits for nothing" within 5 service_is_over
+	check "rfou.service has finished" within 5 service_is_over
 }
 service_is_over() { [ "$(systemctl show --property SubState --value rfou)" = exited ]; }
 ports_are_open() {

@@ -8,5 +8,5 @@ purge() { apt-get purge -y rfou >/var/tmp/purge 2>&1; status=$?; cat /var/tmp/pu
 
 is_up
 check "apt purges rfou" purge
-check "and says that the modules stay loaded" grep -q 'so it stays until' /var/tmp/purge
-check "which carry packets" ping -c 1 -W 5 10.0.1.2
+check "apt says that the modules stay loaded" grep -q 'so it stays until' /var/tmp/purge
+check "the loaded modules carry packets" ping -c 1 -W 5 10.0.1.2

@@ -17,10 +17,10 @@ for port in 5555 5556 5557 '5558 local 192.0.2.1'; do
 	ip fou delete port $port
 done
 check "apt purges rfou" apt-get purge rfou
-check "which unloads the modules" not grep -qE '^rfou|^rgue' /proc/modules
+check "the purge unloads the modules" not grep -qE '^rfou|^rgue' /proc/modules
 check "nothing is left of rfou" diff /var/tmp/files <(files)
 # Linux's fou, unlike rfou, is not loaded for a request of ip fou.
 check "modprobe loads Linux's fou" modprobe fou
-check "in which ip fou adds a port" ip fou add port 5555 ipproto 4
+check "ip fou adds a port of Linux's fou" ip fou add port 5555 ipproto 4
 check "Linux's fou is loaded" loaded fou
-check "and rfou is not" not loaded rfou
+check "rfou is not loaded" not loaded rfou

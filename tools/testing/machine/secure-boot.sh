@@ -11,7 +11,7 @@ refused() {
 	grep -q 'Key was rejected by service' <<<"$output"
 }
 
-check "the firmware says so" grep -qi 'secure boot enabled' <(dmesg)
+check "the kernel says that Secure Boot is on" grep -qi 'secure boot enabled' <(dmesg)
 check "the kernel is locked down" grep -q '\[integrity\]' /sys/kernel/security/lockdown
 check "DKMS has signed rfou" modinfo -F sig_key rfou
 is_up

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Print the signature of a kernel's image for UEFI, as PKCS #7 in DER.
 
-An image is a PE file. Entry 4 of its data directories gives the place of its WIN_CERTIFICATE: a
-length, a revision and a type, of 8 bytes together, and the signature.
+An image is a PE file. Entry 4 of its data directories has the offset and size of its
+WIN_CERTIFICATE: a length, a revision and a type, 8 bytes in all, and then the signature.
 """
 
 import struct

@@ -8,6 +8,6 @@ is_up
 old=$(version)
 check "apt finds the upgrade" apt-get update --error-on=any
 check "apt upgrades the packages" apt-get upgrade -y
-check "to the newer version" dpkg --compare-versions "$(version)" gt "$old"
+check "rfou has the newer version" dpkg --compare-versions "$(version)" gt "$old"
 check "the old modules stay loaded while tunnels use them" grep -qx "$old" /sys/module/rfou/version
-check "and carry packets" ping -c 1 -W 5 10.0.1.2
+check "the old modules carry packets" ping -c 1 -W 5 10.0.1.2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Inlining in the built modules: a packet pays for no call that its path does not need.
 
-Names the functions that code of a packet's path may call. If it calls another function of ours, the
-compiler no longer inlines a wrapper or a step of the path, which costs each packet.
+Lists the functions of ours that the code of a packet's path may call. If this code calls another
+one, the compiler no longer inlines a wrapper or a step of the path, which costs each packet.
 """
 
 import fnmatch

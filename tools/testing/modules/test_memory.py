@@ -7,14 +7,14 @@ import pytest
 
 from bench.report.modules import composition, loaded_bytes
 
-# The size that is reached. The stock kernel's fou and fou6 take 45056 bytes. Without the family
+# The present size of both. The stock kernel's fou and fou6 take 45056 bytes. Without the family
 # rfou and its counters rfou took 28672 bytes less, and 90112, twice Linux's, was the aim. Trace
 # events take 24576 bytes: code, data, names, and a page of static keys in each module.
 MOST_BYTES = 147456
 
 
 def module(name):
-    """The file of a module for the stock kernel."""
+    """The bytes of a module file for the stock kernel."""
     return pathlib.Path("build/stock", f"{name}.ko").read_bytes()
 
 

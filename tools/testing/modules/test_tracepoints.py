@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Tracepoints in the built modules: one that is off costs a path one instruction, a `nop`.
 
-The entries of `__jump_table` say where the code asks a static key. The kernel writes a jump there
+The entries of `__jump_table` say where the code tests a static key. The kernel writes a jump there
 when the key is turned on.
 """
 
@@ -13,7 +13,8 @@ import pytest
 
 from testing.modules.calls import demangled, output_of
 
-# By module: the functions that ask a tracepoint, and how often. A packet asks each once at most.
+# By module and tracepoint: patterns of the functions that test the tracepoint's key, and how many
+# functions match. Each function tests the key once.
 SITES = {
     "rfou": {
         "rfou_receive": {
@@ -61,7 +62,7 @@ class Code:
 
 
 def sites(file):
-    """Returns, for each tracepoint, the places of `__jump_table` that ask its key."""
+    """Returns the code, and for each tracepoint the places in the code that test its key."""
     code, found = Code(file), collections.defaultdict(list)
     lines = output_of("objdump", "-r", "-j", "__jump_table", file).splitlines()
     entries = [entry for line in lines if (entry := ENTRY.match(line))]
@@ -75,7 +76,7 @@ def sites(file):
 @pytest.mark.parametrize(
     ("module", "event"), [(module, event) for module in SITES for event in SITES[module]]
 )
-def test_path_asks_a_tracepoint_by_one_nop(module, event):
+def test_path_tests_a_tracepoint_by_one_nop(module, event):
     code, found = sites(f"build/stock/{module}.ko")
     assert set(found) == set(SITES[module])
     for place in found[event]:
@@ -83,7 +84,7 @@ def test_path_asks_a_tracepoint_by_one_nop(module, event):
     functions = [code.functions[place] for place in found[event]]
     names = demangled(set(functions))
     counts = collections.Counter(names[function] for function in functions)
-    assert set(counts.values()) == {1}, f"a packet may ask twice: {counts}"
+    assert set(counts.values()) == {1}, f"a packet may test the key twice: {counts}"
     for pattern, number in SITES[module][event].items():
         matching = fnmatch.filter(counts, pattern.replace("[", "[[]"))
         assert len(matching) == number, f"{pattern} in {counts}"
@@ -92,7 +93,7 @@ def test_path_asks_a_tracepoint_by_one_nop(module, event):
 
 @pytest.mark.parametrize("module", SITES)
 def test_no_path_reads_a_tracepoint(module):
-    """Only the code that C makes of an event, which runs while the event is on."""
+    """Only functions of TRACE_EVENT's macros may refer to it; they run while the event is on."""
     code, _ = sites(f"build/stock/{module}.ko")
     for event in SITES[module]:
         own = {f"rust_do_trace_{event}", f"__traceiter_{event}"}

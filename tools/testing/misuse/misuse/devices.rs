@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that follow the order in each packet, and whose receive sides, caches and tables are used at the
-//! wrong time, by the wrong devices, and with keys that lie.
+//! Devices that follow the order in each packet. Their receive sides, caches and tables are used at the wrong
+//! time, by the wrong devices, and with keys whose hash and equality are inconsistent.
 
 mod tables;
 mod tunnel;
@@ -34,7 +34,7 @@ fn count(counter: &AtomicU32) -> u32 {
     counter.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A device.
+/// A device that follows orders.
 struct Orders {
     number: u32,
     cell: RtnlCell<Noticed>,
@@ -169,7 +169,7 @@ fn send<V: IpVersion>(
         leaves_checksum: how & 4 != 0,
         is_frame: how & 8 != 0,
     };
-    // The tunnel's order: any device, any version, any protocol.
+    // The order for the receiving tunnel: any device, any IP version, any protocol.
     let fill = |to: &mut [u8]| {
         to.fill(how);
         if let Some((first, _)) = to.split_first_chunk_mut::<4>() {
@@ -185,7 +185,7 @@ fn send<V: IpVersion>(
     }
 }
 
-/// Sends a packet of the module's own, of any length and with any fields.
+/// Sends a packet of the module's own, of up to 600 bytes and with any fields.
 fn send_own<V: IpVersion>(
     dev: &Device<Orders>,
     what: u32,
@@ -245,7 +245,7 @@ impl Operations for Orders {
         }? Error)
     }
 
-    // The receive side was in use until now, also while the device was down.
+    // Removes the receive side, which tunnels have used until now, also while the device was down.
     fn uninit(&self, rtnl: &mut Rtnl) {
         count(&self.cell.read_rtnl(rtnl).0);
         if let Some(shared) = SHARED.as_ref() {
@@ -256,10 +256,10 @@ impl Operations for Orders {
     fn open(dev: &Device<Self>, rtnl: &mut Rtnl) -> Result {
         let number = dev.data().number;
         if let Some(shared) = SHARED.as_ref() {
-            // Of a device that may fail to go up.
+            // Lets tunnels give packets to the device, which may fail to go up.
             let _ = shared.devices.insert(Number(number), dev.rx());
         }
-        // Also of a device that does not go up.
+        // Also for a device that does not go up.
         dev.run_work_now();
         if number % 16 == 14 {
             return Err(EBUSY);
@@ -270,7 +270,7 @@ impl Operations for Orders {
         Ok(())
     }
 
-    // Asks for itself again, whatever the device does meanwhile.
+    // Schedules itself again, whatever state the device is in.
     fn work(dev: &Device<Self>) {
         let number = dev.data().number;
         // A slow machine must have time for other work, such as the end of a device.
@@ -342,7 +342,7 @@ impl LinkKind for Kind {
             Some(attr) => attr.get::<u32>()?,
             None => return Err(request.refuse(EINVAL, c"a number is missing", None)),
         };
-        // Attributes that the policy does not have.
+        // Asks for attributes that the policy does not have.
         if request.attr(-1).is_some() || request.attr(2).is_some() {
             return Err(EXFULL);
         }

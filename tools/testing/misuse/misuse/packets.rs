@@ -19,8 +19,8 @@ use net::{
 
 const PORT: u16 = 7010;
 
-/// Keeping a received packet must not compile, because the packet could be delivered in the place of
-/// another one.
+/// Does not compile if [`RxSkb`] is `Send`: a tunnel could keep such a packet, and deliver it in place of another
+/// one.
 const _: () = {
     trait AmbiguousIfSend<A> {
         const OK: () = ();
@@ -30,9 +30,9 @@ const _: () = {
     <RxSkb as AmbiguousIfSend<_>>::OK
 };
 
-/// An order in a packet, as test_misuse.py writes it.
+/// An order in a packet, as tools/testing/hostile/misuse_packets.py writes it.
 struct Order {
-    /// See [`Tunnel::receive`].
+    /// See [`Tunnel::receive`] and [`Tunnel::decapsulate`].
     on_receive: u8,
     /// See [`Tunnel::gro_receive`]; the three highest bits: [`Tunnel::gro_glance`].
     in_gro: u8,
@@ -114,15 +114,15 @@ impl Tunnel {
                     .map(|(inner, _)| inner)
                     .map_err(|(skb, _)| skb),
             },
-            // A sum that is wrong, of bytes that may not be there; again, also after a failure. The stack would report
-            // the sum as a fault of the device, so the packet is dropped.
+            // Passes a wrong sum of bytes that may not exist, twice, also after a failure. The stack would report the
+            // sum as a fault of the device, so the packet is dropped.
             8 => {
                 let sum = Some(Sum::of(b"wrong"));
                 let _ = skb.decapsulate_with_sum(len, sum);
                 let _ = skb.decapsulate_with_sum(order.gro_len, sum);
                 Err(skb)
             }
-            // Any length, also of another IP version.
+            // Shortens by any length, also the header of the other IP version.
             _ => match skb.decapsulate(len) {
                 Ok(_) => {
                     let mut inner = InnerSkb::new(skb, protocol);

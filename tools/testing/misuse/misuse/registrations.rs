@@ -91,7 +91,7 @@ impl Dumpit<Commands> for List {
     }
 }
 
-/// Zero-sized state with a destructor.
+/// Zero-sized state of a namespace, with a destructor.
 struct Empty;
 
 static EMPTY: Slot<Empty> = Slot::new();
@@ -114,7 +114,7 @@ impl Drop for Empty {
 struct Nested;
 
 impl<F: Flow> IpTunnelEncap<F> for Nested {
-    /// The last index of C's table.
+    /// The last index of the kernel's table of encapsulations.
     const TYPE: u32 = 7;
 
     fn header_len_bytes(_config: &EncapConfig) -> usize {

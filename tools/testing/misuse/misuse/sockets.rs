@@ -32,7 +32,7 @@ static RECEIVED: AtomicU32 = AtomicU32::new(0);
 
 /// A tunnel that drops what it receives.
 pub(crate) struct Sink {
-    // A tunnel that is freed too early would be read here.
+    // Read for each packet, so that KASAN finds a tunnel that was freed too early.
     reason: KBox<DropReason>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn open<'a>(place: impl Into<Place<'a>>, port: u16) -> Result<UdpSock
     UdpSocket::open(place, &binding)
 }
 
-/// Handles of sockets in all namespaces, also in ended ones.
+/// Handles of sockets in all namespaces, also in namespaces that have ended.
 #[pin_data]
 pub(crate) struct Handles {
     #[pin]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables that devices and tunnels of all namespaces share: of receive sides, and with keys that lie.
+//! Tables that devices and tunnels of all namespaces share: one of receive sides, one with inconsistent keys.
 
 use super::count;
 use core::sync::atomic::AtomicU32;
@@ -24,7 +24,7 @@ impl Key for Number {
     }
 }
 
-/// A key whose hash changes, and that equals a key or not as the time wills.
+/// A key whose hash changes with each call, and whose comparison with the same key has changing results.
 #[derive(Clone)]
 struct Liar(u32);
 
@@ -44,7 +44,7 @@ impl Key for Liar {
     }
 }
 
-/// A value that is read when it is dropped.
+/// A value whose memory is used when it is dropped, so that KASAN finds a value that was freed too early.
 #[derive(Clone)]
 pub(super) struct Noticed(pub(super) Arc<AtomicU32>);
 
@@ -54,7 +54,7 @@ impl Drop for Noticed {
     }
 }
 
-/// State that all devices and tunnels share, of all namespaces.
+/// State that the devices and tunnels of all namespaces share.
 #[pin_data]
 pub(super) struct Shared {
     #[pin]
@@ -65,7 +65,7 @@ pub(super) struct Shared {
 
 pub(super) static SHARED: SetOnce<Arc<Shared>> = SetOnce::new();
 
-/// Changes the table of lies, and reads it.
+/// Changes the table of inconsistent keys, and reads it.
 pub(super) fn lie(number: u32) {
     let Some(shared) = SHARED.as_ref() else {
         return;

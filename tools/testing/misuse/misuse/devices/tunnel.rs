@@ -44,7 +44,7 @@ impl EncapReceive for Tunnel {
         let Some((rx, [_, len, how, protocol])) = Self::give(&mut skb, rcu) else {
             return Verdict::Drop(skb, DropReason::NO_SOCKET);
         };
-        // Also while the device is down.
+        // The device may be down.
         rx.run_work_now();
         let _ = skb.netns(rcu).cookie();
         if how & 1 != 0 {
@@ -59,7 +59,7 @@ impl EncapReceive for Tunnel {
         let Some(protocol) = InnerProtocol::new(protocol) else {
             return Verdict::Drop(skb, DropReason::INVALID_PROTO);
         };
-        // Of headers that may be pulled already, or of the other IP version, and more bytes than there is room for.
+        // The headers may be pulled already or be of the other IP version, and the options may be too long.
         let options = [len; 300];
         let options = options.get(..usize::from(len) * 2).unwrap_or(&options);
         let metadata = match how & 0xc {
