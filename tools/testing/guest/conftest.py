@@ -98,10 +98,10 @@ def pytest_collection_modifyitems(config, items):
 def further_cases(items):
     """Returns the cases of each test of behaviour whose turn comes in another run.
 
-    The debug kernel looks for faults in memory and locking. Cases of one test differ in values, such
-    as the IP version, so a run tries every sixth case of a test, or one case if the test has fewer
-    than six. RFOU_FEW_CASES is the run's seed: the seed and the test's name choose the cases. The
-    guest on the stock kernel tries all cases; `make soak` does so on the debug kernel.
+    The debug kernel looks for faults in memory and locking. Cases of one test differ in values,
+    such as the IP version, so a run tries every sixth case of a test, or one case if the test has
+    fewer than six. RFOU_FEW_CASES is the run's seed: the seed and the test's name choose the cases.
+    The guest on the stock kernel tries all cases; `make soak` does so on the debug kernel.
     """
     cases = {}
     for item in items:

@@ -73,8 +73,9 @@ class Peer:
             run("ip", "-force", "-batch", "-", stdin=lines, check=False)
 
     def checksum_errors(self):
-        """Returns how many wrong checksums of TCP, and of UDP over IPv4, this host has seen."""
-        return sum(self.host.snmp(name) for name in ("TcpInCsumErrors", "UdpInCsumErrors"))
+        """Returns how many wrong checksums of TCP and UDP this host has seen."""
+        counters = ("TcpInCsumErrors", "UdpInCsumErrors", "Udp6InCsumErrors")
+        return sum(map(self.host.snmp, counters))
 
     def listen(self, kind):
         """Accepts one connection in the tunnel; `received` waits for the bytes."""

@@ -41,7 +41,7 @@ class DropMonitor(GenericNetlink):
                 return packet, attributes[REASON].rstrip(b"\0").decode()
 
     def drops_for(self, wanted, timeout=2.0):
-        """Returns the drops that `drop_for` would return, until none comes for `timeout` seconds."""
+        """Returns drops as `drop_for` would, until none comes for `timeout` seconds."""
         drops = []
         with contextlib.suppress(TimeoutError):
             while True:
