@@ -90,7 +90,7 @@ int send_to_2(struct __sk_buff *skb)
 	return send(skb, 0xc0000202);
 }
 
-/* As much as a header has room for without an id, and so too much with one. */
+/* Sets 124 bytes, which fill a header without an id, and are too many for one with an id. */
 SEC("tc/send_too_much")
 int send_too_much(struct __sk_buff *skb)
 {

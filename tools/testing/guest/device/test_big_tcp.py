@@ -43,19 +43,19 @@ def make_devices(hosts, outer, options, underlay=LIMITS, device=LIMITS):
             keys = GueKeys(host)
             keys.set("gue0", 1, b"12345678" * 2)
             keys.close()
-        # Otherwise TCP makes packets of what it sends in a millisecond, which may be short.
+        # Lets TCP fill each GSO packet. Otherwise TCP limits it to the data of a millisecond.
         host.sysctl("net.ipv4.tcp_tso_rtt_log", 31)
 
 
 def longest(hosts, address, *devices):
-    """Sends from one host to another; returns the longest packet on each of the other's devices."""
+    """Sends by TCP; returns the length of the longest frame on each of the receiver's devices."""
     h1, h2 = hosts
     server = h2.start("iperf3", "-s", "-1")
     wait_until(lambda: listens(h2, 5201), "iperf3 listens")
     found = dict.fromkeys(devices, 0)
     captures = {device: Capture(h2, device) for device in devices}
     client = h1.start("iperf3", "-c", address, "-n", "12M", "-l", "512K")
-    # Read while they come, because the sockets' buffers are smaller.
+    # Reads frames during the transfer, because the sockets' buffers cannot hold all of them.
     is_over = False
     while not is_over:
         is_over = client.poll() is not None
@@ -76,7 +76,7 @@ def listens(host, port):
 
 
 def nothing_was_lost(hosts):
-    """Asserts that no packet was refused on the way."""
+    """Asserts that the hosts counted no wrong checksum, no error and no drop."""
     for host in hosts:
         assert no_checksum_errors(host)
         for direction in ("rx", "tx"):
@@ -106,11 +106,11 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("outer", "inner", "options"), OPTIONS)
 def test_packets_of_more_than_64_kib_arrive_whole(hosts, outer, inner, options):
-    """Each is one packet on the underlay and on the other device, both ways."""
+    """A GSO packet stays whole on the underlay and on the receiver's device, both ways."""
     make_devices(hosts, outer, options)
     for way in (hosts, hosts[::-1]):
         address = INNER[inner][hosts.index(way[1])]
-        # More than the headers before 64 KiB. On a machine that stalls, TCP's window stays small.
+        # All headers take less than 1000 bytes. On a machine that stalls, TCP's window stays small.
         for _ in range(3):
             found = min(longest(way, address, "eth0", "gue0"))
             if found > LEGACY + 1000:
@@ -128,7 +128,7 @@ def test_packets_of_more_than_64_kib_arrive_whole(hosts, outer, inner, options):
     ],
 )
 def test_underlay_that_segments_in_software(hosts, outer, inner, options):
-    """The segments are right, and GRO makes packets of more than 64 KiB of them again."""
+    """The segments have right checksums, and GRO merges them to more than 64 KiB again."""
     make_devices(hosts, outer, options)
     for host in hosts:
         segment_in_software(host)
@@ -139,7 +139,7 @@ def test_underlay_that_segments_in_software(hosts, outer, inner, options):
 
 
 def test_port_receives_packets_of_more_than_64_kib(hosts):
-    """A port of `ip fou` decapsulates them as others, and its tunnel receives them whole."""
+    """A port of `ip fou` decapsulates long packets too, and its tunnel receives them whole."""
     make_devices(hosts, 4, "")
     h2 = hosts[1]
     h2.ip("link", "del", "gue0")
@@ -158,8 +158,8 @@ def test_port_receives_packets_of_more_than_64_kib(hosts):
 
 @pytest.mark.soak_only
 @pytest.mark.parametrize("options", ["auth hmac cover all", "crc 20"])
-def test_device_that_covers_the_bytes_cuts_them(hosts, options):
-    """Each packet of the wire has a field of its own, so that none is longer than the MTU."""
+def test_device_with_a_coverage_segments_gso_packets(hosts, options):
+    """Each packet on the wire has a hash or CRC of its own, so none is longer than the MTU."""
     make_devices(hosts, 4, options)
     wire, device = longest(hosts, INNER[4][1], "eth0", "gue0")
     assert wire <= 1514 and device > LEGACY
@@ -168,7 +168,7 @@ def test_device_that_covers_the_bytes_cuts_them(hosts, options):
 
 @pytest.mark.parametrize("outer", [4, pytest.param(6, marks=pytest.mark.soak_only)])
 def test_limits_of_64_kib_hold(hosts, outer):
-    """A device has no BIG TCP by default, and an underlay without it gets shorter packets."""
+    """A device has no BIG TCP by default, and an underlay without BIG TCP gets shorter packets."""
     h1 = hosts[0]
     legacy = LIMITS.replace(str(SIZE), str(LEGACY))
     make_devices(hosts, outer, "", device="")
@@ -180,6 +180,6 @@ def test_limits_of_64_kib_hold(hosts, outer):
     wire, _ = longest(hosts, INNER[4][1], "eth0", "gue0")
     assert wire < LEGACY + 20
     nothing_was_lost(hosts)
-    # The core's own limit, 8 bytes for each of 65535 segments.
+    # The core's own limit (GSO_MAX_SIZE) is 8 bytes for each of 65535 segments.
     too_much = h1.ip("link", "set", "gue0", "gso_max_size", 8 * 65535 + 1, check=False)
     assert too_much.returncode != 0

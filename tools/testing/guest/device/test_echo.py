@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Control messages of gue devices, against a second implementation.
+"""Control messages between gue devices and a second implementation.
 
 h1 (the Python peer): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -81,7 +81,7 @@ def bench(hosts):
 
 
 class WithSums(Terms):
-    """A peer that sends checksum and CRC."""
+    """Terms of a peer that sends checksum and CRC."""
 
     def header(self, *arguments):
         """Returns the header of a control message."""
@@ -135,7 +135,7 @@ def test_request_of_someone_without_the_key_is_not_answered(bench):
     peer.request(terms=wrong)
     peer.request(terms=shared(5, SECRET))
     peer.request(terms=Terms())
-    # A hash of a part: a control message is covered as a whole, whatever data is.
+    # A message without its last byte: the hash covers more than is there.
     peer.send(bytes(peer.message(REQUEST, 9, terms=right))[:-1])
     assert peer.receive(0.3) is None
     assert bench.family.get("gue0")["auth_failures"] == 5
@@ -145,7 +145,7 @@ def test_request_of_someone_without_the_key_is_not_answered(bench):
 
 
 def test_old_message_counts_after_an_answer_with_its_token(bench):
-    """A peer whose clock was set back proves that it speaks now."""
+    """A peer whose clock was set back proves by the token that its messages are new."""
     bench.add(auth=HMAC)
     bench.keys.set("gue0", 1, SECRET)
     peer = bench.peer(shared(1, SECRET))
@@ -153,7 +153,7 @@ def test_old_message_counts_after_an_answer_with_its_token(bench):
     assert peer.receive().kind == REPLY
     peer.send(recorded)
     challenge = peer.receive()
-    assert challenge.kind == REQUEST, "the same message again is asked about, and not answered"
+    assert challenge.kind == REQUEST, "a replayed message is challenged, and not answered"
     assert len(challenge.data) <= len(recorded)
     assert bench.family.get("gue0")["replays"] == 1
     # Someone with the message alone gets nothing more, at least for a second.
@@ -179,7 +179,7 @@ def test_old_message_counts_after_an_answer_with_its_token(bench):
 
 
 def test_answer_that_was_held_up_makes_no_message_new(bench):
-    """Somebody on the way holds an answer up, and records what comes after."""
+    """An attacker on the path delays an answer, and records messages that come after it."""
     bench.add(auth=HMAC)
     bench.keys.set("gue0", 1, SECRET)
     peer = bench.peer(shared(1, SECRET))
@@ -190,7 +190,7 @@ def test_answer_that_was_held_up_makes_no_message_new(bench):
     peer.send(held)
     wait_until(lambda: "rtt" in bench.family.get("gue0"), "the answer counts")
     peer.send(recorded)
-    assert peer.receive().kind == REQUEST, "the recorded message is asked about, and not answered"
+    assert peer.receive().kind == REQUEST, "the recorded message is challenged, and not answered"
     assert bench.family.get("gue0")["replays"] == 1
     peer.request(2)
     assert peer.expect(REPLY).token == 2
@@ -226,21 +226,21 @@ def test_silent_peer_is_asked_and_loses_the_carrier(bench):
     assert not bench.carrier()
     asked = len(peer.drain())
     assert 2 <= asked <= 5
-    # A dead peer is asked further.
+    # The device keeps asking a dead peer.
     request = peer.expect(REQUEST, 3.0)
     peer.answer(request)
     command, about = events.receive()
     assert (command, about["alive"]) == (PEER_ALIVE, True)
     assert about["rtt"] > 0
     assert bench.carrier()
-    # An answered peer is asked once in the time.
+    # The device asks a peer that answers once per keepalive.
     assert 2 <= len(peer.serve(3.5)) <= 5
-    # Any message of the peer's counts, so a peer that asks is not asked.
+    # Any message of the peer counts, so a peer that sends requests is not asked.
     for number in range(15):
         peer.request(number)
         time.sleep(0.2)
     kinds = [message.kind for message in peer.drain()]
-    # One request may have been on its way before.
+    # One request may have been sent before.
     assert kinds.count(REPLY) == 15 and kinds.count(REQUEST) <= 1
     bench.links.set("gue0", keepalive=0)
     assert "dead" not in bench.links.show("gue0")
@@ -249,7 +249,7 @@ def test_silent_peer_is_asked_and_loses_the_carrier(bench):
     assert "alive" not in bench.family.get("gue0")
 
 
-def test_carrier_comes_back_when_nobody_watches(bench):
+def test_carrier_comes_back_without_keepalive(bench):
     bench.add(keepalive=1, dead=2)
     wait_until(lambda: not bench.carrier(), "the peer is dead")
     bench.links.set("gue0", keepalive=0)
@@ -262,7 +262,7 @@ def test_carrier_comes_back_when_nobody_watches(bench):
 
 
 def test_peer_that_goes_back_to_its_remote_is_watched_anew(bench):
-    """The peer has moved and is dead; without roaming the device asks the configured place."""
+    """The peer has moved and is dead. Without roaming, the device asks the configured address."""
     bench.add(keepalive=1, dead=2, **ROAMING)
     bench.use_nat_keys()
     events = bench.listen()
@@ -274,7 +274,7 @@ def test_peer_that_goes_back_to_its_remote_is_watched_anew(bench):
         seen.append(events.receive(8.0)[0])
     assert not bench.carrier()
     bench.links.set("gue0", roaming=0)
-    assert bench.carrier(), "nothing is known of the configured place yet"
+    assert bench.carrier(), "nothing is known of the configured address yet"
     wait_until(lambda: not bench.carrier(), "nobody answers there")
 
 
@@ -294,7 +294,7 @@ def test_peer_moves_after_an_answer_with_its_token(bench, outer):
         challenge = peer.receive()
         assert challenge.kind == REQUEST and len(challenge.data) <= len(sent)
         other = second if peer is first else first
-        # The token from elsewhere, or another token from here, moves nobody.
+        # The token from another port, or another token from the right one, moves nobody.
         other.send(other.message(REPLY, challenge.token))
         peer.send(peer.message(REPLY, challenge.token ^ 1))
         assert bench.family.get("gue0")["moves"] == moves - 1
@@ -316,7 +316,7 @@ def test_peer_moves_after_an_answer_with_its_token(bench, outer):
 
 
 def test_recorded_message_moves_nobody(bench):
-    """From elsewhere, or first there, because someone on the way has seen it."""
+    """An attacker sends an old message from elsewhere, and the next one before the peer does."""
     bench.add(**ROAMING)
     bench.use_nat_keys()
     peer, attacker = bench.peer(NAT), bench.peer(NAT, port=50666)
@@ -325,11 +325,11 @@ def test_recorded_message_moves_nobody(bench):
     attacker.send(recorded)
     asked = attacker.receive()
     assert asked.kind == REQUEST and len(asked.data) <= len(recorded)
-    # The peer's next message comes by the attacker first.
+    # The attacker sends the peer's next message before the peer does.
     raced = peer.message(REQUEST, 2)
     attacker.send(raced)
     peer.send(raced)
-    assert peer.receive().token == 2, "the peer's own message is new still"
+    assert peer.receive().token == 2, "the peer's own message is still new"
     # The device does not take its own messages for the peer's.
     attacker.send(asked.data)
     for _ in range(10):
@@ -349,7 +349,7 @@ def test_own_message_that_comes_back_is_not_the_peers(bench):
     while time.monotonic() < end:
         message = peer.receive(0.1)
         if message is not None:
-            assert message.kind == REQUEST, "an own message was answered"
+            assert message.kind == REQUEST, "the device's own message was answered"
             peer.send(message.data)
     assert events.receive(0.1)[0] == PEER_DEAD
     assert bench.family.get("gue0")["requests"] == 0
@@ -442,7 +442,7 @@ def test_options_are_shown_and_changed(bench):
         bench.links.set("gue0", keepalive=8)
     shown = bench.links.show("gue0")
     assert (shown["keepalive"], shown["dead"], shown["roaming"]) == (7, 8, 1)
-    # A roaming device gets all packets of its group, so there is one.
+    # A roaming device gets all packets of its group, so a group has only one.
     with pytest.raises(NetlinkError, match="another gue link has this id"):
         bench.add("gue1", remote="0.0.0.0")
     bench.links.set("gue0", roaming=0)
@@ -496,7 +496,7 @@ def test_devices_change_while_messages_come(bench):
 
 
 def test_devices_go_with_work_to_do(hosts, bench):
-    """Deleted, with their namespace, and with the module."""
+    """Devices with timers end by deletion, with their namespace, and with the module."""
     for number in range(20):
         bench.add("gue0", keepalive=1, id=number)
         if number % 3 == 0:

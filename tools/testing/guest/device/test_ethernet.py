@@ -69,13 +69,13 @@ def errors(host):
 
 
 def test_device_is_an_ethernet_device(hosts, pair):
-    """With an address of its own, room for the frame's header, and `mode` that does not change."""
+    """It has an Ethernet address, an MTU with room for a frame's header, and a fixed `mode`."""
     h1 = hosts[0]
     pair.links[0].add("gue0", remote="192.0.2.2", mode=1)
     [link] = json.loads(h1.ip("-j", "-d", "link", "show", "gue0").stdout)
     assert (link["link_type"], link["mtu"]) == ("ether", 1500 - 20 - 8 - 4 - 2 - 14)
     assert set(link["flags"]) >= {"BROADCAST", "MULTICAST"}
-    assert int(link["address"][:2], 16) & 3 == 2, "random, and no group's"
+    assert int(link["address"][:2], 16) & 3 == 2, "a locally administered unicast address"
     assert pair.links[0].show("gue0")["mode"] == 1
     for options, number, text in (
         ({"mode": 0}, errno.EOPNOTSUPP, "mode cannot be changed"),
@@ -121,7 +121,7 @@ def frame(source="02:00:00:00:00:01", target="ff:ff:ff:ff:ff:ff", mark=b""):
 @pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize("group", [None, 7])
 def test_bytes_on_the_wire(hosts, pair, outer, group):
-    """EtherIP's two bytes and the frame, both ways."""
+    """The wire has EtherIP's two bytes and the frame, which the other device receives."""
     h1, h2 = hosts
     pair.add(outer, **({} if group is None else {"id": group}))
     header = struct.pack("!BBH", 0, 97, 0)
@@ -202,7 +202,7 @@ def test_bridge_learns_behind_the_device(hosts, pair):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_bridged_sender_learns_the_path_mtu(hosts, pair, outer):
-    """A frame that does not fit the path becomes an ICMP error for its sender, behind a bridge."""
+    """A frame that is too long for the path gets an ICMP error to its sender behind a bridge."""
     h1, h2 = hosts
     pair.add(outer)
     third = Host("third")
@@ -271,9 +271,9 @@ def test_each_drop_has_its_reason(hosts, drop_monitor):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("outer", [4, 6])
 def test_congestion_marks_pass_both_ways(hosts, pair, outer):
-    """The outer header has the inner ECN field; a mark of the way reaches the inner packet."""
+    """The outer header has the inner ECN field. A mark set on the path reaches the inner packet."""
     h1, h2 = hosts
-    # Captured packets have no complete checksum.
+    # Without UDP checksums, because captured packets have partial ones.
     pair.add(outer, udp_zero_csum6_tx=1, udp_zero_csum6_rx=1)
     packet = IP(src="10.1.1.1", dst="10.1.1.2", tos=2) / ICMP() / b"mark me"
     data = bytes(Ether(src=h1.mac("gue0"), dst=h2.mac("gue0")) / packet)

@@ -31,7 +31,7 @@ HEADERS = {
 
 
 def add(hosts, *options):
-    """Makes a device in external mode in each host, or with the options of each."""
+    """Makes a device in each host: in external mode, or with the options for this host."""
     for number, host in enumerate(hosts, start=1):
         how = options[number - 1] if options else "external"
         host.batch(
@@ -65,7 +65,7 @@ def set_tunnel(host, number, outer, *what):
 
 
 def matched(host):
-    """Returns how many packets the ingress filters of a host's device have matched, by their id."""
+    """Returns how many packets the ingress filters of a host's device matched, by tunnel id."""
     shown = json.loads(
         host.run("tc", "-s", "-j", "filter", "show", "dev", "gue0", "ingress").stdout
     )
@@ -79,7 +79,7 @@ def matched(host):
 
 
 def ping(host, address, *options, count=2):
-    """Sends echo requests; returns whether each has an answer."""
+    """Sends echo requests; returns whether any has an answer."""
     command = ("ping", "-n", "-c", count, "-i", "0.05", "-W", 2, *options, address)
     return host.run(*command, check=False).returncode == 0
 
@@ -94,7 +94,7 @@ def on_the_wire(hosts, work, port=PORT):
 
 
 def errors(host):
-    """Returns what a host's device has not sent or received."""
+    """Returns how many packets a host's device has counted as errors or drops."""
     traffic = host.traffic("gue0")
     return sum(traffic[way][kind] for way in ("rx", "tx") for kind in ("errors", "dropped"))
 
@@ -147,7 +147,7 @@ REFUSED = {
 
 
 def test_options_of_a_peer_are_refused(gue, hosts):
-    """With a text, when the device is made and when it is changed."""
+    """Making and changing a device is refused with a text."""
     for name, (options, text) in REFUSED.items():
         assert refusal(gue.add, "gue0", external=True, **options) == (errno.EINVAL, text), name
         assert "gue0:" not in hosts[0].proc_net("dev")
@@ -191,7 +191,7 @@ def test_a_port_has_one_external_device(gue, hosts):
 @pytest.mark.parametrize("mode", ["ip", "ethernet"])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tc_sets_and_matches_the_tunnel(hosts, outer, mode):
-    """Every field that flower knows, in both directions."""
+    """flower matches the addresses, the port and the id of received packets, both ways."""
     add(hosts, *[f"external mode {mode}"] * 2)
     for number, host in enumerate(hosts, start=1):
         set_tunnel(host, number, outer, "id", 7)
@@ -200,9 +200,9 @@ def test_tc_sets_and_matches_the_tunnel(hosts, outer, mode):
         rule = ("ingress", "protocol", "all", "prio", 1, "flower", *addresses, "enc_dst_port", PORT)
         tc(host, *rule, "enc_key_id", 8, "action", "ok")
         tc(host, *rule, "enc_key_id", 7, "action", "ok")
-        # Packets without such a field.
+        # Packets that match no flower rule.
         tc(host, "ingress", "protocol", "all", "prio", 2, "matchall", "action", "ok")
-    # Until then, frames of the devices themselves had no tunnel.
+    # Until the filters were set, the devices' own packets had no tunnel, and were dropped.
     before = [errors(host) for host in hosts]
     matched_before = [matched(host) for host in hosts]
     frame = on_the_wire(hosts, lambda: ping(hosts[0], "10.1.1.2"))
@@ -216,7 +216,7 @@ def test_tc_sets_and_matches_the_tunnel(hosts, outer, mode):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_header_says_the_key_that_the_packet_has(hosts, outer):
-    """An id, or the flag of a key, makes the field; without both there is none."""
+    """A nonzero id or the flag `key` makes the group field; without both there is none."""
     add(hosts)
     for what, header in (
         ("id 7", "0104800000000007"),
@@ -228,7 +228,7 @@ def test_header_says_the_key_that_the_packet_has(hosts, outer):
         frame = on_the_wire(hosts, lambda: ping(hosts[0], "10.1.1.2", "-W", "0.1", count=1))
         payload = bytes(Ether(frame)[UDP].payload)
         assert payload.startswith(bytes.fromhex(header) + b"\x45"), what
-    # A key that is longer than a group.
+    # An id that is longer than a group.
     route(hosts[0], 1, outer, "id 0x100000007")
     before = hosts[0].traffic("gue0")["tx"]
     assert not ping(hosts[0], "10.1.1.2", "-W", "0.1", count=1)
@@ -258,10 +258,10 @@ def test_outer_fields_come_with_the_packet(hosts):
     assert (frame[IPv6].tc, frame[IPv6].hlim, frame[UDP].chksum) == (0xB8, 33, 0)
     frame = sent(6, "id", 7, "csum")
     assert (frame[IPv6].tc, frame[IPv6].hlim) == (0, 64) and frame[UDP].chksum != 0
-    # Without a UDP checksum over IPv6, the receiver decides.
+    # The receiver dropped the packet over IPv6 without a UDP checksum.
     assert h2.traffic("gue0")["rx"]["errors"] == 1
     h1.run("tc", "qdisc", "del", "dev", "gue0", "clsact")
-    # The inner packet's congestion bits are beside the tunnel's DSCP.
+    # The outer header has the tunnel's DSCP and the inner ECN field.
     set_tunnel(h1, 1, 4, "id", 7, "tos", "0xb8")
     request = lambda: ping(h1, "10.1.1.2", "-Q", "0x02", "-W", "0.1", count=1)  # noqa: E731
     assert Ether(on_the_wire(hosts, request))[IP].tos == 0xBA
@@ -327,7 +327,7 @@ def test_keys_protect_packets_to_any_address(hosts, name):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_device_gets_the_packets_that_are_no_other_devices(hosts, outer):
-    """After the device of group and remote, and the device of the group and any remote."""
+    """A device with the packet's group comes first if its remote is the source or `any`."""
     h1, h2 = hosts
     any_remote = "any" if outer == 4 else "::"
     h2.batch(
@@ -360,12 +360,12 @@ def test_device_gets_the_packets_that_are_no_other_devices(hosts, outer):
 
 
 def test_sender_learns_the_path_mtu_of_its_tunnel(hosts):
-    """Of a route with a tunnel, by ICMP, as with other devices."""
+    """An ICMP error tells the sender the MTU of a route with a tunnel."""
     h1, h2 = hosts
     add(hosts, "external", f"id 7 remote {ENDS[4][0]}")
     route(h1, 1, 4, "id 7")
     h1.batch("route add 192.0.2.2/32 dev eth0 mtu lock 1300", "link set gue0 mtu 1464")
-    # The first packet is fragmented outside, because the tunnel has no DF.
+    # The outer packet of the first one is fragmented, because the tunnel has no DF.
     assert ping(h1, "10.1.1.2", "-M", "do", "-s", 1400, count=1)
     assert not ping(h1, "10.1.1.2", "-M", "do", "-s", 1264 - 27, count=1)
     assert ping(h1, "10.1.1.2", "-M", "do", "-s", 1264 - 28)
@@ -407,7 +407,7 @@ def test_each_drop_has_its_reason(hosts, drop_monitor):
        "dst_ip", "0.0.0.0")  # fmt: skip
     assert dropped() == "RGUE_NO_REMOTE"
     assert h1.traffic("gue0")["tx"]["packets"] == 0
-    # Received metadata are no tunnel to send through.
+    # The metadata of a received packet are no tunnel to send by.
     h1.run("tc", "qdisc", "del", "dev", "gue0", "clsact")
     tc(h1, "ingress", "matchall", "action", "mirred", "egress", "redirect", "dev", "gue0")
     inner = bytes(IP(src="10.1.1.2", dst="10.1.1.1") / ICMP() / mark)

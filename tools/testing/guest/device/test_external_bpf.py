@@ -31,7 +31,7 @@ def program(tmp_path_factory):
 
 
 def seen():
-    """Returns what the last loaded program noted: key, remote and local address, flags, ..."""
+    """Returns the notes of the last loaded program: key, remote and local address, flags, ..."""
     data = last_notes()
     key, remote, tos, ttl, flags, label, local, result = struct.unpack("=I16sBB2sI16si", data[:48])
     flags = int.from_bytes(flags, "big")
@@ -95,7 +95,7 @@ def test_program_sets_and_reads_the_tunnel(hosts, program):
 @pytest.mark.stock_only
 @pytest.mark.parametrize("version", [4, 6])
 def test_open_vswitch_learns_what_the_outer_headers_will_be(hosts, version):
-    """It asks the device for the source address and the ports of a packet (egress tunnel)."""
+    """Open vSwitch asks the device for a packet's source address and ports (egress tunnel)."""
     h1, _ = hosts
     h1.batch(
         "link add gue0 type gue external mode ethernet dport 7000 sport 6999",
@@ -117,14 +117,14 @@ def test_open_vswitch_learns_what_the_outer_headers_will_be(hosts, version):
         assert (found["source_port"], found["target_port"], found["key"]) == (6999, 7000, 7)
         # A device with a peer has no such answer.
         assert datapath.egress_tunnel(frame, 2, target, key=7) is None
-        # Nor has one that is down, as is a device whose state is gone while it still is a port.
+        # Nor has a device that is down: its state may be gone while it still is a port.
         h1.batch("link set gue0 down")
         assert datapath.egress_tunnel(frame, 1, target, key=7) is None
 
 
 @pytest.mark.stock_only
 def test_error_for_a_bridged_sender_comes_from_the_other_end(hosts, program):
-    """Programs see it so, although the device itself makes the error about a frame."""
+    """The device itself makes the error, and programs see the other end as its source."""
     h1, _ = hosts
     third = Host("third")
     try:

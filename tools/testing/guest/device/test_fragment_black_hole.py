@@ -17,7 +17,7 @@ from testing.lib.routed_hosts import OUTER, routed_hosts
 from testing.lib.traffic import tcp_arrives
 from testing.lib.tunnels import no_checksum_errors
 
-# The debug kernel takes seconds for each.
+# The debug kernel takes seconds for each test.
 pytestmark = pytest.mark.soak_on_debug
 
 PATH_MTU = 1280
@@ -26,7 +26,7 @@ IP_HEADER = {4: 20, 6: 40}
 DATA = bytes(range(251)) * 800
 SECRET = b"a secret of bytes"
 ERRORS = "destination-unreachable, time-exceeded, parameter-problem"
-# Counts, and drops, each message about a packet that did not get through.
+# Counts and drops each ICMP error that the router sends.
 SILENCE = f"""
 table inet silence {{
     counter dropped {{ }}
@@ -81,7 +81,7 @@ def ping(host, version, size=1500):
 
 @contextlib.contextmanager
 def only_short_whole_datagrams(path):
-    """In this context, IP fragments nothing, no packet is too long, and none gets lost for that."""
+    """Fails if, in this context, IP fragments a packet or a packet is too long for the path."""
     h1, router, h2 = path
     with Capture(h1, "eth0") as one, Capture(h2, "eth0") as other:
         yield
@@ -104,7 +104,7 @@ def only_short_whole_datagrams(path):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_path_is_a_black_hole_without_fragments(path, outer):
-    """The other tests would show nothing if a packet of 1,500 bytes got through."""
+    """The other tests prove something only because long packets do not get through here."""
     h1, router, _ = path
     make_devices(path, outer, "df set" if outer == 4 else "")
     assert ping(h1, 4, PATH_MTU - IP_HEADER[outer] - 12)
@@ -120,7 +120,7 @@ def test_packets_of_1500_bytes_pass(path, outer, options):
     """Pings of the whole MTU with DF, and TCP both ways, with GSO packets of 64 KiB and GRO."""
     h1, _, h2 = path
     for host in (h1, h2):
-        # GRO merges no pieces.
+        # GRO must not merge GUE fragments.
         host.run("ethtool", "-K", "eth0", "gro", "on")
     make_devices(path, outer, f"fragment {PATH_MTU} {options}")
     with only_short_whole_datagrams(path):
@@ -135,7 +135,7 @@ def test_packets_of_1500_bytes_pass(path, outer, options):
 
 
 def test_frames_of_1500_bytes_pass(path):
-    """Mode ethernet: a bridge's MTU of 1,500 bytes inside."""
+    """Mode ethernet: the MTU inside the tunnel is 1,500 bytes, as on a bridge."""
     h1, _, h2 = path
     make_devices(path, 4, f"mode ethernet fragment {PATH_MTU}")
     with only_short_whole_datagrams(path):
@@ -146,7 +146,7 @@ def test_frames_of_1500_bytes_pass(path):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_size_follows_the_path_where_routers_send_messages(outer):
-    """Without SIZE, a packet is cut to the wire's MTU, and to the path's after the message."""
+    """Without SIZE, fragments fit the link's MTU, and the path's MTU after the ICMP message."""
     with routed_hosts(PATH_MTU) as path:
         h1, _, h2 = path
         make_devices(path, outer, "fragment")
@@ -155,5 +155,5 @@ def test_size_follows_the_path_where_routers_send_messages(outer):
         with Capture(h2, "eth0") as capture:
             assert ping(h1, 4)
             frames = capture.frames(lambda frame: is_udp_to(frame, 6080), 4, 0.5)
-        assert len(frames) == 4, "two pieces each way"
+        assert len(frames) == 4, "two fragments each way"
         assert max(len(frame) for frame in frames) <= 14 + PATH_MTU

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Pieces that a device of kind gue must drop, each for its reason.
+"""GUE fragments that a device must drop, each with its drop reason.
 
 h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -16,7 +16,7 @@ from testing.lib.hosts import Capture, wait_until
 from testing.lib.rgue_module import reload_rgue
 
 PACKET = bytes(IP(src="10.1.1.1", dst="10.1.1.2") / ICMP() / bytes(range(36)))
-# The most pieces of a packet.
+# The most fragments that a packet may have.
 MOST_PIECES = 256
 
 
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.stock_only, pytest.mark.usefixtures("reasons")]
 
 
 def raw(offset, more, data, *, res=0, proto=None, origin=4, control=False, ident=1):
-    """Returns a piece; each value may be wrong."""
+    """Returns a fragment, any value of which may be wrong."""
     if proto is None:
         proto = 4 if offset == 0 else 59
     word = offset | res << 1 | more
@@ -44,7 +44,7 @@ FIRST = raw(0, True, PACKET[:32])
 SECOND = raw(32, False, PACKET[32:])
 assert len(PACKET) == 64
 MIDDLE = raw(24, True, PACKET[24:40])
-# By the reference's number of the rule: the pieces that are stored before, the piece, the reason.
+# By the reference's number of the rule: fragments that are stored before, the fragment, the reason.
 MUST_DROP = {
     "19, reserved bit 1": ((), raw(0, True, PACKET[:32], res=1), "RESERVED"),
     "19, reserved bit 2": ((), raw(0, True, PACKET[:32], res=2), "RESERVED"),
@@ -75,14 +75,14 @@ MUST_DROP = {
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_each_piece_is_dropped_for_its_reason(hosts, drop_monitor, outer):
-    """The stored pieces are not lost for it: a begun packet becomes whole."""
+    """The stored fragments stay: the packet can be completed afterwards."""
     ends = Ends(hosts, outer)
     ends.add()
     memory = Reassembly(ends.h2)
-    # Each case takes as long as it takes.
+    # On a busy machine a case may take longer than the default timeout.
     memory.set_timeout(60)
     for number, (name, (stored, wrong, reason)) in enumerate(MUST_DROP.items()):
-        # Each case has pieces of its own: another port.
+        # Each case has a port of its own, so its fragments have a queue of their own.
         between = Outer(*ENDS[outer], sport=50000 + number)
         mark = struct.pack("!HH", between.sport, between.dport)
         for data in stored:
@@ -97,7 +97,7 @@ def test_each_piece_is_dropped_for_its_reason(hosts, drop_monitor, outer):
         if stored in ((FIRST,), (SECOND,)):
             rest = SECOND if stored == (FIRST,) else FIRST
             assert ends.come_out(rest, between) == [PACKET], name
-    # No control message is so long that a sender cuts it, whatever its type.
+    # A fragment of a control message is dropped, whatever its type: such messages are short.
     between = Outer(*ENDS[outer], sport=51000)
     mark = struct.pack("!HH", between.sport, between.dport)
     for proto in (0, 59, 255):
@@ -108,10 +108,10 @@ def test_each_piece_is_dropped_for_its_reason(hosts, drop_monitor, outer):
 
 
 def test_pieces_of_one_packet_are_counted(hosts, drop_monitor):
-    """Many tiny pieces cost more than their bytes: one more than the limit is dropped."""
+    """Tiny fragments cost more than their bytes. One more than the limit is dropped."""
     ends = Ends(hosts, 4)
     ends.add()
-    # A busy machine needs longer for the pieces than they wait by default.
+    # On a busy machine the fragments may take longer than the default timeout.
     Reassembly(ends.h2).set_timeout(60)
     between = Outer(*ENDS[4])
     packet = PACKET + bytes(8 * MOST_PIECES)
@@ -126,13 +126,13 @@ def test_pieces_of_one_packet_are_counted(hosts, drop_monitor):
 
 
 def test_piece_is_dropped_at_the_limit_of_memory(hosts, drop_monitor):
-    """Pieces that wait are not lost for it, and there is room again after the timeout."""
+    """Waiting fragments stay, and there is room again when the limit is raised."""
     ends = Ends(hosts, 4)
     ends.add()
     memory = Reassembly(ends.h2)
     between, other = (Outer(*ENDS[4], sport=port) for port in (50100, 50101))
     ends.send(FIRST, between)
-    wait_until(lambda: memory.memory() > 0, "the piece is stored")
+    wait_until(lambda: memory.memory() > 0, "the fragment is stored")
     held = memory.memory()
     memory.set_limit(held - 1)
     for outer in (other, between):
@@ -141,7 +141,7 @@ def test_piece_is_dropped_at_the_limit_of_memory(hosts, drop_monitor):
         found = drop_monitor.reason_for(lambda packet, mark=mark: mark in packet)
         assert found == "RGUE_FRAGMENT_LIMIT"
     assert memory.memory() == held
-    # A quarter is for devices with auth.
+    # The last quarter is only for devices with auth.
     memory.set_limit(4 * held)
     assert ends.come_out(SECOND, between) == [PACKET]
     assert memory.memory() == 0
@@ -150,14 +150,14 @@ def test_piece_is_dropped_at_the_limit_of_memory(hosts, drop_monitor):
     ends.close()
 
 
-def test_packet_that_does_not_become_whole(hosts, drop_monitor):
-    """The pieces of one that is not whole in time, and of one with contradicting ECN fields."""
+def test_fragments_of_an_incomplete_packet_are_dropped(hosts, drop_monitor):
+    """A packet is not complete at the timeout. Another packet has contradicting ECN fields."""
     ends = Ends(hosts, 4)
     ends.add()
     memory = Reassembly(ends.h2)
     memory.set_timeout(1)
     between = Outer(*ENDS[4], sport=50200)
-    # Other bytes than in other tests, whose pieces the monitor may still report.
+    # Other bytes than in other tests, whose fragments the monitor may still report.
     part = bytes(range(200, 232))
     first, second = raw(0, True, part), raw(32, False, part)
     ends.send(first, between)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices of kind gue that send long packets in fragments, and join those that they receive."""
+"""Devices of kind gue that fragment long packets and reassemble the fragments they receive."""
 
 import socket
 import struct
@@ -34,7 +34,7 @@ def ping(host, inner, size):
 
 
 def fragments(capture, outer, longest):
-    """Returns the offset and the length of each captured fragment; checks that IP has cut none."""
+    """Returns the offset and length of each GUE fragment; checks that IP fragmented nothing."""
     found = []
     for frame in capture.frames(lambda _: True, count=1 << 20, timeout=0):
         packet = frame[14:]
@@ -42,7 +42,7 @@ def fragments(capture, outer, longest):
         if packet[0] >> 4 != outer:
             continue
         if outer == 4:
-            assert packet[6:8] == b"\x40\0" or packet[9] != 17, "IP has cut an outer packet, or may"
+            assert packet[6:8] == b"\x40\0" or packet[9] != 17, "IP has fragmented a packet, or may"
         if packet[9 if outer == 4 else 6] != 17:
             continue
         gue = packet[IP_HEADER[outer] + 8 :]
@@ -57,7 +57,7 @@ def fragments(capture, outer, longest):
 @pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize("inner", [4, 6])
 def test_long_ping_goes_in_fragments_of_similar_size(hosts, outer, inner):
-    """A packet of 3000 bytes crosses a wire of 1500, each way, and IP cuts nothing."""
+    """A packet of 3000 bytes crosses a link with MTU 1500, both ways. IP fragments nothing."""
     make_devices(hosts, outer, "fragment", 4000)
     with Capture(hosts[1], "eth0") as seen:
         assert ping(hosts[0], inner, 3000), "the echo request has no answer"
@@ -68,7 +68,7 @@ def test_long_ping_goes_in_fragments_of_similar_size(hosts, outer, inner):
     "options", ["id 7 headercsum crc", "mode ethernet udpcsum", "udpcsum remcsum"]
 )
 def test_tcp_passes_with_fragments_of_500_bytes(hosts, options):
-    """`fragment SIZE` holds on a wire that takes more, for TCP's GSO packets, too."""
+    """`fragment SIZE` limits packets on a link with a greater MTU, also TCP's GSO packets."""
     make_devices(hosts, 4, f"{options} fragment 500")
     with Capture(hosts[1], "eth0") as seen:
         assert tcp_arrives(hosts[0], hosts[1], INNER[4][1], bytes(range(256)) * 1024)
@@ -79,7 +79,7 @@ def test_tcp_passes_with_fragments_of_500_bytes(hosts, options):
 
 
 def test_frames_go_in_fragments(hosts):
-    """A device with `mode ethernet` cuts EtherIP header and frame."""
+    """With `mode ethernet`, EtherIP header and frame are fragmented together."""
     make_devices(hosts, 4, "mode ethernet fragment", 2000)
     with Capture(hosts[1], "eth0") as seen:
         assert ping(hosts[0], 4, 2000), "the echo request has no answer"
@@ -88,14 +88,14 @@ def test_frames_go_in_fragments(hosts):
 
 
 def test_covered_fragments_are_checked_one_by_one(hosts):
-    """Coverages count the bytes of a fragment."""
+    """A coverage counts the bytes of its fragment."""
     make_devices(hosts, 6, "headercsum all crc all fragment 1280", 9000)
     assert ping(hosts[0], 6, 9000), "the echo request has no answer"
     assert hosts[1].traffic("gue0")["rx"]["errors"] == 0
 
 
 def test_device_goes_while_a_fragment_waits(hosts):
-    """A fragment holds no device, and belongs to none that is made after it."""
+    """A waiting fragment does not delay the deletion of its device, and waits on."""
     make_devices(hosts, 4, "")
     header = bytes.fromhex("02040800 00010401 02030405")
     with hosts[0].inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -106,7 +106,7 @@ def test_device_goes_while_a_fragment_waits(hosts):
 
 
 def test_packet_with_a_lost_fragment_times_out(hosts):
-    """The fragments that have come are dropped in time, and give their memory back."""
+    """The timeout drops the fragment that has come, and frees its memory."""
     make_devices(hosts, 4, "")
     hosts[1].sysctl("net.gue.frag_time", 1)
     # The first of two fragments.

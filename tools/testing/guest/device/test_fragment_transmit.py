@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packets that a device of kind gue cuts into pieces, against the drafts' independent peer.
+"""GUE fragments that a device sends, checked by an independent implementation of the drafts.
 
 h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -76,13 +76,13 @@ def send(ends, packets, protocol):
     with into, Capture(ends.h1, "eth0") as capture:
         for packet in packets:
             into.sendto(packet, ("gue0", protocol))
-        # Nearly always all have come, because the wire is a function call.
+        # veth delivers during the sender's call, so nearly always all datagrams have come.
         frames = capture.frames(lambda frame: is_udp_to(frame, PORT), 10**6, 0.1)
     return [datagram(frame) for frame in frames]
 
 
 def joined(datagrams, agreement=None):
-    """Checks datagrams; returns the pieces of each packet: (datagram, header, bytes)."""
+    """Checks datagrams; returns the fragments of each packet: (datagram, header, bytes)."""
     packets = []
     for one in datagrams:
         header, payload = gue_peer.check(one.data, one.outer, agreement)
@@ -116,7 +116,7 @@ MODES = {
 @over_both
 @pytest.mark.parametrize("mode", MODES)
 def test_peer_joins_what_the_device_sends(ends, mode):
-    """Few pieces of similar size, from one port, with headers of their own."""
+    """A packet has few fragments of similar size, from one port, each with its own header."""
     options, key, agreement = MODES[mode]
     ends.add(key, fragment=1, fragment_size=SIZE, mtu=4000, **options)
     packets = [
@@ -145,13 +145,13 @@ def test_peer_joins_what_the_device_sends(ends, mode):
         assert gue_peer.reassemble(received) == packet
         assert {header.fragment.proto for header in headers} == {PROTOCOL[version]}
         [ident] = {header.fragment.ident for header in headers}
-        assert ident not in idents, "the name of another packet"
+        assert ident not in idents, "the identification of another packet"
         idents.add(ident)
         room = SIZE - (pieces[0][0].length - sizes[0])
-        # Each piece is a multiple of 8 bytes.
-        assert len(sizes) <= -(-len(packet) // (room - room % 8)), f"too many pieces: {sizes}"
+        # Each fragment but the last is a multiple of 8 bytes.
+        assert len(sizes) <= -(-len(packet) // (room - room % 8)), f"too many fragments: {sizes}"
         assert max(sizes) - min(sizes) <= 8 * len(sizes), f"not of similar size: {sizes}"
-        assert sizes[0] >= 60, "the inner transport header is in the first piece"
+        assert sizes[0] >= 60, "the inner transport header is in the first fragment"
     assert max(lengths) <= SIZE
     assert len(idents) > 10
     assert ends.h2.traffic("gue0")["tx"]["errors"] == 0
@@ -159,7 +159,7 @@ def test_peer_joins_what_the_device_sends(ends, mode):
 
 @over_both
 def test_packet_is_cut_only_if_it_does_not_fit(ends):
-    """The longest packet that fits into a datagram is whole, and one byte more makes two pieces."""
+    """The longest packet that fits a datagram is sent whole. One byte more makes two fragments."""
     ends.add(fragment=1, fragment_size=SIZE, mtu=2000)
     fits = SIZE - IP_HEADER[ends.outer] - 8 - 4
     sent = send(ends, [inner(4, 1, fits), inner(4, 2, fits + 1)], ETHER_TYPE[4])
@@ -181,7 +181,7 @@ def test_path_gives_the_size(ends):
 
 
 def test_vector_header(ends):
-    """The bytes of the reference's headers, but for the name and the offset."""
+    """The headers have the reference's bytes, but for the identification and the offset."""
     ends.add(fragment=1, fragment_size=SIZE, mtu=4000)
     [pieces] = joined(send(ends, [inner(4, 1, 3000)], ETHER_TYPE[4]))
     heads = [one.data[:12] for one, _, _ in pieces]
@@ -194,7 +194,7 @@ def test_vector_header(ends):
 
 
 def test_frame_is_cut(ends):
-    """Mode ethernet: EtherIP's two bytes are in the first piece alone."""
+    """Mode ethernet: EtherIP's two bytes are in the first fragment alone."""
     ends.links.add("gue0", remote=ends.there, mode=1, up=True, fragment=1, fragment_size=SIZE)
     ends.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
     ends.h2.ip("link", "set", "gue0", "mtu", "3000")
@@ -206,7 +206,7 @@ def test_frame_is_cut(ends):
 
 
 def test_remote_checksum_is_not_left_to_the_receiver_of_pieces(ends):
-    """A checksum spans the packet, so the sender completes it; a whole packet has the field R."""
+    """The checksum spans all fragments, so the sender completes it. A whole packet has field R."""
     ends.add(fragment=1, fragment_size=SIZE, remcsum=1, udp_csum=1, mtu=2000)
     segment_in_software(ends.h2)
     virtio = bytes.fromhex("01000000000014000600")
@@ -229,7 +229,7 @@ def test_remote_checksum_is_not_left_to_the_receiver_of_pieces(ends):
 
 
 def test_hmac_of_each_piece_covers_that_piece(ends):
-    """The covered length is the piece's own."""
+    """The covered length is the fragment's own."""
     ends.add(KEY, auth=HMAC, cover=ALL, fragment=1, fragment_size=SIZE, mtu=2000)
     agreement = Agreement(keys={1: KEY}, coverage=ALL)
     [pieces] = joined(send(ends, [inner(4, 1, 1999)], ETHER_TYPE[4]), agreement)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Pieces of packets that a device of kind gue receives and joins.
+"""GUE fragments that a device receives and reassembles.
 
 h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -23,7 +23,7 @@ from testing.lib.gue_values import Fragment, Header, Hmac, Outer
 from testing.lib.hosts import Capture, wait_until
 
 SEED = int(os.environ.get("RFOU_SEED", "1"))
-# The reference's vector: the bytes from 0 to 19 in three pieces.
+# The reference's vector: the bytes from 0 to 19 in three fragments.
 VECTOR = (
     "02040800 00010401 02030405 0001020304050607",
     "023b0800 00090401 02030405 08090a0b0c0d0e0f",
@@ -73,7 +73,7 @@ def errors(ends):
 
 
 def test_vector_is_joined(ends):
-    """In every order. The stack drops what comes out, which is no IP packet."""
+    """The fragments come in every order. The stack drops the result, which is no IP packet."""
     ends.add()
 
     def send():
@@ -109,7 +109,7 @@ def test_pieces_come_in_every_order(ends, udp_checksum):
 
 
 def piece(packet, start, end, more, outer, ident, header=Header(), key=b""):  # noqa: B008
-    """Returns a piece with any place and any flag M: bytes past the packet are 0xee."""
+    """Returns a fragment with any place and any flag M: bytes past the packet are 0xee."""
     place = Fragment(start, more, header.proto, ident)
     proto = header.proto if start == 0 else gue_peer.NO_NEXT_HEADER
     placed = dataclasses.replace(header, fragment=place, proto=proto)
@@ -117,7 +117,7 @@ def piece(packet, start, end, more, outer, ident, header=Header(), key=b""):  # 
 
 
 GOOD = ((0, 32, True), (32, 64, True), (64, 96, False))
-# Pieces that overlap stored ones, or are beyond the end: start, end, flag M.
+# Fragments that overlap stored ones or lie past the end: start, end, flag M.
 WRONG = (
     *GOOD,
     (0, 16, True),
@@ -137,7 +137,7 @@ WRONG = (
 
 @over_both
 def test_overlapping_piece_is_dropped_and_the_packet_completes(ends):
-    """With other bytes, in each place, after one or two of the packet's three pieces."""
+    """The overlapping fragment has other bytes, and comes after one or two of three right ones."""
     ends.add()
     outer, packets, dropped = between(ends), [], 0
     cases = []
@@ -168,8 +168,8 @@ def test_overlapping_piece_is_dropped_and_the_packet_completes(ends):
 
 
 @over_both
-def test_whole_packet_with_the_name_of_a_begun_one_is_no_piece_of_it(ends):
-    """A piece that begins at 0 and ends the packet waits for nothing (RFC 6946)."""
+def test_atomic_fragment_is_not_joined_with_a_pending_packet(ends):
+    """A fragment that is a whole packet (RFC 6946) has the identification of a pending packet."""
     ends.add()
     outer, packet, whole = between(ends), inner(4, 1), inner(4, 2)
 
@@ -185,7 +185,7 @@ def test_whole_packet_with_the_name_of_a_begun_one_is_no_piece_of_it(ends):
 
 
 def test_queues_are_told_apart(ends):
-    """Pieces of one name, and of packets that differ in one part of the key, arrive mixed."""
+    """Fragments of packets that differ in few parts of the queue's key arrive interleaved."""
     ends.add()
     ends.links.add("grp0", remote=ends.there, id=7, up=True)
     ends.h2.sysctl("net.ipv6.conf.grp0.disable_ipv6", 1)
@@ -196,7 +196,7 @@ def test_queues_are_told_apart(ends):
         version = rng.choice((4, 6))
         packet = inner(version, number, rng.randrange(64, 1200))
         device = rng.choice(("gue0", "grp0"))
-        # The name is the same for all; the port tells them apart, the protocol or the group some.
+        # Identifications and ports repeat, so protocol or group alone tells some packets apart.
         ident, port = rng.choice((1, 2**40 - 1)), 50000 + number // 2
         outer = between(ends, sport=port)
         header = Header(PROTOCOL[version], group=7 if device == "grp0" else None)
@@ -248,13 +248,13 @@ HEADS = {
 @over_both
 @pytest.mark.parametrize("name", HEADS)
 def test_pieces_are_checked_before_they_take_memory(ends, name):
-    """Each piece has its own cookie, hash or sums; a wrong one changes nothing."""
+    """Each fragment has its own cookie, hash or sums. A forged fragment changes nothing."""
     header, key, options = HEADS[name]
     ends.add(key, **options)
     outer, memory = between(ends), Reassembly(ends.h2)
     packet = inner(4, 1, 120)
     pieces = gue_peer.fragments(header, packet, 40, outer, key)
-    # Each byte after the flags but the place of the piece, changed.
+    # Changes each byte of the header from byte 12 on, but for the fragment field.
     forged = 0
     at = gue_peer.layout(int.from_bytes(pieces[0][2:4], "big"))[0]["fragment"]
     for number in range(12, len(pieces[0]) - 40):
@@ -264,23 +264,23 @@ def test_pieces_are_checked_before_they_take_memory(ends, name):
         ends.send(data[:number] + bytes([data[number] ^ 1]) + data[number + 1 :], outer)
         forged += 1
     if header.hmac or header.crc is not None:
-        # The place, too: it is part of what the hash and the CRC cover.
+        # Changes the fragment's offset, which the hash and the CRC cover, too.
         number, data = at.start + 1, pieces[1]
         ends.send(data[:number] + bytes([data[number] ^ 8]) + data[number + 1 :], outer)
         forged += 1
-    wait_until(lambda: errors(ends) == forged, f"{forged} pieces are dropped")
-    assert memory.memory() == 0, "a forged piece takes memory"
+    wait_until(lambda: errors(ends) == forged, f"{forged} fragments are dropped")
+    assert memory.memory() == 0, "a forged fragment takes memory"
     assert joined(ends, lambda: [ends.send(data, outer) for data in pieces], 1) == [packet]
-    # The first pieces of another packet do take memory.
+    # The first fragment of another packet does take memory.
     other = gue_peer.fragments(header, packet, 40, outer, key, ident=2)
     ends.send(other[0], outer)
-    wait_until(lambda: memory.memory() > 0, "a stored piece takes memory")
+    wait_until(lambda: memory.memory() > 0, "a stored fragment takes memory")
     assert joined(ends, lambda: [ends.send(data, outer) for data in other[1:]], 1) == [packet]
     assert memory.memory() == 0
 
 
-def test_hole_is_given_up_after_the_timeout(ends):
-    """Memory is released then, and the late piece begins another queue."""
+def test_incomplete_packet_is_dropped_after_the_timeout(ends):
+    """The timeout frees the memory, and the late fragment begins another queue."""
     ends.add()
     memory, outer = Reassembly(ends.h2), between(ends)
     memory.set_timeout(1)
@@ -291,8 +291,8 @@ def test_hole_is_given_up_after_the_timeout(ends):
         stored = [data for at, data in enumerate(pieces) if at != hole]
         for data in stored:
             ends.send(data, outer)
-        wait_until(lambda: memory.memory() > 0, "pieces are stored")
-        wait_until(lambda: memory.memory() == 0, "the queue is given up", 5)
+        wait_until(lambda: memory.memory() > 0, "fragments are stored")
+        wait_until(lambda: memory.memory() == 0, "the queue times out", 5)
         assert joined(ends, lambda late=pieces[hole]: ends.send(late, outer), 1, 0.2) == []
         assert joined(ends, lambda rest=stored: [ends.send(x, outer) for x in rest], 1) == [packet]
     assert memory.timeouts() == 3
@@ -304,7 +304,7 @@ NOT_ECT, ECT_1, ECT_0, CE = range(4)
 
 @over_both
 def test_congestion_marks_of_pieces_are_combined(ends):
-    """RFC 3168 5.3 for the outer fields of the pieces; then RFC 6040. The inner field is ECT(0)."""
+    """The outer fields are combined by RFC 3168 5.3, then with the inner ECT(0) by RFC 6040."""
     ends.add()
     outer, packet = between(ends), inner(4, 1)
     for first, second in itertools.product(range(4), repeat=2):
@@ -314,7 +314,7 @@ def test_congestion_marks_of_pieces_are_combined(ends):
         elif CE in marks:
             expected = CE
         else:
-            # With both of ECT(0) and ECT(1), the packet's first piece decides.
+            # With both of ECT(0) and ECT(1), the packet's first fragment decides.
             expected = ECT_1 if first == ECT_1 else ECT_0
 
         def send(marks=(first, second)):
@@ -331,7 +331,7 @@ def test_congestion_marks_of_pieces_are_combined(ends):
 
 
 def test_remote_checksum_belongs_to_its_piece(ends):
-    """A field R in a piece is for the piece's own bytes, as the drafts' order of fields has it."""
+    """Field R applies to the bytes of its fragment: the drafts' order of fields demands this."""
     ends.add()
     outer, packet = between(ends), inner(4, 1, 120)
     cut = 48
@@ -345,7 +345,7 @@ def test_remote_checksum_belongs_to_its_piece(ends):
 
 
 def test_frame_is_joined(ends):
-    """Mode ethernet: EtherIP's two bytes are the beginning of what is cut."""
+    """Mode ethernet: the fragmented payload begins with EtherIP's two bytes."""
     ends.links.add("gue0", remote=ends.there, mode=1, up=True)
     ends.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
     outer = between(ends)
@@ -359,7 +359,7 @@ def test_frame_is_joined(ends):
 
 
 def test_longest_packet(ends):
-    """65,535 bytes are joined; a piece that ends beyond is dropped."""
+    """A packet of 65,535 bytes is reassembled."""
     ends.add()
     outer, packet = between(ends), inner(4, 1, 65535)
     pieces = gue_peer.fragments(Header(), packet, 1400, outer)

@@ -186,7 +186,7 @@ def test_traffic_to_and_from_linux_geneve(hosts, outer, options):
     h1, h2 = hosts
     h1.run("ping", "-c", "1", "-W", "5", "10.1.1.2")
     h2.run("ping", "-c", "1", "-W", "5", "fd00::1")
-    # IPv6 has counted packets without a checksum before there was a socket for them.
+    # Until the device's socket was open, IPv6 counted packets without a checksum as errors.
     before = [checksum_errors(host) for host in hosts]
     for software in (False, True):
         for address in ("10.1.1.", "fd00::"):
@@ -205,7 +205,7 @@ def test_two_samples_are_peers(hosts):
 
 
 def test_bytes_on_the_wire_are_those_of_linux(hosts):
-    """Headers, TTL and DF."""
+    """Geneve header, TTL and DF are the same."""
     make_pair(hosts, 4, "ttl 77")
     frame = bytes(Ether(src="02:00:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / ARP())
     seen = []
@@ -220,7 +220,7 @@ def test_bytes_on_the_wire_are_those_of_linux(hosts):
 
 
 def test_bridge_with_linux_geneve(hosts):
-    """A third host behind a bridge of each end's device."""
+    """The devices are ports of bridges, with a further host behind each bridge."""
     h1, h2 = hosts
     make_pair(hosts)
     behind = [Host("behind1"), Host("behind2")]
@@ -250,7 +250,7 @@ def test_bridge_with_linux_geneve(hosts):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("kind", ["geneve_sample", "geneve"])
 def test_bridged_sender_learns_the_path_mtu(hosts, kind):
-    """As with Linux's geneve."""
+    """geneve_sample does what Linux's geneve does."""
     h1, h2 = hosts
     make(h1, 1, kind)
     make(h2, 2, "geneve")
@@ -391,7 +391,7 @@ def test_train_is_merged_before_it_is_decapsulated(outer, options):
 
 
 def test_device_moves_and_ends_with_its_link_namespace(hosts):
-    """The device sends to the namespace that it was made in, and goes with it."""
+    """The device sends by the namespace that it was made in, and ends with that namespace."""
     h1, h2 = hosts
     middle = Host("middle")
     try:
@@ -419,7 +419,7 @@ def test_device_moves_and_ends_with_its_link_namespace(hosts):
 @pytest.mark.parametrize("outer", [4, 6])
 def test_icmp_error_about_a_devices_packet_is_taken_and_no_other(hosts, outer):
     """The core counts errors that no socket takes."""
-    # Another test's GRE tunnels. GRE's handler takes each error that rfou offers to it as FOU's.
+    # Other tests leave GRE loaded. GRE's handler takes each error that rfou passes to it as FOU's.
     for name in ("ip6_gre", "ip_gre"):
         if is_loaded(name):
             rmmod(name)
@@ -442,7 +442,7 @@ def test_icmp_error_about_a_devices_packet_is_taken_and_no_other(hosts, outer):
         with h2.packet_socket("eth0", 0) as wire:
             wire.send(bytes(ether / error))
         wait_until(lambda: h1.snmp(came) > before, "the error arrives")
-        # The core counts the message first, and then what became of it.
+        # The core counts the message before it counts the error.
         time.sleep(0.2)
         return h1.snmp(name) == wrong
 

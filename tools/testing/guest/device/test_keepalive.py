@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Live peers of gue devices: echo requests and answers, the carrier, and who gets an answer.
+"""Keepalive of gue devices: echo requests and replies, the carrier, replays and floods.
 
 h1: gue0 10.1.1.1 -- eth0 ===== eth0 -- gue0 10.1.1.2, or a peer in Python :h2
 """
@@ -68,7 +68,7 @@ def way_out(host):
     ("outer", "mode"), [pytest.param(4, "no auth", marks=pytest.mark.soak_on_debug), (6, "hmac")]
 )
 def test_carrier_follows_the_peer(hosts, both, outer, mode):
-    """The underlay is cut: carrier, route, `ip monitor` and the family tell; it comes back."""
+    """Carrier, route, `ip monitor` and the family follow a cut of the underlay and its end."""
     h1, h2 = hosts
     one, two = both
     options, keys, _ = MODES[mode]
@@ -110,7 +110,7 @@ def test_carrier_follows_the_peer(hosts, both, outer, mode):
     text = monitor.communicate(timeout=10)[0]
     lines = [line for line in text.splitlines() if " gue0: " in line]
     down = [number for number, line in enumerate(lines) if "NO-CARRIER" in line]
-    assert down and down[-1] < len(lines) - 1, f"`ip monitor` tells both: {lines}"
+    assert down and down[-1] < len(lines) - 1, f"`ip monitor` does not show both changes: {lines}"
     listener.close()
 
 
@@ -132,7 +132,7 @@ def test_data_is_a_sign_of_life_and_saves_requests(hosts, both):
         during = capture.frames(is_control, 100, timeout=0)
         # The first ticks may come before the first packets.
         assert len(during) <= 2, f"{len(during)} control messages beside data"
-        assert capture.frames(is_control, 1, timeout=3 + SLACK), "silence asks"
+        assert capture.frames(is_control, 1, timeout=3 + SLACK), "a silent peer is asked"
     assert all(end.peers.get("gue0")["alive"] for end in both)
 
 
@@ -173,7 +173,7 @@ def test_recorded_messages_are_no_sign_of_life(hosts, both):
         assert peer.expect(REPLY).token == 7
         wait_until(lambda: one.peers.get("gue0")["alive"], "the peer lives")
         before = one.peers.get("gue0")
-        # Played again and again, while the peer itself is silent.
+        # Replays both messages again and again, while the peer itself is silent.
         begin = time.monotonic()
         while one.has_carrier("gue0") and time.monotonic() - begin < 8:
             peer.send(request)
@@ -192,7 +192,7 @@ def test_recorded_messages_are_no_sign_of_life(hosts, both):
 
 @pytest.mark.soak_on_debug
 def test_the_wall_clock_is_set_back_and_one_end_starts_again(hosts, both):
-    """Both ends share the clock here; the new device's numbers are an hour below the old one's."""
+    """The hosts share a clock, so the new device's numbers are an hour below the old one's."""
     options, keys, _ = MODES["hmac"]
     one, two = both
     for number, end in enumerate(both):
@@ -214,7 +214,7 @@ def test_the_wall_clock_is_set_back_and_one_end_starts_again(hosts, both):
         time.clock_settime(time.CLOCK_REALTIME, now + time.monotonic() - begin)
 
 
-# The most answers in a second, and at once: see Documentation/security.rst.
+# The limit of replies per second, and the burst: see "Answers" in Documentation/security.rst.
 RATE, BURST = 100, 50
 FLOOD = 1500
 
@@ -222,7 +222,7 @@ FLOOD = 1500
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("auth", ["no auth", "no key"])
 def test_a_flood_of_requests_has_few_answers(hosts, both, auth):
-    """From forged sources: no more answers than the limit, and none without the key."""
+    """Requests from forged sources get no more replies than the limit, and none without a key."""
     h1, h2 = hosts
     options, keys, _ = MODES["no auth" if auth == "no auth" else "hmac"]
     one = both[0]

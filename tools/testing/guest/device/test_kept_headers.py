@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Headers with a keyed hash that a device keeps: each is right for what it is kept for alone.
+"""Caches of headers with a keyed hash: a header serves only its own addresses, keys and options.
 
 h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -23,7 +23,7 @@ from testing.lib.hosts import wait_until
 
 LINK = {"auth": HMAC, "cover": 0}
 COOKIE = bytes(range(32))
-# Headers of 44, 48, 52 and 60 bytes, which are compared in different ways.
+# Headers of 44, 48, 52 and 56 bytes, which are compared in different ways.
 FORMS = {
     "plain": ({}, {}),
     "group": ({"id": 7}, {"group": 7}),
@@ -81,7 +81,7 @@ def test_sum_of_a_packet_with_a_known_header_is_right(ends, form, program):
     ends.add(KEY, **LINK, **options)
     attach(ends.h2, "ingress", program, "tc/compare")
     between = Outer(ends.there, ends.here)
-    # Its sum is not zero, as that of headers with right checksums is. Nothing checks ICMP's.
+    # The packet's sum is not zero, because its ICMP checksum is wrong. Nothing checks that.
     inner = INNER[:-1] + b"\2"
     data = gue_peer.build(Header(hmac=Hmac(1), **values), inner, between, KEY)
     for _ in range(4):
@@ -92,12 +92,12 @@ def test_sum_of_a_packet_with_a_known_header_is_right(ends, form, program):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 def test_known_header_is_known_between_its_addresses_alone(ends):
-    """From addresses that a device of any remote address tells apart by all of their bytes."""
+    """A device with `remote any` compares all bytes of the source address."""
     anyone = "0.0.0.0" if ends.outer == 4 else "::"
     ends.links.add("gue0", remote=anyone, up=True, **LINK)
     ends.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
     ends.keys.set("gue0", 1, KEY)
-    # Equal in the last byte, or in the bits of it that choose where a header is kept.
+    # Equal in the last byte, or in the bits of that byte which choose the slot of the cache.
     sources = {
         4: ["192.0.2.9", "192.0.2.73", "198.51.2.9", "192.1.2.9"],
         6: ["2001:db8::9", "2001:db8::49", "2001:db8:0:1::9", "2001:db8::1:9"],
@@ -119,7 +119,7 @@ def test_known_header_is_known_between_its_addresses_alone(ends):
 
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 def test_known_header_of_another_length_is_another(ends):
-    """They differ in Hlen and in zeros alone."""
+    """The two headers differ only in Hlen and in zeros at the end."""
     ends.add(KEY, **LINK)
     between = Outer(ends.there, ends.here)
     zeros = bytes(4)
@@ -134,7 +134,7 @@ def test_known_header_of_another_length_is_another(ends):
         return bytes([data[0] - 1]) + data[1:end] + INNER
 
     for right, wrong in ((short, longer(short)), (long, shorter(long))):
-        # A change of keys forgets the other one.
+        # A change of keys empties the cache, which has the other header.
         ends.keys.set("gue0", 1, KEY)
         for _ in range(2):
             assert ends.come_out(right, between) == [INNER]
@@ -144,7 +144,7 @@ def test_known_header_of_another_length_is_another(ends):
 
 
 def test_known_header_is_unknown_without_its_key(ends):
-    """The other keys stay, and one that comes back opens again."""
+    """Headers with other keys stay accepted, and a key that is set again is accepted again."""
     ends.add(KEY, **LINK)
     ends.keys.set("gue0", 2, b"another key")
     between = Outer(ends.there, ends.here)
@@ -180,7 +180,7 @@ def test_known_header_is_refused_after_a_change_of_demands(ends):
 
 
 def test_nat_peers_have_one_header(ends):
-    """The hash of a key with nat leaves the addresses out, beside keys with it and without it."""
+    """The hash of a key with nat leaves out the addresses, also beside a key without nat."""
     anyone = dict(remote="0.0.0.0", up=True, **LINK)
     ends.links.add("gue0", **anyone)
     ends.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
@@ -273,7 +273,7 @@ def test_kept_header_follows_the_key(ends):
 
 
 def test_external_packet_has_a_header_of_its_own(hosts):
-    """Not that of an earlier packet with another group, or to another address."""
+    """The device does not reuse the header of a packet with another group or destination."""
     h1, h2 = hosts
     add(hosts, *["external auth hmac"] * 2)
     for host in hosts:

@@ -106,7 +106,7 @@ MODES = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tcp_passes_both_ways(hosts, pair, outer, mode):
-    """With GSO packets of 64 KiB, which are segmented where the hash covers their bytes."""
+    """TCP sends GSO packets of 64 KiB. The device segments them if a field covers payload."""
     options = MODES[mode]
     pair.add(outer, **options)
     if "auth" in options:
@@ -123,7 +123,7 @@ def test_tcp_passes_both_ways(hosts, pair, outer, mode):
     "mode", ["hmac", "hmac and remcsum", "hmac of the beginning", "all of all"]
 )
 def test_tcp_passes_over_devices_without_offloads(hosts, pair, mode):
-    """The stack completes checksums after the device: a field must not cover an open one."""
+    """The stack completes checksums after the device: no field may cover a partial checksum."""
     pair.add(**MODES[mode])
     pair.set(1, SECRETS[HMAC])
     for host in hosts:
@@ -136,8 +136,8 @@ def test_tcp_passes_over_devices_without_offloads(hosts, pair, mode):
 
 
 @pytest.mark.parametrize("mode", ["hmac", "hmac of all"])
-def test_tcp_passes_in_a_tunnel_with_checksums_in_the_tunnel(hosts, pair, mode):
-    """The inner tunnel's own checksum is open, also in the segments of a GSO packet."""
+def test_tcp_passes_through_vxlan_in_the_tunnel(hosts, pair, mode):
+    """VXLAN's UDP checksum is partial, also in the segments of a GSO packet."""
     pair.add(**MODES[mode])
     pair.set(1, SECRETS[HMAC])
     for number, host in enumerate(hosts, start=1):
@@ -178,7 +178,7 @@ def test_keys_are_changed_without_losing_a_packet(hosts, pair, auth):
 
 
 @pytest.mark.soak_on_debug
-def test_old_key_opens_nothing_when_it_is_gone(hosts, pair):
+def test_old_key_is_not_accepted_after_its_deletion(hosts, pair):
     pair.add(auth=HMAC)
     pair.set(1, b"the old secret")
     hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")
@@ -209,7 +209,7 @@ def test_directions(pair):
     shown = [(key["key_id"], key["direction"]) for key in keys.dump()]
     assert shown == [(3, ACCEPT), (4, SEND), (5, ACCEPT)]
     keys.set("gue0", 9, b"sends and accepts")
-    # A key that was only sent with has no use any more.
+    # Key 9 sends from now on. Key 4 was only for sending, and is deleted.
     shown = [(key["key_id"], key["direction"]) for key in keys.dump()]
     assert shown == [(3, ACCEPT), (5, ACCEPT), (9, BOTH)]
 
@@ -217,7 +217,7 @@ def test_directions(pair):
 @pytest.mark.parametrize("cover", [0, ALL])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_nat_leaves_the_addresses_out(hosts, pair, outer, cover):
-    """The router between the ends changes an address, and the hash still fits."""
+    """The hash of a key with nat leaves out the addresses. A key without nat covers them."""
     pair.add(outer, auth=HMAC, cover=cover)
     first, second = pair.keys
     there, back = b"from one to two", b"from two to one"
@@ -253,7 +253,7 @@ def test_key_that_only_sends_is_not_accepted(hosts, pair, cover):
 
 @contextlib.contextmanager
 def refused(number, reason):
-    """Expects a refusal with its text."""
+    """Expects a refusal with an error number and a text."""
     with pytest.raises(NetlinkError) as caught:
         yield
     assert (caught.value.errno, caught.value.reason) == (number, reason)
@@ -314,7 +314,7 @@ def test_refusals_name_what_is_wrong(pair):
 def test_dump_goes_over_many_buffers(hosts, pair):
     """Each key once, in the order of devices and ids, and no key of another namespace."""
     expected = []
-    # More than two buffers of 32 KiB.
+    # More than one buffer of 32 KiB.
     for number in range(120):
         pair.links[0].add(f"g{number}", remote="192.0.2.2", id=number, auth=HMAC)
         for key_id in range(8):
@@ -329,7 +329,7 @@ def test_dump_goes_over_many_buffers(hosts, pair):
 
 
 def test_nobody_sees_a_secret(hosts, pair):
-    """Neither root in any answer, nor another user. Everybody sees that there is a key."""
+    """No answer to root has the secret. Any user sees that there is a key, and cannot change it."""
     secret = os.urandom(24)
     pair.add(auth=HMAC)
     pair.keys[0].set("gue0", 7, secret)
@@ -365,14 +365,14 @@ def seteuid(user):
 
 
 def test_refused_request_does_not_echo_the_secret(pair):
-    """Netlink answers with the request, in which the secret is overwritten by then."""
+    """Netlink's error message has the request, in which rgue has overwritten the secret."""
     secret = os.urandom(16)
     pair.add(auth=COOKIE8)
     keys = pair.keys[0]
     wire, answers = keys.socket, []
 
     class Listening:
-        """The socket, which keeps what it receives."""
+        """A socket that records the answers that it receives."""
 
         def recv(self, size):
             """Receives."""
@@ -411,7 +411,7 @@ def test_refused_request_does_not_echo_the_secret(pair):
 
 @pytest.mark.stock_only
 def test_memory_has_no_key_that_is_gone(pair):
-    """A cookie in use is in memory once; a deleted one is not, nor is the secret of a hash."""
+    """Memory has a cookie in use once, no deleted cookie, and no secret of a keyed hash."""
     pair.add(auth=COOKIE32)
     pair.links[0].add("gue1", remote="192.0.2.9", auth=HMAC)
     keys = pair.keys[0]
@@ -422,7 +422,7 @@ def test_memory_has_no_key_that_is_gone(pair):
     keys.delete("gue0", 2)
     keys.delete("gue1", 2)
     expected = {used: 1, deleted: 0, hashed: 0, gone: 0}
-    # Overwritten when the readers of the old keys have ended, which takes a busy machine seconds.
+    # rgue overwrites keys after an RCU grace period, which takes seconds on a busy machine.
     for _ in range(3):
         time.sleep(0.5)
         found = found_in_memory(list(expected))
@@ -432,7 +432,7 @@ def test_memory_has_no_key_that_is_gone(pair):
 
 
 def test_keys_belong_to_the_namespace_that_the_device_sends_to(hosts, pair):
-    """Root of another user namespace has the device, and cannot set its keys."""
+    """Root of another user namespace has the device in its namespace, and cannot set its keys."""
     pair.add(auth=COOKIE8)
     pair.keys[0].set("gue0", 1, b"12345678")
     # A network namespace of a user namespace of its own: its owner has all rights there.

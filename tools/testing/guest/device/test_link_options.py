@@ -9,7 +9,7 @@ import pytest
 from testing.lib.gue_link import NLM_F_CREATE, NLM_F_EXCL
 from testing.lib.ynl import connect, library
 
-# The debug kernel takes five seconds for each.
+# The debug kernel takes five seconds for each test.
 pytestmark = pytest.mark.soak_on_debug
 
 DEFAULTS = {
@@ -46,7 +46,7 @@ def host(hosts):
 
 
 def shown(host, name="gue0"):
-    """Returns what `ip -j -d` shows of the kind's options."""
+    """Returns the kind's options, as `ip -j -d` shows them."""
     info = host.link(name)["linkinfo"]
     assert info["info_kind"] == "gue"
     return info["info_data"]
@@ -208,7 +208,7 @@ def test_source_port_is_fixed_or_of_a_range(host):
     assert shown(host) == of_range | {"port_range": {"low": 1, "high": 65535}}
     assert "srcport 1 65535 mode" in words(host)
     change(host, "sport auto")
-    assert shown(host) == DEFAULTS4, "sport auto takes the range back"
+    assert shown(host) == DEFAULTS4, "sport auto removes the range"
 
 
 def test_flowlabel_is_of_ipv6(host):
@@ -261,7 +261,7 @@ def test_what_cannot_change_is_refused(host, options, text):
     assert done.returncode == 2
     assert f"Error: {text}" in done.stderr
     assert shown(host) == before
-    # Naming what is so already is no change.
+    # A request with the values in force is no change.
     change(host, f"port 6080 remote {REMOTE} id 5 local 192.0.2.1 mode ip")
     assert shown(host) == before
 
@@ -332,7 +332,7 @@ def test_ynl_makes_changes_shows_and_deletes(host, ynl):
     assert nothing_is_left(host)
 
 
-# Options of a new link over IPv4 that are refused, and the path of the one at fault.
+# Options that are refused for a new link over IPv4, and the attribute at fault.
 FAULTS = [
     ({"local6": "2001:db8::1"}, "local6"),
     ({"local": "224.0.0.1"}, "local"),

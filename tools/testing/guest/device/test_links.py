@@ -416,7 +416,7 @@ def test_device_moves_and_ends_with_the_namespace_that_it_sends_to(gue, hosts):
         # A change needs rights over both namespaces, which root has.
         there.set("gue0", ttl=7)
         assert there.show("gue0")["ttl"] == 7
-        # An open socket keeps its namespace.
+        # An open netlink socket would keep its namespace alive.
         gue.close()
         hosts[0].remove()
         wait_until(lambda: not exists(there, "gue0"), "the end of the moved device")
@@ -436,7 +436,7 @@ def test_device_ends_with_the_namespace_that_it_is_in(gue, hosts):
 
 
 def is_made(gue):
-    """Makes a device, unless another one still has its packets."""
+    """Tries to make a device; returns False if the old device still has the id and remote."""
     try:
         gue.add("gue0", remote="192.0.2.2")
     except NetlinkError as error:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Devices of kind gue whose peer is on the same host.
 
-The form of the kernel's test_vxlan_nolocalbypass.sh. A gue device has no shortcut to another device
+Follows the kernel's test_vxlan_nolocalbypass.sh. A gue device has no shortcut to another device
 of the host, as VXLAN has by default: outer packets pass the loopback device, with its filters.
 
 h1: gue0 192.0.2.1 port 4789 -- lo -- 198.51.100.1 port 4790 gue1
@@ -48,7 +48,7 @@ def add(host, number, outer, mode, up=True):
 
 
 def arrives(host, sender, receiver, packet):
-    """Sends a packet by a device of the host; returns whether another device receives it."""
+    """Sends a packet through one device of the host; returns whether another one receives it."""
     with Capture(host, receiver) as capture, host.packet_socket(sender, 0) as into:
         into.send(packet)
         return capture.frames(lambda frame: frame == packet, timeout=0.5) == [packet]
@@ -69,7 +69,7 @@ def dropped_on_lo(host):
 @pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize("mode", ["ethernet", "ip"])
 def test_packets_reach_a_device_of_the_same_host_by_loopback(host, outer, mode):
-    """Both ways; and not if the loopback device drops the outer packets."""
+    """Both ways, unless a filter of the loopback device drops the outer packets."""
     add(host, 0, outer, mode)
     add(host, 1, outer, mode)
     packet = PACKETS[mode]

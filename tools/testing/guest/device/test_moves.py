@@ -51,7 +51,7 @@ def has_socket(host, outer):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_device_moves_under_traffic(hosts, other, outer):
-    """Wherever the device is, its outer packets are in the namespace that it was made in."""
+    """Outer packets use the namespace that the device was made in, wherever the device is."""
     h1, h2 = hosts
     for number, host in enumerate(hosts, start=1):
         make_device(host, number, outer)
@@ -72,7 +72,7 @@ def test_device_moves_under_traffic(hosts, other, outer):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_device_is_made_for_another_namespace(hosts, other, outer):
-    """With `link-netns`, addresses, routes and ports are those of that namespace."""
+    """With `link-netns`, the device uses the addresses, routes and ports of that namespace."""
     h1, h2 = hosts
     h1.ip("link", "set", "eth0", "mtu", "1400")
     local, remote = OUTER[outer]
@@ -86,13 +86,13 @@ def test_device_is_made_for_another_namespace(hosts, other, outer):
     assert (has_socket(h1, outer), has_socket(other, outer)) == (True, False)
     for version in (4, 6):
         assert tcp_arrives(other, h2, INNER[version][1], bytes(50_000))
-    # A device of the same name in that namespace is another device, with the same rules.
+    # The link namespace may have a device of this name, but not one with this id and remote.
     with pytest.raises(CommandError, match="another gue link has this id and remote"):
         h1.ip("link", "add", "gue0", *kind)
 
 
 def test_refusals_are_about_the_other_namespace(hosts, other):
-    """A port in use there is refused, and one in use here is not."""
+    """A port in use is refused in the link namespace, and allowed in the device's namespace."""
     h1, _ = hosts
     links = GueLinks(other)
     with other.inside():

@@ -93,7 +93,7 @@ def test_tunnel_over_a_port_is_a_peer(hosts, kind, dialect):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_port_of_one_is_refused_to_the_other(hosts, outer):
-    """A UDP port is an `ip fou` port or a device's."""
+    """A UDP port belongs either to `ip fou` or to gue devices."""
     h1, _ = hosts
     version = "-6" if outer == 6 else "-4"
     links = GueLinks(h1)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Devices of kind gue on a path with a smaller MTU in the middle.
 
-The forms of the vxlan and geneve cases of the kernel's pmtu.sh: the router's ICMP message about an
-outer packet makes an exception on the route of the inner one.
+The cases follow those of the kernel's pmtu.sh for vxlan and geneve: the router's ICMP message about
+an outer packet makes an exception on the route of the inner one.
 
 h1: gue0 10.1.1.1, fd00::1 -- eth0 ==== left :r: right ==== eth0 -- gue0 10.1.1.2, fd00::2 :h2
                        MTU 1500: 192.0.2.0/24      MTU 1400: 198.51.100.0/24
@@ -48,7 +48,7 @@ def exception(host, address):
 
 
 def ping(host, address, inner, size, fragments="do", count=1):
-    """Sends echo requests in packets of a size; returns whether each has an answer.
+    """Sends echo requests in packets of a size; returns whether any has an answer.
 
     With `fragments` "do" the packets have the bit DF, and with "want" until the route has an
     exception; with "dont" they have none.
@@ -68,13 +68,13 @@ def ping(host, address, inner, size, fragments="do", count=1):
     ],
 )
 def test_route_has_an_exception_that_fits(path, outer, inner, options, header):
-    """The exception is the path's MTU less the headers, and packets of this size have answers."""
+    """The exception is the path's MTU minus the headers. Packets of this size have answers."""
     h1, *_ = path
     make_devices(path, outer, f"df set {options}")
     there = INNER[inner][1]
     size = 1500 - IP_HEADER[outer] - 8 - header
     assert exception(h1, there) is None
-    # The first packet meets the router, and the second the exception of the outer route.
+    # The router refuses the first packet. The second one meets the exception of the outer route.
     ping(h1, there, inner, size, "want", count=2)
     fits = PATH_MTU - IP_HEADER[outer] - 8 - header
     wait_until(lambda: exception(h1, there) == fits, f"an exception of {fits}")
@@ -88,10 +88,10 @@ def test_route_has_an_exception_that_fits(path, outer, inner, options, header):
 @pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tcp_finds_the_mtu(path, outer, inner):
-    """A connection from the side with the greater MTU gets through, whatever it offered."""
+    """Data from the side with the greater MTU gets through, whatever MSS the peer offers."""
     h1, _, h2 = path
     make_devices(path, outer, "df set")
-    # The peer offers segments that the path cannot carry.
+    # The peer offers an MSS that the path cannot carry.
     h2.ip("link", "set", "gue0", "mtu", "1468")
     assert tcp_arrives(h1, h2, INNER[inner][1], bytes(200_000))
     assert exception(h1, INNER[inner][1]) == PATH_MTU - IP_HEADER[outer] - 8 - 4
@@ -100,7 +100,7 @@ def test_tcp_finds_the_mtu(path, outer, inner):
 @pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_sender_behind_the_device_is_told(path, outer, inner):
-    """A packet that is forwarded into the tunnel and too long is answered with the MTU that fits.
+    """A forwarded packet that is too long for the tunnel is answered with the MTU that fits.
 
     c: eth0 172.16.0.2, fd01::2 ==== client :h1: gue0 ...
     """
@@ -122,7 +122,7 @@ def test_sender_behind_the_device_is_told(path, outer, inner):
         h2.batch("route add 172.16.0.0/24 dev gue0", "route add fd01::/64 dev gue0")
         there, fits = INNER[inner][1], PATH_MTU - IP_HEADER[outer] - 8 - 4
         wait_until(lambda: ping(client, there, inner, 100), "the client reaches the other end")
-        # The first packet meets the router, and the second the route's exception.
+        # The router refuses the first packet. The second one meets the route's exception.
         ping(client, there, inner, 1500 - IP_HEADER[outer] - 8 - 4, "want", count=2)
         wait_until(lambda: exception(client, there) == fits, "the client knows the MTU")
         assert ping(client, there, inner, fits)
@@ -139,7 +139,7 @@ def outer_fragments(path, send):
 
     with Capture(path[2], "eth0") as capture:
         send()
-        # The flow from the first host alone.
+        # Only packets from the first host.
         return bool(
             capture.frames(
                 lambda frame: is_fragment(frame) and frame[26:30] == bytes([192, 0, 2, 1]),
@@ -170,6 +170,6 @@ def test_df_says_if_the_router_may_fragment(path, df, inner, fragments, outer_ha
     )
     assert fragmented != outer_has_df
     assert answered == [not outer_has_df]
-    # With DF, the router's message made one on the outer route.
+    # With DF, the router's message has made an exception on the outer route.
     assert exception(h1, OUTER[4][1]) == (PATH_MTU if outer_has_df else None)
-    assert exception(h1, there) is None, "a later packet makes one on the inner route"
+    assert exception(h1, there) is None, "only a later packet makes an exception on the inner route"

@@ -49,7 +49,7 @@ def add(hosts, options, secret=b""):
 
 
 def seen():
-    """Returns what the programs of the last loaded section noted: the private data, and results."""
+    """Returns the notes of the last loaded program: private data, their length, and results."""
     data = last_notes()
     length, *results = struct.unpack_from("=5i", data, 124)
     return data[: max(0, length)], length, results
@@ -100,7 +100,7 @@ def test_private_data_pass_with_all_other_fields(hosts, program, name):
     with Capture(hosts[1], "eth0") as wire:
         assert tcp_arrives(*hosts, "10.1.1.2", DATA)
         [frame] = wire.frames(lambda frame: is_udp_to(frame, PORT))
-    # The last of the header: before EtherIP and the frame, or before the packet.
+    # Private data end the header: EtherIP and the frame, or the packet, come next.
     start = bytes(Ether(frame)[UDP].payload)
     words = (start[0] & 31) * 4 + 4
     assert start[words - 8 : words] == b"private!"
@@ -136,12 +136,12 @@ def test_what_cannot_be_sent_is_refused(hosts, program, drop_monitor):
         assert (without_metadata, odd, too_long) == (-errno.EINVAL,) * 3
         h1.run("tc", "filter", "del", "dev", "gue0", "egress")
         attach(h1, "egress", program, "tc/send_too_much")
-        # Another one: the host that got the first has dropped that for want of a socket.
+        # Another packet, because the receiver has dropped the first one, which has no socket.
         other = bytes(IP(src="10.1.1.1", dst="10.1.1.2") / UDP(sport=7, dport=8) / b"too much")
         sender.send(other)
         reason = drop_monitor.reason_for(lambda seen: seen.startswith(other))
         assert reason == "RGUE_BAD_PRIVATE_DATA"
-    # A packet without private data has none.
+    # A packet that is sent without private data is received without any.
     h1.run("tc", "filter", "del", "dev", "gue0", "egress")
     tunnel = "tunnel_key set id 7 src_ip 192.0.2.1 dst_ip 192.0.2.2"
     h1.run(*f"tc filter add dev gue0 egress matchall action {tunnel}".split())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packets with cookies, keyed hashes, checksums and CRCs, in and out, against the drafts.
+"""Packets with cookies, keyed hashes, checksums and CRCs, received and sent as in the drafts.
 
 h1 (the wire's end): eth0 192.0.2.1 ===== eth0 192.0.2.2, gue0 :h2
 """
@@ -31,7 +31,7 @@ INNER = bytes.fromhex("4500001c00014000400124dc0a0101010a0101020800e5ca12340001"
 
 @dataclasses.dataclass(frozen=True)
 class Vector:
-    """A header before INNER, from the drafts' reference, and the link that sends and takes it."""
+    """A header before INNER, from the drafts' reference, and the link that sends and accepts it."""
 
     header: str
     options: dict
@@ -82,7 +82,7 @@ def test_vector_is_taken(ends, vector):
     outer = Outer(*ENDS[4], sport=0xC006)
     data = bytes.fromhex(vector.header) + INNER
     assert ends.come_out(data, outer, udp_checksum=False) == [INNER]
-    # Each byte of the header matters, but for Hlen and flags that announce other fields.
+    # Each byte of the header after Hlen, protocol and flags matters.
     for at in range(4, len(data) - len(INNER)):
         wrong = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         ends.send(wrong, outer, udp_checksum=False)
@@ -93,7 +93,7 @@ def test_vector_is_taken(ends, vector):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("vector", VECTORS.values(), ids=VECTORS)
 def test_vector_is_sent(hosts, vector):
-    """From 192.0.2.1, so that the first host has the device."""
+    """The vectors come from 192.0.2.1, so the first host has the device."""
     ends = Ends(tuple(reversed(hosts)), 4)
     ends.there, ends.here = ENDS[4][1], ENDS[4][0]
     ends.add(vector.key, sport=0xC006, **vector.options)
@@ -155,7 +155,7 @@ def draw(rng, length, *, group, security, checksum, crc):
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 @pytest.mark.parametrize("within", [4, 6])
 def test_independent_peer_agrees_on_every_combination(ends, within):
-    """A second implementation of the drafts takes what the device sends, and vice versa."""
+    """A second implementation of the drafts accepts the device's packets, and vice versa."""
     for number, combination in enumerate(combinations()):
         seed = f"{SEED} {ends.outer} {within} {number}"
         rng = random.Random(seed)
@@ -341,7 +341,7 @@ def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor):
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 def test_digest_of_one_header_is_not_anothers(ends):
-    """The device keeps the digests of headers, and of these addresses alone."""
+    """A cached header is right only with all of its bytes, and between its own addresses."""
     ends.add(KEY, **HMAC_LINK)
     ends.links.add("anyone", remote="0.0.0.0" if ends.outer == 4 else "::", up=True, **HMAC_LINK)
     ends.keys.set("anyone", 1, KEY)
@@ -352,7 +352,7 @@ def test_digest_of_one_header_is_not_anothers(ends):
     right = gue_peer.build(dataclasses.replace(GOOD, surplus=b"1234"), INNER, between, KEY)
     for _ in range(2):
         assert ends.come_out(right, between) == [INNER]
-    # Protocol, digest, surplus. Each twice: the first must not make the second known.
+    # Protocol, digest, surplus. Each comes twice: the cache must not keep a wrong header.
     for at in (1, 20, *range(44, 48)):
         for _ in range(2):
             ends.send(right[:at] + bytes([right[at] ^ 37]) + right[at + 1 :], between)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a device of kind gue receives: bytes on the wire in, packets from the device out."""
+"""Receive of gue devices: bytes come in on the wire, and packets come out of the device."""
 
 import errno
 import itertools
@@ -142,7 +142,7 @@ def test_socket_is_open_while_a_device_is_up(hosts, links, outer):
     assert listens() == 0
 
 
-def test_same_packets_are_refused_until_the_device_is_gone(hosts, links):
+def test_id_and_remote_belong_to_one_device(hosts, links):
     links.add("gue0", remote="192.0.2.1", id=7)
     for other in ({"id": 8}, {}, {"id": 7, "port": 6081}):
         links.add("other", remote="192.0.2.1", **other)
@@ -213,7 +213,7 @@ def test_two_tunnels_to_one_address_by_group(hosts, links, wire):
 @pytest.mark.timeout(600)
 def test_each_of_a_thousand_devices_gets_its_own_packets(hosts, links, wire):
     h2 = hosts[1]
-    # The debug kernel takes a tenth of a second for each.
+    # The debug kernel takes a tenth of a second for each device.
     count = 200 if os.environ["RFOU_KERNEL"] == "debug" else 1000
     # Making a device is faster then.
     h2.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
@@ -304,7 +304,7 @@ def test_each_drop_has_its_reason(hosts, wire, drop_monitor, outer):
         found = drop_monitor.reason_for(lambda packet: mark in packet or packet == b"")
         assert found == reason, name
     assert hosts[1].traffic("gue0")["rx"]["packets"] == 0
-    # All but the drops before the device is known.
+    # The device counts all drops but those before receive knows the device.
     assert hosts[1].traffic("gue0")["rx"]["errors"] == 22
     links.close()
 
@@ -325,7 +325,7 @@ def test_zero_checksum_over_ipv6_is_judged_by_each_device(hosts, wire, drop_moni
     assert received(h2, "lenient", lambda: send(2)) == [packet]
     send(1)
     assert drop_monitor.reason_for(lambda dropped: mark in dropped) == "RGUE_ZERO_CHECKSUM"
-    # Changed in place, both ways.
+    # The option takes effect when it is changed, on and off.
     links.set("strict", udp_zero_csum6_rx=1)
     assert received(h2, "strict", lambda: send(1)) == [packet]
     links.set("strict", udp_zero_csum6_rx=0)
@@ -393,7 +393,7 @@ REMCSUM = {
 @pytest.mark.parametrize("form", REMCSUM)
 @pytest.mark.parametrize(("outer", "within"), itertools.product((4, 6), (4, 6)))
 def test_remote_checksum_is_accepted_by_the_inner_receiver(hosts, links, wire, outer, within, form):
-    """A UDP socket accepts an inner datagram whose checksum is left to the receiver."""
+    """A UDP socket accepts an inner datagram whose checksum the header leaves to the receiver."""
     h2 = hosts[1]
     links.add("gue0", remote=OUTER[outer][0], up=True)
     address = "10.1.1.2/24" if within == 4 else "fd00::2/64"
@@ -420,7 +420,7 @@ def test_remote_checksum_is_accepted_by_the_inner_receiver(hosts, links, wire, o
 
 
 def seed(packet, protocol):
-    """Returns the sum of a packet's pseudo header, which a checksum left to compute holds."""
+    """Returns the sum of a packet's pseudo header, which the field of a partial checksum has."""
     if packet[0] >> 4 == 4:
         addresses, length = packet[12:20], len(packet) - 20
     else:

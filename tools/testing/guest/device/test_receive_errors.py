@@ -14,7 +14,7 @@ PORT = 6080
 
 
 def send_error(hosts, version, kind, payload, sport=50000):
-    """Sends an ICMP error about a packet of the first host's from the second host."""
+    """Sends an ICMP error from the second host about a packet that the first host sent."""
     h1, h2 = hosts
     udp = UDP(sport=sport, dport=PORT) / (payload + bytes(200))
     if version == 4:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""GRO of what devices of kind gue receive: before UDP decapsulates."""
+"""GRO for devices of kind gue, which merges packets before UDP decapsulates them."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ LENGTH = {4: 20, 6: 40}
 
 @contextlib.contextmanager
 def receiver(**devices):
-    """Makes a host with a tap device whose GRO waits for packets, and these devices."""
+    """Makes a host with the given devices, and a tap device whose GRO holds packets."""
     lines = (
         "addr add 2001:db8::1/64 dev tap0 nodad",
         f"neigh replace 2001:db8::2 lladdr {PEER_MAC} nud permanent dev tap0",
@@ -41,7 +41,7 @@ def receiver(**devices):
 
 
 def tcp(number, within, mark):
-    """Returns one of a train of TCP segments, whose checksum is right."""
+    """Returns a TCP segment of a train, with a right checksum."""
     if within == 4:
         packet = IP(src="10.1.1.1", dst="10.1.1.2", id=number, flags="DF")
     else:
@@ -134,7 +134,7 @@ def test_train_is_merged_before_it_is_decapsulated(outer, within, form):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_packets_of_different_headers_are_not_merged(outer):
-    """Two trains of the same flow, in two groups and with and without surplus, in turn."""
+    """Three trains of one flow come interleaved: in two groups, and in one of them with surplus."""
     remote = "192.0.2.2" if outer == 4 else "2001:db8::2"
     group = [struct.pack("!BBHI", 1, 4, 0x8000, number) for number in (1, 2)]
     surplus = struct.pack("!BBHII", 2, 4, 0x8000, 1, 0)
@@ -184,7 +184,7 @@ PROTECTED = {
     [(form, cover) for form in PROTECTED for cover in (0, 4) if "cookie" not in form or cover == 0],
 )
 def test_protected_train_is_merged_unless_its_bytes_are_covered(form, cover):
-    """The headers of the train are equal, also if they cover the length in the inner IP header."""
+    """All headers are equal, also if they cover the first 4 bytes of the inner IP header."""
     options, header = PROTECTED[form](cover)
     segments = [tcp(number, 4, bytes([65 + number])) for number in range(SEGMENTS)]
     between = Outer("192.0.2.2", "192.0.2.1")
@@ -219,7 +219,7 @@ FRAME_HEADERS = {
 @pytest.mark.parametrize("form", FRAME_HEADERS)
 @pytest.mark.parametrize(("outer", "within"), [(4, 4), (6, 6)])
 def test_train_of_frames_is_merged_before_it_is_decapsulated(outer, within, form):
-    """The frame's header is part of the flow: segments to another address are not merged."""
+    """The Ethernet header is part of the flow: segments to different addresses are not merged."""
     remote = "192.0.2.2" if outer == 4 else "2001:db8::2"
     segments = [tcp(number, within, bytes([65 + number])) for number in range(SEGMENTS)]
     expected = payload(segments, within)
@@ -243,7 +243,7 @@ def test_train_of_frames_is_merged_before_it_is_decapsulated(outer, within, form
 
 @pytest.mark.parametrize("form", ["plain", "group"])
 def test_train_without_etherip_is_not_merged(form):
-    """Each frame is dropped for itself."""
+    """GRO does not merge the frames, and receive drops each of them."""
     options, header = FRAME_HEADERS[form](4)
     with receiver(gue0={"remote": "192.0.2.2", "mode": 1} | options) as (host, tap):
         link = bytes(Ether(src=PEER_MAC, dst=host.mac("gue0"), type=0x0800))

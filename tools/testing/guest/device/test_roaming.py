@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Peers of gue devices that move: behind NAT, to other addresses, and in the face of attackers.
+"""Peers of gue devices that move: behind NAT, to other addresses, and while attackers interfere.
 
 The server is h1, with `remote any roaming`. The attacker's addresses are in h2.
 """
@@ -113,7 +113,7 @@ def pings(host, address, count=1):
 
 
 def test_two_peers_behind_one_nat_find_back(hosts):
-    """The NAT forgets its mappings, and gets another address: both are back in two keepalives."""
+    """The NAT loses its mappings and then its address. Both peers are back in two keepalives."""
     h1, nat = hosts
     with two_behind_nat(nat) as behind, ends(h1, *behind) as [server, *peers]:
         listener = PeerListener(h1)
@@ -154,7 +154,7 @@ def test_two_peers_behind_one_nat_find_back(hosts):
 
         first = found(NAT_ADDRESS, "at first")
         assert {port for _, port in first} != {PORT}, "the NAT changes ports"
-        # A masquerade forgets the mappings of an address that goes.
+        # Masquerading drops its mappings when the address is deleted.
         nat.ip("addr", "del", f"{NAT_ADDRESS}/24", "dev", "eth0")
         nat.ip("addr", "add", f"{NAT_ADDRESS}/24", "dev", "eth0")
         begin = time.monotonic()
@@ -168,7 +168,7 @@ def test_two_peers_behind_one_nat_find_back(hosts):
             if told[0] == PEER_MOVED:
                 moves[told[1]["device"]].append((told[1]["remote"], told[1]["port"]))
         for places in moves.values():
-            # The NAT may forget a mapping that is new already, which is a further move.
+            # The NAT may drop a mapping that is already new, which makes a further move.
             assert places[0] in first and places[-1] in third and second & set(places)
         for number in (1, 2):
             shown = server.peers.get(f"peer{number}")
@@ -179,7 +179,7 @@ def test_two_peers_behind_one_nat_find_back(hosts):
 
 @pytest.mark.soak_on_debug
 def test_data_goes_where_the_peer_has_proved_to_be(hosts, server):
-    """At first, at another address and port, and when the peer is dead and lives again."""
+    """Data follows the address that the peer has proved last. A dead peer keeps its address."""
     listener = PeerListener(hosts[0])
     server.serve("gue0", keepalive=1, dead=2)
     assert server.peer() is None and not server.has_carrier("gue0")
@@ -195,7 +195,7 @@ def test_data_goes_where_the_peer_has_proved_to_be(hosts, server):
         command, peer = listener.receive()
         assert command == PEER_MOVED and (peer["remote"], peer["port"]) == (HOME, PORT)
         assert data_arrives(server, one)
-        # The same peer elsewhere, by another port.
+        # The same peer at another address and port.
         two.last = one.last
         two.request(2)
         challenge = two.expect(REQUEST)
@@ -205,7 +205,7 @@ def test_data_goes_where_the_peer_has_proved_to_be(hosts, server):
         assert data_arrives(server, two)
         command, peer = listener.receive()
         assert command == PEER_MOVED and (peer["remote"], peer["port"]) == (AWAY, 7000)
-        # Silence takes the carrier, and not the address.
+        # Silence turns the carrier off, and keeps the address.
         wait_until(lambda: not server.has_carrier("gue0"), "the peer is dead")
         assert server.peer() == (AWAY, 7000)
         assert listener.receive()[0] == PEER_DEAD
@@ -243,7 +243,7 @@ class Scene:
         return self.evil.drain()
 
     def nobody_is_moved(self):
-        """Fails if the attacker has an effect, or more bytes than he has sent."""
+        """Fails if the peer was moved or the attacker has received more bytes than he has sent."""
         got = sum(len(message.data) for message in self.received())
         assert got <= self.sent, f"{self.sent} bytes are answered with {got}"
         assert self.server.peer() == (HOME, PORT)
@@ -352,7 +352,7 @@ def test_a_wrong_key_moves_nobody(scene):
     wait_until(
         lambda: scene.server.peers.get("gue0")["auth_failures"] == before + 10, "each is counted"
     )
-    assert scene.received() == [], "who has no key gets nothing"
+    assert scene.received() == [], "a sender without the key gets nothing"
     scene.nobody_is_moved()
 
 
@@ -369,14 +369,14 @@ def test_data_moves_nobody(scene):
 
 
 @pytest.mark.soak_on_debug
-def test_challenges_to_forged_addresses_are_few(scene):
-    """Copies from many addresses, in a row: few challenges, no state without end, no move."""
+def test_requests_from_many_ports_get_few_challenges(scene):
+    """The attacker sends requests of the peer from 200 ports: few challenges, and no move."""
     with peers_of_ports(scene, 200) as many:
         for peer in many:
             peer.send(scene.peer.message(REQUEST, 1))
         time.sleep(0.2)
         got = sum(len(peer.drain()) for peer in many)
-    assert 0 < got < 20, f"{got} messages to 200 addresses"
+    assert 0 < got < 20, f"{got} messages to 200 ports"
     scene.nobody_is_moved()
 
 
@@ -395,7 +395,7 @@ def peers_of_ports(scene, count):
 
 @pytest.mark.soak_on_debug
 def test_a_device_without_roaming_stays_with_its_remote(hosts, server):
-    """An authentic message from another address is for nobody, or for another device."""
+    """An authentic message from another address does not reach the device, and gets no answer."""
     key = b"a key of both ends"
     server.add("gue0", remote=HOME, auth=HMAC, cover=ALL, keys=((1, key, {}),))
     with peers_of(hosts[1], (HOME, PORT), (AWAY, PORT), terms=shared(1, key)) as [one, two]:
@@ -409,7 +409,7 @@ def test_a_device_without_roaming_stays_with_its_remote(hosts, server):
 
 @pytest.mark.soak_on_debug
 def test_addresses_in_the_hash_bind_a_copy_to_its_sender(hosts, server):
-    """Without NAT, a copy from elsewhere is no message at all."""
+    """Without nat, the hash covers the addresses, so a copy from another address is a forgery."""
     key = b"a key of both ends"
     server.add("gue0", keys=((1, key, {}),), **SERVER)
     with peers_of(hosts[1], (HOME, PORT), (AWAY, PORT), terms=shared(1, key)) as [one, two]:
@@ -429,7 +429,7 @@ def test_addresses_in_the_hash_bind_a_copy_to_its_sender(hosts, server):
 
 @pytest.mark.soak_on_debug
 def test_ynl_shows_peers_and_their_moves(hosts, server):
-    """Unmodified, by the spec alone."""
+    """The kernel's unmodified ynl needs only the spec."""
     server.serve("gue0", keepalive=5)
     child = start_ynl(hosts[0], "gue", "--subscribe", "peers", "--dump", "peer-get")
     [dumped] = json.loads(child.stdout.readline())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Selftests of VXLAN and Geneve from the kernel's source, with a device of kind gue in their place.
 
-The scripts run from the source. Their text is changed on the way to the shell: the kind and its
-options, and the places of inner headers, because GUE's header has another length than Geneve's.
+The tests change the text of the scripts before the shell runs it: the kind and its options, and the
+offsets of inner headers, because GUE's header has another length than Geneve's.
 """
 
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.stock_only
 
 
 def exchange(text, *exchanges):
-    """Returns a text after changes: a pattern, the text in its place, how often it must occur."""
+    """Returns a text after changes, each a pattern, its replacement and its number of matches."""
     for pattern, new, count in exchanges:
         text, found = re.subn(pattern, new, text)
         assert found == count, f"the script has {pattern} {found} times, not {count}"
@@ -68,7 +68,7 @@ CASES = [
 
 @pytest.mark.parametrize(("mode", "outer", "inner"), CASES)
 def test_l2_tos_ttl_inherit(mode, outer, inner):
-    """Outer packets have random TOS and TTL, or those of inner packets, after a VLAN tag, too."""
+    """Outer TOS and TTL are the device's random values or the inner header's, also after a tag."""
     vlans = "false true" if mode == "ethernet" else "false"
     output = selftest(
         "l2_tos_ttl_inherit.sh",
@@ -84,7 +84,7 @@ def test_l2_tos_ttl_inherit(mode, outer, inner):
     assert results == ["OK"] * (2 * len(vlans.split())), output
 
 
-# netperf is no free software: iperf3 does what the script wants of it.
+# Debian's main archive has no netperf, so iperf3 replaces it.
 NETSERVER = "#!/bin/sh\nexec iperf3 --server --daemon --port 12865\n"
 NETPERF = """#!/bin/sh
 [ "$1" = -V ] && exit
@@ -97,7 +97,7 @@ exec iperf3 --client "$2" --port 12865 --time 2 --length 80000
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("options", ["mode ethernet", "mode ip", "mode ip linux-remcsum udpcsum"])
 def test_big_tcp_tunnels(tmp_path, options):
-    """TCP in packets of up to 192 KiB, as on the wire and as they are segmented by software."""
+    """TCP sends packets of up to 192 KiB, with veth's offloads and with software segmentation."""
     for name, text in (("netserver", NETSERVER), ("netperf", NETPERF)):
         (tmp_path / name).write_text(text, encoding="ascii")
         (tmp_path / name).chmod(0o755)

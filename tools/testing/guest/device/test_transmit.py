@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What gue devices send: packets into the device, bytes on the wire and answers out.
+"""Transmit of gue devices: packets go into a device, and a capture shows the bytes on the wire.
 
 h1: gue0 10.1.1.1, fd00::1 -- eth0 ===== eth0 -- gue0 10.1.1.2, fd00::2 :h2
 """
@@ -17,7 +17,7 @@ from testing.lib.hosts import Capture, is_udp_to, wait_until
 from testing.lib.traffic import tcp_arrives
 from testing.lib.tunnels import no_checksum_errors, segment_in_software
 
-# The debug kernel takes five seconds for each.
+# The debug kernel takes five seconds for each test.
 pytestmark = pytest.mark.soak_on_debug
 
 GUE_PORT = 6080
@@ -77,7 +77,7 @@ def check_inner(data, inner):
 
 @pytest.mark.parametrize("inner", [4, 6])
 def test_udp_gso_packet_is_received_whole(hosts, inner):
-    """Ten datagrams of one call of a sender with UDP_SEGMENT are one packet up to the receiver."""
+    """A call with UDP_SEGMENT sends ten datagrams, which the other device gets in fewer packets."""
     make_devices(hosts, 4)
     udp_segment, size = 103, 100
     h1, h2 = hosts
@@ -133,7 +133,7 @@ def test_variant_1_has_no_header(hosts, outer, inner):
 )
 @pytest.mark.parametrize("outer", [4, 6])
 def test_remote_checksum_names_its_place(hosts, outer, options, flags, word):
-    """The header names the place of a checksum that the sender's host left to its devices."""
+    """The header names the place of the inner checksum, which the sender's stack left partial."""
     make_devices(hosts, outer, f"udpcsum {options}")
     segment_in_software(hosts[0])
     ip, payload = sent(hosts, 4)
@@ -158,7 +158,7 @@ def test_checksum_is_sent_as_asked(hosts, outer):
 @pytest.mark.parametrize("inner", [4, 6])
 @pytest.mark.parametrize("outer", [4, 6])
 def test_outer_header_has_what_was_set(hosts, outer, inner):
-    """TTL and TOS are the device's, or the inner header's; ECN is copied."""
+    """TTL and TOS come from the device or the inner header, DF from the device; ECN is copied."""
     make_devices(hosts, outer, "ttl 9 tos 0x20 df set")
 
     def fields(ip):
@@ -261,7 +261,7 @@ def test_packet_socket_that_names_no_protocol(hosts, inner):
 
 
 def statistics(host, name="gue0"):
-    """Returns what a device has sent."""
+    """Returns a device's transmit counters."""
     [link] = json.loads(host.run("ip", "-j", "-s", "link", "show", name).stdout)
     return link["stats64"]["tx"]
 
@@ -282,7 +282,7 @@ def test_loop_is_counted(hosts, outer):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_mark_chooses_the_route(hosts, outer):
-    """A packet's mark reaches routing, also after a packet without one has filled the cache."""
+    """Routing uses a packet's mark, also after a packet without a mark filled the route cache."""
     make_devices(hosts, outer)
     h1 = hosts[0]
     version = ["-6"] if outer == 6 else []
@@ -297,8 +297,8 @@ def test_mark_chooses_the_route(hosts, outer):
 
 
 @pytest.mark.parametrize("outer", [4, 6])
-def test_packet_beyond_the_mtu_of_the_path_is_told(hosts, outer):
-    """The sender learns the MTU that is left inside the tunnel."""
+def test_sender_learns_the_mtu_inside_the_tunnel(hosts, outer):
+    """A packet that is too long for the path is answered with the path's MTU minus the headers."""
     h1, _ = hosts
     make_devices(hosts, outer, "df set")
     h1.ip("link", "set", "eth0", "mtu", "1400")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Devices of kind gue and VRFs: the underlay in a VRF, and the tunnel.
 
-The first test has the form of the kernel's test_vxlan_under_vrf.sh.
+The first test follows the kernel's test_vxlan_under_vrf.sh.
 
 h1: gue0 10.1.1.1, fd00::1 -- eth0 [vrf] ===== eth0 [vrf] -- gue0 10.1.1.2, fd00::2 :h2
 """
@@ -43,7 +43,7 @@ def down_and_up(host, name="gue0"):
 
 
 def has_answers(host, address, *options, count=2):
-    """Returns whether each echo request has an answer."""
+    """Sends echo requests; returns whether any has an answer."""
     command = ("ping", "-n", "-c", count, "-i", "0.05", "-W", 1, *options, address)
     return host.run(*command, check=False).returncode == 0
 
@@ -74,7 +74,7 @@ def test_underlay_moves_into_a_vrf_and_out_of_it(hosts, outer):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_vrf_that_was_made_again_is_found(hosts, outer):
-    """A VRF of the same name has another index: the device goes by the index of today."""
+    """The new VRF has the same name and another index. The device uses the new index."""
     for number, host in enumerate(hosts, start=1):
         make_vrf(host, "underlay", 10)
         host.ip("link", "set", "eth0", "vrf", "underlay")
@@ -102,7 +102,7 @@ def test_dev_may_be_the_vrf_itself(hosts, outer):
 
 @pytest.mark.parametrize("outer", [4, 6])
 def test_tunnel_is_in_a_vrf(hosts, outer):
-    """The device's VRF is for inner packets: outer packets do not see it."""
+    """The device's own VRF applies to inner packets, and not to outer packets."""
     for number, host in enumerate(hosts, start=1):
         make_vrf(host, "tenant", 20)
         make_device(host, number, outer, "")
@@ -163,7 +163,7 @@ def test_two_vrfs_have_the_same_addresses_and_port(hosts, outer):
 
 
 def test_device_outside_needs_an_address_of_its_own(hosts):
-    """A socket outside of VRFs has every VRF's port, unless its address is another."""
+    """A socket outside of VRFs conflicts with a VRF's socket unless the addresses differ."""
     h1, _ = hosts
     make_vrf(h1, "red", 10)
     h1.ip("link", "set", "eth0", "vrf", "red")

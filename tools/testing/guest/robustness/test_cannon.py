@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The cannon, briefly, with kmemleak; scripts/test/cannon fires many more packets."""
+"""A short run of the cannon, with kmemleak. scripts/test/cannon fires many more packets."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices of kind gue without memory: each request and packet is done or refused, as a whole."""
+"""Failing allocations of gue devices: each request or packet is done or refused as a whole."""
 
 import contextlib
 import errno
@@ -116,7 +116,7 @@ def test_making_a_device_and_setting_it_up(hosts, links, options):
             assert links.show("gue0")["port"] == PORT
             links.delete("gue0")
     assert failed > 3, f"{failed} failures: the allocations were not reached"
-    # Nothing holds the packets of the devices that were not made.
+    # The devices that were not made have left no claim to the id and remote.
     links.add("gue0", up=True, **options)
     assert exists(h1) and listens(h1, "external" in options)
 
@@ -240,13 +240,13 @@ def test_keys_are_set_and_deleted_whole_or_not(hosts, links, auth):
 
 
 def inner_packet(version, to=1, segmented=True):
-    """Returns a UDP packet whose checksum is left to compute, after its virtio header."""
+    """Returns a virtio header and a UDP packet with a partial checksum."""
     if version == 4:
         packet = IP(src="10.0.9.2", dst=f"10.0.{to}.1") / UDP(sport=9, dport=9) / bytes(2000)
     else:
         packet = IPv6(src="fd00:9::2", dst=f"fd00:{to}::1") / UDP(sport=9, dport=9) / bytes(2000)
     start = 20 if version == 4 else 40
-    # To segment (UDP_L4) into pieces of 500 bytes.
+    # VIRTIO_NET_HDR_GSO_UDP_L4, with segments of 500 bytes.
     kind = (5, start + 8, 500) if segmented else (0, 0, 0)
     return struct.pack("<BBHHHH", 1, *kind, start, 6) + bytes(packet)
 
@@ -259,7 +259,7 @@ def inner_packet(version, to=1, segmented=True):
         ("key6", 4),
         ("ext", 4),
         pytest.param("var4", 6, marks=pytest.mark.soak_on_debug),
-        # Cut into pieces.
+        # These devices fragment.
         ("frg4", 6),
         pytest.param("frg6", 4, marks=pytest.mark.soak_on_debug),
     ],
@@ -289,14 +289,14 @@ def test_sending(device, version):
                         assert error.errno in NO_MEMORY, str(error)
             wait_until(lambda: outstanding(sender) == 0, "each packet is freed", 5)
             before = host.traffic(device)["tx"]
-            assert before["errors"] == 0, "memory is not the packet's fault"
+            assert before["errors"] == 0, "a lack of memory is not an error of the packet"
             sender.send(packet)
         wait_until(
             lambda: host.traffic(device)["tx"]["packets"] > before["packets"], "the device works", 5
         )
 
 
-# Headers with all that devices read: a group, and both forms of remote checksums of UDP in IPv4.
+# Headers with the fields that devices read: a group, and both forms of remote checksums.
 HEADERS = {
     "gue4": "01040200 0014001a",
     "grp4": "03048001 00000007 80000000 0014001a",
@@ -324,7 +324,7 @@ def frame_to(device, payload, source=40000):
 @pytest.mark.parametrize("device", ["grp4", "grp6", "key6", "frm4", "ext"])
 def test_receiving(flavour, device):
     # Not "gro", because only allocations in the writer's own context can be made to fail.
-    # Congestion was met on the way, so the inner header is written to.
+    # The outer ECN field is CE, so receive writes to the inner header.
     inner = IP(src="10.0.9.2", dst="10.0.0.1", tos=2) / UDP(sport=9, dport=9) / bytes(1200)
     frame = frame_to(device, inner)
     # The outer headers in the linear part, the rest in pages.
@@ -347,7 +347,7 @@ def test_receiving(flavour, device):
 )
 @pytest.mark.parametrize("device", ["frg4", "frg6"])
 def test_receiving_pieces(flavour, device):
-    """Without memory a piece is dropped, and the others wait for the timeout."""
+    """A fragment is dropped without memory, and the packet's others wait for the timeout."""
     inner = bytes(IP(src="10.0.9.2", dst="10.0.0.1", tos=2) / UDP(sport=9, dport=9) / bytes(1200))
     ends = ("192.0.2.2", "192.0.2.1") if device == "frg4" else ("2001:db8::2", "2001:db8::1")
     outer = Outer(*ends, sport=40000, dport=DEVICE_PORT)
@@ -355,7 +355,7 @@ def test_receiving_pieces(flavour, device):
     virtio = struct.pack("<BBHHHH", 0, 0, 60, 0, 0, 0)
 
     def send(tap, ident):
-        """Sends a packet in three pieces, the last one first."""
+        """Sends a packet in three fragments, the last one first."""
         for data in reversed(gue_peer.fragments(Header(group=11), inner, 424, outer, ident=ident)):
             frame = bytes(Ether(src=PEER_MAC, dst=HOST_MAC) / outer.packet(data))
             os.writev(tap, [virtio, frame[:60], frame[60:70], frame[70:200], frame[200:]])
@@ -372,7 +372,7 @@ def test_receiving_pieces(flavour, device):
         before = host.traffic(device)["rx"]["packets"]
         send(tap, 5000)
         wait_until(lambda: host.traffic(device)["rx"]["packets"] > before, "the device works", 5)
-        wait_until(lambda: memory.memory() == 0, "pieces without the others are freed", 5)
+        wait_until(lambda: memory.memory() == 0, "fragments of incomplete packets are freed", 5)
 
 
 @pytest.fixture(name="own_reasons")

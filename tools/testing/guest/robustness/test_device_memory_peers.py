@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Peers of gue devices without memory: asked, answered and told, or refused, and none is lost.
+"""Failing allocations while gue devices ask and answer peers: no peer is lost.
 
 h1: gue0 -- eth0 ===== eth0 -- a peer in Python :h2
 """
@@ -114,7 +114,7 @@ def test_peers_are_pinged_and_shown_or_not(end, peer):
     refused = 0
     for work in (end.peers.ping, end.peers.get):
         for failing in each_allocation():
-            # A ping at a time, below the limit.
+            # Keeps below the limit of pings.
             time.sleep(0.01)
             with failing:
                 refused += attempt(work, "gue0") is False
@@ -132,7 +132,7 @@ def test_peers_are_pinged_and_shown_or_not(end, peer):
 
 
 def test_a_request_is_answered_or_not_and_a_move_is_made_later(hosts, end, peer):
-    """Softirqs have no memory: requests stay without an answer, and the next ones have one."""
+    """Some allocations in softirqs fail, so some requests get no reply. Later requests get one."""
     end.serve("gue0", keepalive=1, dead=60)
     introduce(end, peer)
     other = EchoPeer(hosts[1], "192.0.2.2", "192.0.2.1", PEER, 7000)
@@ -151,7 +151,7 @@ def test_a_request_is_answered_or_not_and_a_move_is_made_later(hosts, end, peer)
     assert 0 < before["replies"] < asked
     for speaker in (peer, other):
         speaker.last = max(peer.last, other.last)
-        # A place is asked once a second.
+        # The device challenges an address at most once a second.
         time.sleep(1.1)
         introduce(end, speaker)
         assert data_arrives(end, speaker)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Devices of the module `misuse`, which misuse rust/net by order of packets, do the kernel no harm.
+"""The module `misuse` makes devices that misuse rust/net as packets order, without harm.
 
 The debug kernel's checkers must report nothing. The module leaks on purpose, so kmemleak runs in
 other guests.
@@ -108,7 +108,7 @@ def shoot(tap, rng):
 
 
 def test_orders_to_devices_do_no_harm():
-    """Devices send, receive, change, go down and end; the module ends before the last ones."""
+    """Devices send, receive, change, go down and are deleted. rmmod deletes the last ones."""
     rng = random.Random(11)
     lines = (
         "addr add 2001:db8::1/64 dev tap0 nodad",
@@ -121,7 +121,7 @@ def test_orders_to_devices_do_no_harm():
                 links.add(number, up=True)
         for _ in range(ROUNDS):
             for number in NUMBERS:
-                # Each step may fail, as the order of the last one was.
+                # Each step may fail, because devices get odd sizes. `set` always fails.
                 for step in (links.add, links.up, links.set):
                     with contextlib.suppress(OSError):
                         step(number)
@@ -145,7 +145,7 @@ def test_orders_to_devices_do_no_harm():
 
 
 def test_devices_end_with_namespaces_while_packets_come():
-    """A device moves to another namespace, and ends with the one that it sends to."""
+    """A device moves to another namespace, and ends with the one that it was made in."""
     rng = random.Random(12)
     with loaded(DEVICES):
         for turn in range(5):
@@ -170,7 +170,7 @@ def test_devices_end_with_namespaces_while_packets_come():
                 host.remove()
                 wait_for_witnesses()
                 left = f"bad{turn}" in other.proc_net("dev")
-                assert not left, "the device outlives its namespace"
+                assert not left, "the device outlives the namespace that it was made in"
                 other.remove()
     assert not is_loaded()
 

@@ -86,7 +86,7 @@ def frames():
 
 
 def pieces():
-    """Yields pieces of packets for the devices, and of packets that never come whole."""
+    """Yields fragments of packets for the devices. Half of the packets stay incomplete."""
     inner = bytes(IP(src="10.0.9.2", dst="10.0.5.1", ttl=9) / UDP(sport=1, dport=2) / bytes(500))
     for device, group in {"gue4": None, "gue6": None, "frg4": 11, "frg6": 11}.items():
         ends = ("192.0.2.2", "192.0.2.1") if device[-1] == "4" else ("2001:db8::2", "2001:db8::1")
@@ -112,14 +112,14 @@ def make_namespace(number, *, without_module):
             f"addr add 10.7.{group}.1/24 dev {name}",
             f"link set {name} up",
         ]
-    # The routes of tunnels are kept beside the tunnels, which end with the namespace, too.
+    # The tunnels of these routes cache outer routes. All end with the namespace.
     lines += [
         "link add ring3 type gue external port 6081 dport 6081",
         "link set ring3 up",
         "route add 10.7.3.0/24 encap ip id 3 dst 127.0.0.1 dev ring3",
         "route add 10.7.4.0/24 encap ip6 id 3 dst ::1 csum dev ring3",
     ]
-    # Sends to this namespace's socket from another namespace, and ends with this one.
+    # This device is in another namespace. Its outer packets stay in this one, which ends it.
     lines += [
         f"link add away{number} type gue id 3 remote 127.0.0.1",
         f"link set away{number} netns 1",
@@ -133,7 +133,7 @@ def make_namespace(number, *, without_module):
         stdin="".join(f"{line}\n" for line in lines),
     )
     assert done.returncode >= 0, "a signal ended ip"
-    # A packet goes round in the device until its TTL is 0.
+    # The host forwards each received packet into the device again, until its TTL is 0.
     pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sent = 0
@@ -148,7 +148,7 @@ def make_namespace(number, *, without_module):
 
 
 class Roles:
-    """The roles at a host under fire, all at once."""
+    """Work that processes do at a host under fire, all at the same time."""
 
     def __init__(self, host, tap, *, without_module=False):
         self.host, self.tap, self.without_module = host, tap, without_module
@@ -208,7 +208,7 @@ class Roles:
             }
             changed = 0
             for name in ROUTES:
-                # The others come with each packet of a device in external mode.
+                # A device in external mode has no other options: they come with each packet.
                 of_device = options if name != "ext" else {
                     option: options[option] for option in ("dport", "remcsum", "udp_zero_csum6_rx")
                 }  # fmt: skip
@@ -238,7 +238,7 @@ class Roles:
         """Makes devices and sets them up and down."""
         self.host.enter()
         links = GueLinks()
-        # Devices with the socket of others, and one that is alone.
+        # Two devices share the socket of others, and one has a socket of its own.
         mine = {"flap1": {"id": 11}, "flap2": {"id": 12}, "flap3": {"port": 6099}}
         while True:
             flapped = 0
@@ -253,7 +253,7 @@ class Roles:
         links.close()
 
     def move_routes(self):
-        """Changes the way to the peers."""
+        """Changes the routes to the peers and the MTU of their device."""
         peers = ("192.0.2.2/32", "2001:db8::2/128")
         while True:
             for peer in peers:
@@ -360,7 +360,7 @@ def test_module_comes_and_goes_under_traffic():
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_devices_routed_into_themselves_and_each_other_under_load(hosts, version):
-    """self: into itself. one and two: each into the other, down to the core's limit."""
+    """`self` leads into itself, `one` and `two` into each other, down to the core's limit."""
     h1, _ = hosts
     form = "198.51.100.{}" if version == 4 else "2001:db8:ffff::{}"
     length = 32 if version == 4 else 128

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Races of peers: they move, are pinged and die while devices, namespaces and the module go.
+"""Races of peers, which move, are pinged and die while devices, namespaces and the module go.
 
 h1: srv0 (roaming, keepalive), one0 -- eth0 ===== eth0 -- peers in Python, at two ports :h2
 """
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 class Roles:
-    """The roles at a server whose peer moves, all at once. Each has sockets of its own."""
+    """Work that processes do at a server whose peer moves. Each has sockets of its own."""
 
     def __init__(self, h1, h2):
         self.h1, self.h2 = h1, h2
@@ -50,7 +50,7 @@ class Roles:
         end = End(self.h1)
         for number in itertools.count():
             made = 0
-            # Without the module, or in the hands of another role, some of it is refused.
+            # A request is refused while the module is unloaded or another role is quicker.
             for name in ("srv0", "one0"):
                 with contextlib.suppress(OSError):
                     end.links.delete(name)
@@ -111,7 +111,7 @@ class Roles:
                 with contextlib.suppress(OSError):
                     for group, remote in enumerate(("127.0.0.1", "::1")):
                         links.add(f"own{group}", remote=remote, id=group, keepalive=1, up=True)
-                    # In another namespace; its messages leave by the one that ends.
+                    # This device is in another namespace, and sends by the one that ends.
                     away = {"remote": "127.0.0.1", "id": 9, "keepalive": 1}
                     links.add(f"away{number}", netns=there, up=True, **away)
                     made += 1
@@ -165,8 +165,8 @@ def test_peers_move_while_devices_namespaces_and_the_module_go(hosts):
 
 
 @pytest.mark.soak_only
-def test_a_device_goes_in_time_with_its_timer(hosts):
-    """timing: deleted, set down and moved at each moment of a second with a keepalive."""
+def test_device_with_a_running_timer_is_removed(hosts):
+    """Deletes, sets down or moves the device at twelve moments of a keepalive's second."""
     h1, h2 = hosts
     end = End(h1)
     peer = EchoPeer(h2, "192.0.2.2", "192.0.2.1")

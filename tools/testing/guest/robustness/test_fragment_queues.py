@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Pieces of packets that never come whole: floods, and the end of what they wait in.
+"""Fragments of incomplete packets: floods, and the end of a namespace, device or module.
 
 The hosts are those of tools/testing/hostile/target.py.
 """
@@ -37,7 +37,7 @@ pytestmark = [
 
 NO_VIRTIO = bytes(10)
 ENDS = {"4": ("192.0.2.2", "192.0.2.1"), "6": ("2001:db8::2", "2001:db8::1")}
-# Devices that pieces wait for, with the header of a piece and its key.
+# Devices that get the fragments, with the header of a fragment and its key.
 HEADERS = {
     "gue4": (Header(), b""),
     "gue6": (Header(), b""),
@@ -50,7 +50,7 @@ PENDING = 50
 
 
 def frames(device, ident, packet=PACKET, size=800):
-    """Returns the frames of a packet's pieces to a device."""
+    """Returns the frames with the fragments of a packet to a device."""
     source, destination = ENDS[device[-1]]
     outer = Outer(source, destination, dport=DEVICE_PORT)
     header, key = HEADERS[device]
@@ -68,14 +68,14 @@ def shoot(tap, some):
 
 
 def passes(host, tap, device, ident):
-    """Returns whether a packet in pieces comes from a device."""
+    """Sends a packet in fragments; returns whether the packet comes from a device."""
     with Capture(host, device) as capture:
         shoot(tap, frames(device, ident))
         return capture.frames(lambda frame: len(frame) >= len(PACKET), 1, 3.0) == [PACKET]
 
 
 def fill(host, tap, wanted=PENDING):
-    """Makes pending queues at each device: without the last piece, and without the first."""
+    """Makes queues at each device that lack the last fragment or the first one."""
     memory = Reassembly(host)
     shots = []
     for device in HEADERS:
@@ -84,16 +84,16 @@ def fill(host, tap, wanted=PENDING):
             shots += pieces[1:] if ident % 2 else pieces[:-1]
     # At once: the first must not time out before the last comes.
     shoot(tap, shots)
-    # Each stored byte counts.
+    # The memory of a queue exceeds the payload of its fragments.
     wait_until(lambda: memory.memory() > wanted * len(HEADERS) * 1600, "the queues are pending")
 
 
 @pytest.mark.soak_on_debug
 @pytest.mark.parametrize("device", ["gue4", "key6"])
 def test_flood_of_first_pieces_is_bounded(device):
-    """Endless queues take no more memory than the limit, and none after the timeout.
+    """Incomplete packets take no more memory than the limit, and none after the timeout.
 
-    A quarter of the memory is for peers that have proved themselves.
+    The last quarter of the memory is only for devices with auth.
     """
     limit, count = 400_000, 600
     most = limit if device in KEYS else limit // 4 * 3
@@ -108,8 +108,8 @@ def test_flood_of_first_pieces_is_bounded(device):
             if number % 10 == 0:
                 highest = max(highest, memory.memory())
         highest = max(highest, memory.memory())
-        print(f"{count} first pieces take {highest} bytes at most, the limit is {most}")
-        # The piece that reaches the limit may go beyond.
+        print(f"{count} first fragments take {highest} bytes at most, the limit is {most}")
+        # The fragment that reaches the limit may exceed it.
         assert most - 4096 <= highest <= most + 4096
         if device not in KEYS:
             assert passes(host, tap, "key6", count), "no memory is left for a peer with a key"
@@ -128,7 +128,7 @@ def test_namespace_ends_with_queues_pending():
 
 
 def test_device_ends_with_queues_pending():
-    """A new device of the same kind does not take the old one's pieces."""
+    """A new device with the same options does not take the old device's fragments."""
     with target("plain", rgue=True) as (host, tap):
         fill(host, tap)
         rest = {device: frames(device, 0)[-1:] for device in HEADERS}

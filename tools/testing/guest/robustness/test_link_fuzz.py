@@ -210,7 +210,7 @@ def test_user_without_rights(hosts):
 
 @pytest.mark.parametrize("ends", ["by itself", "with its namespace"])
 def test_root_of_a_user_namespace(ends):
-    """Root of a user namespace may have links in a network namespace of its own, as of any kind."""
+    """Root of a user namespace may make gue links in its network namespace, as of any kind."""
 
     def work():
         os.setresuid(NOBODY, NOBODY, NOBODY)

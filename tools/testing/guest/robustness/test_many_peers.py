@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A thousand peers with keepalive: all live, and what they cost is printed. In `make soak`.
+"""A thousand peers with keepalive stay alive. Prints their cost. Only in `make soak`.
 
 h1: gue0 to gue999, with keepalive -- eth0 ===== eth0 -- gue0 to gue999 :h2
 """
@@ -30,7 +30,7 @@ PROTECTION = {"auth": HMAC, "cover": ALL}
 
 
 def memory():
-    """Returns the kernel's own memory in KiB: slabs, per-CPU memory, page tables and stacks."""
+    """Returns the kernel's own memory in KiB: slabs, per-CPU and vmalloc memory, and stacks."""
     time.sleep(1)
     lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     sizes = {name: int(rest.split()[0]) for name, rest in (line.split(":") for line in lines)}

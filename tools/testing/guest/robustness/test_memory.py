@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Failing allocations: at each in turn, the work is done or refused, and nothing leaks."""
+"""Each allocation fails in turn: the work is done or refused, and nothing leaks."""
 
 import contextlib
 import errno
@@ -90,7 +90,7 @@ def test_adding_a_port(hosts, fou, port):
         failed += done is False
         if there:
             fou.delete(*port)
-    # At least one failed, although a cache may serve most of them.
+    # At least one request failed, although a cache may serve most allocations.
     assert failed > 0, f"{failed} failures: the allocations were not reached"
     assert not is_bound(hosts[0])
 
@@ -192,7 +192,7 @@ def test_loading_the_module(name, tmp_path):
 
 @pytest.mark.timeout(3000)
 def test_making_a_namespace():
-    """A failed start of a namespace undoes what each module has set up there."""
+    """If the setup of a namespace fails, all that the modules have set up there is undone."""
     refused = 0
     with open("/proc/thread-self/ns/net", "rb") as outside, fallback_devices("nowhere"):
         # Without fallback devices, which would make most of the allocations.
@@ -216,13 +216,13 @@ def test_making_a_namespace():
 
 
 def inner_packet(version):
-    """Returns a UDP packet whose checksum is left to compute, after its virtio header."""
+    """Returns a virtio header and a UDP packet with a partial checksum."""
     if version == 4:
         packet = IP(src="10.0.9.2", dst="10.0.0.1") / UDP(sport=9, dport=9) / bytes(2000)
     else:
         packet = IPv6(src="fd00:9::2", dst="fd00::1") / UDP(sport=9, dport=9) / bytes(2000)
     start = 20 if version == 4 else 40
-    # To segment (UDP_L4) into pieces of 500 bytes.
+    # VIRTIO_NET_HDR_GSO_UDP_L4, with segments of 500 bytes.
     return struct.pack("<BBHHHH", 1, 5, start + 8, 500, start, 6) + bytes(packet)
 
 

@@ -115,7 +115,7 @@ def test_sockets_close_with_their_namespace(hosts):
     said = last_words()
     assert said["received"] > 0, "the tunnels were in use"
     assert said["ended"] >= 1, "the handle of the ended namespace says so"
-    assert said["usable"] >= 2, "sockets of the other namespaces can still become a tunnel's"
+    assert said["usable"] >= 2, "sockets of the other namespaces can still become a tunnel's socket"
 
 
 @contextlib.contextmanager

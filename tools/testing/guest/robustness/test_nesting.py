@@ -128,7 +128,7 @@ def test_tunnel_routed_into_itself(hosts):
 
 
 def test_nested_headers_pass_gro_and_receive(hosts):
-    """GUE within GUE, as deep as a packet can hold."""
+    """40 headers of GUE within each other, with and without IP headers between them."""
     h1, h2 = hosts
     h2.batch(
         f"fou add port {PORT} gue",

@@ -32,7 +32,7 @@ KNOWN = (
     | {errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EALREADY, errno.ESRCH, errno.ENODEV}
     | {errno.EAFNOSUPPORT, errno.ENETUNREACH, errno.EACCES}
 )
-# The errors in place of EALREADY and ESRCH.
+# rfou has EEXIST, EBUSY and ENOENT in place of EALREADY and ESRCH.
 KNOWN_TO_RFOU = KNOWN - {errno.EALREADY, errno.ESRCH} | {errno.EEXIST, errno.EBUSY, errno.ENOENT}
 
 # Values of the right length that pass most checks.
@@ -52,7 +52,7 @@ VALUES = {
 
 
 class FouFamily:
-    """What the fuzzer knows of the family `fou`."""
+    """The fuzzer's knowledge of the family `fou`."""
 
     client = Fou
     known = KNOWN
@@ -63,7 +63,7 @@ class FouFamily:
 
 
 class RfouFamily:
-    """What the fuzzer knows of the family `rfou`."""
+    """The fuzzer's knowledge of the family `rfou`."""
 
     client = Rfou
     known = KNOWN_TO_RFOU
@@ -88,7 +88,7 @@ class GueFamily:
         errno.ENODEV,
         errno.ENOENT,
         errno.ENOSPC,
-        # Of pings.
+        # Errors of pings.
         errno.EAGAIN,
         errno.ENOKEY,
         errno.ENETDOWN,
@@ -101,7 +101,7 @@ class GueFamily:
         keys.SECRET: [bytes(length) for length in (1, 7, 8, 16, 32, 64, 128)],
         keys.DIRECTION: [nl.u8(direction) for direction in (0, 1, 2, 3, 4, 255)],
         keys.NAT: [b""],
-        # Of answers.
+        # Attributes that only answers have.
         peer_family.REMOTE4: [bytes(4)],
         peer_family.SEQUENCE: [bytes(8)],
     }
@@ -132,7 +132,7 @@ def make_devices(host=None):
     links = GueLinks(host)
     for number, (name, auth) in enumerate(DEVICES.items()):
         links.add(name, remote="192.0.2.2", id=number, auth=auth)
-    # One to ping, also while its timer runs.
+    # A device to ping, while its keepalive timer runs.
     links.add("p0", remote="192.0.2.2", keepalive=1, up=True)
     links.close()
 
@@ -210,7 +210,7 @@ def fuzz(family, seed, count):
 
 
 def in_child(work):
-    """Runs this in a child process; fails if the child does."""
+    """Runs `work()` in a child process; fails if it raises."""
     child = os.fork()
     if child == 0:
         try:
@@ -335,7 +335,7 @@ def test_root_of_a_user_namespace_sets_keys_of_its_devices():
 
 
 def odd_sizes():
-    """Sends messages about as long as the headers, which never reach the attribute parser."""
+    """Sends messages with zeros in place of attributes, and a length up to 3 bytes too small."""
     client = Fou()
     for size in (*range(0, 24), 4096, 65536):
         body = struct.pack("=BBH", nl.ADD, 1, 0) + bytes(size)

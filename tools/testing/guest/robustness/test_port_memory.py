@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The family `rfou` without memory: the work is done or refused, and listeners know."""
+"""Failing allocations in the family `rfou`: a request is done or refused, and listeners know."""
 
 import errno
 
@@ -64,7 +64,7 @@ def heard(listener):
 
 
 def test_changing_a_port_while_a_program_listens(clients):
-    """Each change is told, or the listener is told that it has missed something."""
+    """The listener gets a notification of each change, or ENOBUFS if it missed one."""
     rfou, listener = clients
     lost = {PORT_ADDED: 0, PORT_DELETED: 0}
     for change, command, arguments, undo in (
