@@ -254,10 +254,11 @@ def test_pieces_are_checked_before_they_take_memory(ends, name):
     outer, memory = between(ends), Reassembly(ends.h2)
     packet = inner(4, 1, 120)
     pieces = gue_peer.fragments(header, packet, 40, outer, key)
-    # Changes each byte of the header from byte 12 on, but for the fragment field.
+    # Changes each byte of the fields, but for the group, which names a device, and for the fragment
+    # field.
     forged = 0
     at = gue_peer.layout(int.from_bytes(pieces[0][2:4], "big"))[0]["fragment"]
-    for number in range(12, len(pieces[0]) - 40):
+    for number in range(4 if header.group is None else 8, len(pieces[0]) - 40):
         if at.start <= number < at.stop:
             continue
         data = pieces[0]
@@ -268,6 +269,7 @@ def test_pieces_are_checked_before_they_take_memory(ends, name):
         number, data = at.start + 1, pieces[1]
         ends.send(data[:number] + bytes([data[number] ^ 8]) + data[number + 1 :], outer)
         forged += 1
+    assert forged >= 8
     wait_until(lambda: errors(ends) == forged, f"{forged} fragments are dropped")
     assert memory.memory() == 0, "a forged fragment takes memory"
     assert joined(ends, lambda: [ends.send(data, outer) for data in pieces], 1) == [packet]

@@ -345,6 +345,7 @@ def test_nobody_sees_a_secret(hosts, pair):
         try:
             user = GueKeys()
             assert [key["key_id"] for key in user.dump()] == [7]
+            assert secret[:8] not in b"".join(user.dump_raw())
             for work in (
                 lambda: user.set("gue0", 7, secret),
                 lambda: user.delete("gue0", 7),
