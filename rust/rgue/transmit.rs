@@ -450,7 +450,7 @@ fn encapsulate<V: IpVersion, F: Form>(
                 remote,
                 source: source.as_ref(),
             };
-            let mut made = F::Made::EMPTY;
+            let mut made = F::Made::empty();
             let payload = || Payload {
                 skb: &skb,
                 wanted,
