@@ -3,11 +3,11 @@
 //! The fields between the first four bytes of a header and its surplus space.
 //!
 //! Fields lie in the order of their flags, from bit 0 on, without padding (gue-09). Each
-//! [`Dialect`](crate::Dialect) has a [`FieldSet`], which a walk reads. [`FieldValues`] are written. Both visit
-//! fields in this order with a cursor.
+//! [`Dialect`](crate::Dialect) has a [`FieldSet`], which a walk reads. A sender writes [`FieldValues`]. Reading and
+//! writing visit the fields in the order of their flags, each with a cursor.
 //!
-//! To add a field, give it a module with its flag, its length, `parse` and `emit`, as [`private`] has.
-//! Then add one line at its place in the order to [`layout`](crate::layout) and to the sets that have it.
+//! To add a field, give it a module with its flag, its length, `parse` and `emit`, as [`private`] has. Then add the
+//! field to [`layout`](crate::layout) and to the types that read or write it, in the order of the flags.
 
 use crate::{private, Error, Private, RemoteChecksum};
 use core::fmt::Debug;
@@ -18,19 +18,20 @@ pub trait FieldSet: Copy + Debug + Eq {
     /// No field.
     const NONE: Self;
 
-    /// The flags of all fields, in host order.
+    /// The flags that [`Self::parse`] understands, in host order.
     const KNOWN_FLAGS: u16;
 
-    /// Returns the checksum that the sender leaves to the receiver, in whichever form.
+    /// Returns the checksum that the sender leaves to the receiver, in the drafts' form or in Linux's.
     fn remote_checksum(&self) -> Option<RemoteChecksum>;
 
-    /// Reads the fields that `flags` announces. `bytes` may continue after them.
+    /// Reads the fields of this set that `flags` announces, and skips the others. `bytes` may continue after the
+    /// fields.
     ///
-    /// The caller has refused unknown flags.
+    /// The caller must refuse unknown flags first.
     ///
     /// # Errors
     ///
-    /// - [`Error::FieldPastHeader`]: `bytes` ends within a field.
+    /// - [`Error::FieldPastHeader`]: `bytes` is too short for the fields.
     /// - [`Error::UnknownFlag`]: two flags exclude each other.
     /// - Errors of the fields: [`Error::ReservedSecurity`], [`Error::UnknownPrivateFlag`],
     ///   [`Error::ChecksumBeforeStart`].
@@ -45,11 +46,11 @@ pub trait FieldValues: Copy + Debug + Eq {
     /// Returns the length of the fields in bytes, a multiple of 4.
     fn len_bytes(&self) -> usize;
 
-    /// Writes the fields to the first [`Self::len_bytes`] bytes of the writer's buffer.
+    /// Writes the fields at the writer's position, [`Self::len_bytes`] bytes in all.
     ///
     /// # Errors
     ///
-    /// [`Error::BufferTooShort`].
+    /// [`Error::BufferTooShort`] if fewer bytes are left.
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Error>;
 }
 
@@ -75,8 +76,7 @@ impl Fields {
     /// No field.
     pub const NONE: Self = Self { private: None };
 
-    /// Returns the fields of a packet whose checksum the sender leaves to the receiver, in the form
-    /// that Linux sends.
+    /// Returns fields with a remote checksum, in Linux's form.
     #[inline]
     pub const fn with_remote_checksum(remote: RemoteChecksum) -> Self {
         Self {

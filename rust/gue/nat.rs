@@ -2,9 +2,9 @@
 
 //! NAT address checksum: the field `checksum:16 | reserved:16` (gue-extensions-06 §9).
 //!
-//! The sum of the outer addresses as they were sent. A transport protocol directly in GUE has these addresses
-//! in its pseudo header. If a NAT changes them, the receiver corrects the checksum by the difference of the
-//! sums. The drafts do not say that the sum is inverted, so this crate uses the plain sum.
+//! The checksum is the sum of the outer addresses as sent. The pseudo header of a transport protocol directly in
+//! GUE has these addresses. If a NAT changes the addresses, the receiver corrects the transport checksum by the
+//! difference of the sums. The drafts do not say that the sum is inverted, so this crate does not invert it.
 
 use crate::{
     checksum::Sum,
@@ -55,8 +55,10 @@ impl NatChecksum {
         }
     }
 
-    /// Returns the sum of the addresses as sent minus that of `received`, in ones' complement. Added to the sum
-    /// of an inner packet whose pseudo header has the received addresses, the difference corrects that sum.
+    /// Returns the sum of the addresses as sent minus the sum of `received`, in ones' complement.
+    ///
+    /// To verify an inner packet, compute its sum with the received addresses in the pseudo header, and add the
+    /// difference.
     #[inline]
     pub fn difference(&self, received: &Addresses) -> u16 {
         let minus_received = received.sum().complement();

@@ -9,8 +9,10 @@ use crate::{header::MAX_LEN_BYTES, Error};
 /// The bits of the first byte that count words (Hlen).
 const HLEN_MASK: u8 = 0x1f;
 
-/// Writes `surplus` after the variant 0 header in the first `len` bytes of `packet`, over the bytes there, and adds the
-/// length of `surplus` to Hlen. Returns the new length of the header in bytes.
+/// Appends `surplus` to a header of variant 0, and adds the length of `surplus` to Hlen. Returns the new length of the
+/// header in bytes.
+///
+/// The header is the first `len` bytes of `packet`. `surplus` overwrites the bytes after the header.
 ///
 /// # Errors
 ///
@@ -18,7 +20,7 @@ const HLEN_MASK: u8 = 0x1f;
 ///
 /// - [`Error::HeaderTooLong`]: the header would have more words than Hlen can count, or `surplus` is not a
 ///   whole number of words.
-/// - [`Error::BufferTooShort`].
+/// - [`Error::BufferTooShort`]: `packet` ends before the new end of the header.
 ///
 /// ```
 /// use gue::{surplus, Error};

@@ -2,12 +2,12 @@
 
 //! Generic netlink families with do and dump operations, and notifications to multicast groups.
 //!
-//! A type that implements [`Operations`] describes a family and has its state; [`register`] makes the
-//! family known to user space. An operation reads the attributes of a request from [`GenlInfo`] and
-//! writes its answer to a [`GenlMsg`]. A [`Notifier`] sends a message to the members of a group.
+//! A type that implements [`Operations`] describes a family and holds the family's state; [`register`] registers
+//! the family. An operation reads the attributes of a request from [`GenlInfo`] and writes its answer to a
+//! [`GenlMsg`]. A [`Notifier`] sends a message to the members of a group, or to one socket.
 //!
-//! Messages, groups and families have the shape of the kernel crate's `kernel::net::netlink`, which has
-//! no operations, and which kernels before 7.3 lack.
+//! The types of messages, groups and families follow the kernel crate's `kernel::net::netlink`. That module has no
+//! operations, and kernels before 7.3 do not have the module.
 //!
 //! C headers: [`include/net/genetlink.h`](srctree/include/net/genetlink.h),
 //! [`include/net/netlink.h`](srctree/include/net/netlink.h)

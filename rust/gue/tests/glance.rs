@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A first look at a header finds what a walk finds.
+//! Checks that [`gue::glance`] agrees with a walk.
 
 use gue::{
     glance::{first_bytes, len_bytes, proto_ctype, without_header, Shape},
@@ -17,7 +17,7 @@ const METHODS: [u16; 5] = [
     Method::Hmac.flags(),
 ];
 
-/// A header of these first bytes, as long as a header can be, with fields of zero.
+/// Parses a header that begins with these four bytes. Zeros follow, as many as the longest header needs.
 fn parse_first<D>(first: [u8; 4], dialect: D) -> Result<Header<D::Fields>, Error>
 where
     D: gue::Dialect,
@@ -27,7 +27,7 @@ where
     Header::parse(&bytes, dialect)
 }
 
-/// Exactly one beginning of a header has such a shape: that of a data packet with just these fields.
+/// Exactly one pair of first byte and flags has the shape of a data packet with these fields.
 #[test]
 fn shape_tells_length_and_fields() {
     for fields in METHODS
@@ -55,7 +55,7 @@ fn shape_tells_length_and_fields() {
     }
 }
 
-/// The shape leaves out only the IP protocol.
+/// The IP protocol does not change the shape.
 #[test]
 fn shape_is_the_same_for_each_protocol() {
     for proto in 0..=u8::MAX {
@@ -66,7 +66,7 @@ fn shape_is_the_same_for_each_protocol() {
 }
 
 #[test]
-fn packet_without_a_header_is_what_a_walk_calls_direct() {
+fn without_header_agrees_with_the_walk() {
     for start in 0..=u8::MAX {
         let first = [start, 0, 0, 0];
         let direct = |header: Header| header.is_direct().then(|| header.proto_ctype());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! GUE fragments, as devices of kind `gue` receive (gue-extensions-06 §5.3).
+//! GUE fragments for devices of kind `gue`, which reassemble them (gue-extensions-06 §5.3).
 
 use super::{
     checksum::{fold, put16, sum},
@@ -11,39 +11,42 @@ use super::{
 };
 use rand::{seq::SliceRandom, Rng};
 
-/// The flag of the field, and the flags of the fields before it.
+/// The flag of the fragment field.
 const FRAGMENT: u16 = 0x0800;
+/// The flag of the group identifier, which comes before the fragment field.
 const GROUP: u16 = 0x8000;
-/// The lengths of security fields, by their method.
+/// The lengths of security fields in bytes, by method. A security field comes before the fragment field.
 const SECURITY_LEN: [usize; 5] = [0, 8, 16, 32, 40];
 const KEYED_HASH: u16 = 4;
-/// No next header, and the control type of a message that is not whole.
+/// Proto/ctype of fragments after the first: "no next header" for data, and type 0 for a control message.
 const OPAQUE: [u8; 2] = [59, 0];
-/// Longest header, in words after the first.
+/// Greatest Hlen: the longest header, in words after the first.
 const MOST_WORDS: u8 = 31;
 /// Length of a fragment field, in words.
 const FIELD_WORDS: u8 = 2;
-/// The most pieces of a packet.
+/// The most fragments that a packet is cut into.
 const MOST_PIECES: usize = 40;
 
-/// A frame to a device, by its parts.
+/// The parts of an Ethernet frame for a device.
 struct Parts<'a> {
     /// Ethernet and IP.
     outer: &'a [u8],
     udp: &'a [u8],
     gue: &'a [u8],
     payload: &'a [u8],
-    /// The place of a fragment field in the GUE header, and of a keyed hash.
+    /// The offset in `gue` at which the fragment field goes.
     field: usize,
+    /// The offset in `gue` of the digest of a keyed hash.
     hash: Option<usize>,
 }
 
-/// Returns the parts of a frame with a GUE header that is not a fragment's.
+/// Splits a frame into its parts. Returns `None` unless the frame is for a device, has a GUE header of variant 0, is no
+/// fragment yet, and has room for a fragment field.
 fn parts(frame: &[u8]) -> Option<Parts<'_>> {
     let ip_len = match frame.get(12..15)? {
         [8, 0, 0x45] => 20,
         [0x86, 0xdd, first] if first >> 4 == 6 => 40,
-        // A frame with a VLAN tag or IP options, or a broken one.
+        // Not IP, or with a VLAN tag or IP options, or broken.
         _ => return None,
     };
     let (outer, rest) = frame.split_at_checked(14 + ip_len)?;
@@ -69,7 +72,7 @@ fn parts(frame: &[u8]) -> Option<Parts<'_>> {
     })
 }
 
-/// The place of a piece.
+/// The range of payload bytes in a fragment, and its M flag.
 #[derive(Clone, Copy)]
 struct Place {
     start: usize,
@@ -78,8 +81,8 @@ struct Place {
 }
 
 impl Packet {
-    /// Returns the frame as GUE fragments if it is for a device. They make up the packet again unless
-    /// something is wrong.
+    /// Cuts a frame for a device into GUE fragments. Returns other frames as they are. The device can reassemble the
+    /// packet, unless [`Packet::wrong`] damages the fragments.
     pub(super) fn pieces(&mut self, flavour: Flavour, shot: &Shot) -> Vec<Shot> {
         let Some(parts) = parts(&shot.bytes) else {
             return vec![shot.clone()];
@@ -100,7 +103,7 @@ impl Packet {
             places.shuffle(&mut self.rng);
         }
         if self.wrong() {
-            // A hole.
+            // One fragment is missing.
             places.pop();
         }
         if self.wrong() {
@@ -123,7 +126,7 @@ impl Packet {
             .collect()
     }
 
-    /// Adds a piece that comes twice, overlaps another, or contradicts another about the end.
+    /// Adds a fragment that may repeat another, overlap others, or contradict them about the packet's end.
     fn add_conflict(&mut self, places: &mut Vec<Place>, len: usize) {
         let start = 8 * self.rng.random_range(0..=len / 8 + 1);
         let end = match self.rng.random_range(0..4) {
@@ -137,7 +140,7 @@ impl Packet {
         places.insert(at, again.unwrap_or(Place { start, end, more }));
     }
 
-    /// Returns the frame of a piece. Bytes that the packet does not have are zero.
+    /// Returns the frame of one fragment. Bytes past the end of the payload are zero.
     fn piece(&mut self, parts: &Parts<'_>, place: Place, ident: u64) -> Vec<u8> {
         let mut word = place.start as u16 & 0xfff8 | u16::from(place.more);
         if self.wrong() {
@@ -187,7 +190,7 @@ impl Packet {
     }
 }
 
-/// Writes the checksum of a datagram that has one.
+/// Computes the UDP checksum of a datagram again, unless the checksum is zero.
 fn finish_udp(datagram: &mut [u8], outer: &[u8]) {
     if datagram[6..8] == [0, 0] {
         return;

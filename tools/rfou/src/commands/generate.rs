@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rfou man` and `rfou completions`: made from the definitions of the command line.
+//! `rfou man` and `rfou completions`: print manual pages and completions, which clap generates from the definitions of
+//! the command line. Only rfou.toml(5) is a file of its own.
 
 use crate::{
     cli::{Cli, CompletionsArgs, ManArgs, Shell},
@@ -11,7 +12,7 @@ use clap::{Command, CommandFactory};
 use clap_complete::shells;
 use std::{fs, path::Path};
 
-/// rfou.toml(5).
+/// The manual page rfou.toml(5).
 const FILE_FORMAT: &str = include_str!("../../man/rfou.toml.5");
 
 pub fn completions(args: &CompletionsArgs) -> Result {
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn each_command_has_a_page_with_its_options() {
+    fn pages_describe_exit_statuses_options_and_the_file() {
         let pages = pages().unwrap();
         let page = |name| &pages.iter().find(|page| page.0 == name).unwrap().1;
         assert!(page("rfou.8").contains("Exit status"));
