@@ -15,6 +15,9 @@ PROTECTED = ("gue-cookie", "gue-hmac")
 # The gue device with a keyed hash that covers all payload.
 COVERING = "gue-hmac-all"
 
+# The column of profiles that tell the hash's own cost from the rest.
+HASHING = "hashing"
+
 # The column of Ethernet devices, which are measured beside each other.
 ETHERNET = "ethernet"
 # Of these, the gue device with `mode ethernet`, and the sample, a Geneve device.
@@ -185,6 +188,11 @@ def module_paths():
 
 def profiled_paths(column):
     """The paths of a column whose cost is reported by function."""
+    if column == HASHING:
+        for path in itertools.chain.from_iterable(covering_paths()):
+            if path.size == SMALL:
+                yield from (path.unprotected, path)
+        return
     paths = {DEVICE: device_paths, ETHERNET: ethernet_paths}.get(column, module_paths)
     for path in paths():
         if path.flows == 1 and path.ports == 1 and not path.both_versions and path.size != SMALL:

@@ -6,7 +6,15 @@ import pathlib
 import socket
 import time
 
-from bench.paths import COVERING, DEVICE, ETHERNET, GENEVE_SAMPLE, GUE_ETHERNET, PROTECTED
+from bench.paths import (
+    COVERING,
+    DEVICE,
+    ETHERNET,
+    GENEVE_SAMPLE,
+    GUE_ETHERNET,
+    HASHING,
+    PROTECTED,
+)
 from bench.wire import (
     COOKIE,
     FOU_PORT,
@@ -56,6 +64,8 @@ def use(module):
     for name in ("geneve_sample", "rgue", "rfou6", "rfou", "fou6", "fou"):
         if name in names:
             run("rmmod", name)
+    if module == HASHING:
+        module = DEVICE
     if module in ("fou", DEVICE):
         run("modprobe", "-a", "fou", "fou6")
     if module in (DEVICE, ETHERNET):
@@ -142,7 +152,7 @@ def ethernet_device(encap, version, name="tun1"):
 
 def maker(column):
     """Return the function that makes the devices of a column."""
-    return {DEVICE: gue_device, ETHERNET: ethernet_device}.get(column, tunnel)
+    return {DEVICE: gue_device, HASHING: gue_device, ETHERNET: ethernet_device}.get(column, tunnel)
 
 
 def set_up(name):

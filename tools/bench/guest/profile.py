@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """In a guest under the profiling plugin: send packets on each profiled path.
 
-profile FRAMES SYMBOLS COLUMN   SYMBOLS: file for the kernel's symbols; COLUMN: fou, rfou, device or
-ethernet
+profile FRAMES SYMBOLS COLUMN   SYMBOLS: file for the kernel's symbols; COLUMN: fou, rfou, device,
+ethernet or hashing
 """
 
 import pathlib

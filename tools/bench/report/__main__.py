@@ -14,7 +14,7 @@ import lzma
 import pathlib
 import sys
 
-from bench.paths import DEVICE, ETHERNET, ETHERNET_DEVICES, MODULES
+from bench.paths import DEVICE, ETHERNET, ETHERNET_DEVICES, HASHING, MODULES
 from bench.report import figures, modules, symbols
 from bench.report.bars import bars, device_bars
 
@@ -67,6 +67,7 @@ def collect(folder, kernel, version, files):
         "device paths": figures.device_instructions(counts),
         "protection": figures.protection(counts),
         "covering": figures.covering(counts),
+        "hashing": symbols.hashing(profiles(folder, HASHING)),
         "ethernet": figures.ethernet(counts),
         "reassembly": figures.reassembly(counts),
         "throughput": figures.throughput(transfers),
@@ -100,6 +101,8 @@ def print_device(folder):
         results["reassembly"] = figures.reassembly(counts)
     if (folder / f"profile-{DEVICE}.counts").exists():
         results["device profile"] = differing(folder, profiles(folder, "fou"), DEVICE)
+    if (folder / f"profile-{HASHING}.counts").exists():
+        results["hashing"] = symbols.hashing(profiles(folder, HASHING))
     if (folder / f"profile-{ETHERNET}.counts").exists():
         results["ethernet profile"] = symbols.compared_ethernet(profiles(folder, ETHERNET))
     if (folder / "growth.jsonl").exists():
@@ -117,6 +120,8 @@ def print_device(folder):
         print(f"{row['added']:+.0f}: {name}: {row['with']:.0f}, without {row['without']:.0f}")
     for name, row in results.get("covering", {}).items():
         print(f"hash of all payload, {name}: {row['per byte']:.2f} a byte, {row['beside']:+.0f}")
+    for name, row in results.get("hashing", {}).items():
+        print(f"hash of 64 bytes, {name}: {row['hash']:+.0f}, the rest {row['rest']:+.0f}")
     for name, row in results.get("ethernet", {}).items():
         costs = ", ".join(f"{c} {row[c]:.0f}" for c in ETHERNET_DEVICES)
         print(f"{row['ratio']:.4f}, sample {row['sample ratio']:.4f}: {name}: {costs}")

@@ -11,10 +11,32 @@ import pathlib
 import subprocess
 import sys
 
-from bench.paths import ETHERNET, GENEVE_SAMPLE, GUE_ETHERNET, PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import (
+    COVERING,
+    ETHERNET,
+    GENEVE_SAMPLE,
+    GUE_ETHERNET,
+    HASHING,
+    PROFILE_COUNTS,
+    RUNS,
+    profiled_paths,
+)
 
 # Smaller differences, in instructions per packet, are not shown.
 LEAST_SHOWN = 2
+# The beginnings of the names of the functions that compute a hash, use the FPU for it, and copy and
+# wipe its state.
+HASH_FUNCTIONS = (
+    "sha256_",
+    "__sha256_",
+    "hmac_sha256_",
+    "__hmac_sha256_",
+    "kernel_fpu_",
+    "irq_fpu_usable",
+    "__local_bh_",
+    "memcpy",
+    "memset",
+)
 
 
 def demangled(names):
@@ -104,6 +126,25 @@ def compared_ethernet(profile):
             others = [profile[path.reference(encap).name] for encap in against[path.encap]]
             least = min(others, key=lambda counts: sum(counts.values()))
             found[path.name] = differences(least, profile[path.name])
+    return found
+
+
+def hashing(profile):
+    """What a keyed hash over a short payload adds: {"receive, IPv4": {"hash", "rest"}}.
+
+    "hash": instructions in functions of the hash; "rest": in all others.
+    """
+    found = {}
+    for path in profiled_paths(HASHING):
+        if path.encap != COVERING:
+            continue
+        added = collections.Counter(profile[path.name])
+        added.subtract(profile[path.unprotected.name])
+        of_hash = sum(n for (name, _), n in added.items() if name.startswith(HASH_FUNCTIONS))
+        found[f"{path.direction}, IPv{path.version}"] = {
+            "hash": of_hash,
+            "rest": added.total() - of_hash,
+        }
     return found
 
 

@@ -103,6 +103,12 @@ def test_miss_names_the_functions_that_cost_more_than_with_fou():
     assert others == {"0.9600; above fou: `a` +40"}
 
 
+def test_packet_costs_at_most_a_hundred_instructions_beside_its_hash():
+    rows = {"receive, IPv4": {"hash": 900, "rest": 100}, "transmit, IPv4": {"hash": 9, "rest": 101}}
+    [bar] = device_bars({"hashing": rows})
+    assert bar.misses == (("transmit, IPv4", "+101"),)
+
+
 @pytest.mark.parametrize(("ratio", "misses"), [(1.5, ()), (1.5001, (("reassembly", "1.5001"),))])
 def test_packet_in_pieces_costs_at_most_half_as_much_again_as_by_ip(ratio, misses):
     [bar] = device_bars({"reassembly": {"ratio": ratio}})

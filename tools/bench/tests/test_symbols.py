@@ -3,7 +3,7 @@
 
 import pytest
 
-from bench.paths import DEVICE, PROFILE_COUNTS, RUNS, profiled_paths
+from bench.paths import COVERING, DEVICE, HASHING, PROFILE_COUNTS, RUNS, profiled_paths
 from bench.report import symbols
 
 # MOST_SECTIONS of plugin/profile.c.
@@ -47,7 +47,7 @@ def test_rust_symbols_are_demangled_and_c_symbols_stay():
     }
 
 
-@pytest.fixture(params=["fou", DEVICE])
+@pytest.fixture(params=["fou", DEVICE, HASHING])
 def column(request):
     """A column with a profile."""
     return request.param
@@ -104,3 +104,19 @@ def test_device_is_compared_with_the_same_path_of_fou():
     for path in profiled_paths(DEVICE):
         [(_, _, was, now)] = found[path.name]
         assert (was, now) == (fou[path.by_module.name]["f", ""], 50.0), path.name
+
+
+def test_hash_is_told_from_the_rest():
+    plain = {("memcpy", ""): 100.0, ("transmit", "rgue"): 400.0}
+    hashed = plain | {
+        ("memcpy", ""): 130.0,
+        ("__sha256_update", ""): 50.0,
+        ("transmit", "rgue"): 420.0,
+        ("skb_checksum", ""): 7.0,
+    }
+    profile = {
+        path.name: hashed if path.encap == COVERING else plain for path in profiled_paths(HASHING)
+    }
+    found = symbols.hashing(profile)
+    assert set(found) == {f"{way}, IPv{v}" for way in ("receive", "transmit") for v in (4, 6)}
+    assert all(row == {"hash": 80.0, "rest": 27.0} for row in found.values())
