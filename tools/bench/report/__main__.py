@@ -110,6 +110,12 @@ def print_device(folder):
     if (folder / "throughput.jsonl").exists():
         transfers = figures.lines_of(folder / "throughput.jsonl")
         results["device throughput"] = figures.throughput(transfers, DEVICE)
+    print_figures(results)
+    tell(device_bars(results))
+
+
+def print_figures(results):
+    """Print the device's figures."""
     for name, row in results.get("device paths", {}).items():
         added = "" if row["added"] is None else f", {row['added']:.2f} above the plain tunnel"
         costs = ", ".join(
@@ -131,7 +137,6 @@ def print_device(folder):
         print(
             f"{row['ratio']:.3f}: {name}: slower in {row['slower pairs']} of {row['pairs']} pairs"
         )
-    tell(device_bars(results))
 
 
 def tell(found):
