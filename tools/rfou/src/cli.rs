@@ -18,7 +18,7 @@ Examples:
   rfou check                              say what is missing on this machine
 
 Exit status:
-  0  done                                 4  the port, link, key or namespace does not exist
+  0  done                                 4  the port, link, key, file or namespace does not exist
   1  failed; see 'ping' and 'check'       5  exists already, or another program has the UDP port
   2  wrong command line or file           6  the kernel lacks what the request needs
   3  not permitted                        7  apply --dry-run: something would change";
@@ -44,7 +44,7 @@ pub struct Global {
         help_heading = "Global options"
     )]
     pub netns: Option<String>,
-    /// Print JSON; errors too, on standard error
+    /// Print JSON, and errors as JSON on standard error
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// Use colours
@@ -77,7 +77,7 @@ pub enum Command {
     /// Set, show and delete the keys of gue devices that have auth
     #[command(subcommand, arg_required_else_help = true)]
     Key(KeyCommand),
-    /// Ask the peer of a gue device for answers, and print their times
+    /// Send echo requests to the peer of a gue device, and print the round-trip times
     #[command(after_help = PING_NOTES)]
     Ping(PingArgs),
     /// Show the rates of ports and gue devices, with drops by reason
@@ -87,6 +87,7 @@ pub enum Command {
     /// Make ports and gue devices match a file
     Apply(ApplyArgs),
     /// Check whether this machine can run rfou, and say what to do if not
+    #[command(after_help = CHECK_NOTES)]
     Check(CheckArgs),
     /// Print the manual page rfou(8), or write all pages into a folder
     Man(ManArgs),
@@ -149,7 +150,7 @@ pub struct PortAdd {
     pub protocol: Option<u8>,
     #[command(flatten)]
     pub endpoint: Endpoint,
-    /// Complete remote checksums at once, not in the device
+    /// Compute remote checksums on receive, instead of leaving them to the stack
     #[arg(long)]
     pub remcsum_nopartial: bool,
     /// Change the port if it exists; do nothing if it is as asked for
@@ -176,7 +177,7 @@ pub struct PortDel {
 
 #[derive(Debug, Subcommand)]
 pub enum LinkCommand {
-    /// Show gue devices with what differs from the defaults
+    /// Show gue devices with the properties that differ from the defaults
     #[command(visible_alias = "list")]
     Show(LinkShow),
     /// Answers those who look for it here.
@@ -218,12 +219,12 @@ pub enum KeyCommand {
 
 const KEY_SET_NOTES: &str = "\
 The secret is 8, 16 or 32 bytes for a device with auth cookie8, cookie16 or cookie32, and 8 to 128
-bytes for auth hmac. A file that other users may use is refused. Without --file, the secret comes
-from standard input.
+bytes for auth hmac. A file is refused if its mode gives any permission to the group or to others.
+Without --file, the secret comes from standard input.
 
-A device sends with one key. A new key that sends makes the former one accept only, so both ends can
-change their keys without losing a packet: set the new key with --accept at both ends, then without
---accept at both ends, then delete the old key.";
+A device sends with one key. Once a new key sends, the former key only accepts, or is deleted if it
+was set with --send. So both ends can change their keys without losing a packet: set the new key with
+--accept at both ends, then without --accept at both ends, then delete the old key.";
 
 const KEY_NEW_NOTES: &str = "\
 Examples:
@@ -261,7 +262,8 @@ pub struct KeySet {
     /// Only send packets with this key
     #[arg(long, conflicts_with = "accept")]
     pub send: bool,
-    /// Count the outer addresses as zero, because NAT changes them; auth hmac, --accept or --send
+    /// Let the HMAC cover zeros instead of the outer addresses, which NAT changes; needs auth hmac, and
+    /// --accept or --send
     #[arg(long)]
     pub nat: bool,
     /// The secret is in hexadecimal; white space is ignored
@@ -302,11 +304,14 @@ const LINK_NOTES: &str = "\
 'ip' adds, changes and deletes gue devices:
   ip link add gue0 type gue id 5 local 192.0.2.1 remote 192.0.2.2
   ip link help gue                        show all options
-'rfou apply' does so by a file.";
+'rfou apply' makes them match a file.";
+
+const CHECK_NOTES: &str = "\
+Exit status: 0 if nothing is left to do, 1 if something is; others as in 'rfou help'.";
 
 const PING_NOTES: &str = "\
-The request goes to the kernel of the other end, and needs no address inside the tunnel. A peer that
-is Linux's fou does not answer. Ctrl-C prints the summary.
+The kernel of the other end answers. Neither end needs an address inside the tunnel. Linux's fou does
+not answer. Ctrl-C ends ping and prints the summary.
 
 Exit status: 0 if an answer came, 1 if none came; others as in 'rfou help'.";
 
@@ -315,7 +320,7 @@ pub struct PingArgs {
     /// Name of the device
     #[arg(value_name = "DEVICE", value_parser = device)]
     pub device: String,
-    /// End after this number of requests; without it, Ctrl-C ends
+    /// End after this number of requests; without it, run until Ctrl-C
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Seconds between two requests
@@ -338,7 +343,7 @@ pub struct TopArgs {
     /// Seconds between two screens
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub delay: f64,
-    /// Print lines, without a screen
+    /// Print a table for each interval, without a screen
     #[arg(short, long)]
     pub batch: bool,
     /// End after this number of intervals
@@ -382,21 +387,21 @@ pub struct ApplyArgs {
     /// TOML file, see rfou.toml(5); '-' is standard input (with --from-system: standard output)
     #[arg(value_name = "FILE", required_unless_present = "from_system", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
-    /// Say what would be done, and do nothing
+    /// Print the changes that would be made, and make none
     #[arg(short = 'n', long, conflicts_with = "from_system")]
     pub dry_run: bool,
     /// Remove ports and gue devices that are not in the file, as 'exclusive = true' in the file does
     #[arg(long, conflicts_with = "from_system")]
     pub exclusive: bool,
-    /// Set all keys of the file anew; otherwise only those that are missing or used otherwise, because
-    /// secrets cannot be compared
+    /// Set all keys of the file anew; without it, set only keys that are missing or whose direction or
+    /// nat differs, because secrets cannot be compared
     #[arg(long, conflicts_with = "from_system")]
     pub rekey: bool,
-    /// Wait for interfaces and local addresses that are not there yet, and make the ports and gue devices
-    /// that need them when they come; end when none is missing
+    /// Also wait for missing interfaces and local addresses, and make the ports and gue devices that need
+    /// them when they come; end when nothing waits
     #[arg(long, conflicts_with_all = ["dry_run", "from_system"])]
     pub wait: bool,
-    /// Write the file from what is there, to FILE or to standard output
+    /// Write a file that describes the present ports, devices and keys, to FILE or to standard output
     #[arg(long)]
     pub from_system: bool,
     /// With --from-system: overwrite FILE
@@ -406,7 +411,7 @@ pub struct ApplyArgs {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// Also look at the ports of this file
+    /// Include the ports of this file in the check of the firewall
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
