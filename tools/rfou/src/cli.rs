@@ -411,7 +411,7 @@ pub struct ApplyArgs {
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// Include the ports of this file in the check of the firewall
+    /// Include the ports and gue devices of this file in the check of the firewall
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }

@@ -18,8 +18,11 @@ use crate::{
     ports::{Ports, Which},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{json, Map, Value};
 use std::{collections::BTreeSet, fs, path::PathBuf};
+
+/// The UDP port of a gue device whose port the file does not name.
+const DEFAULT_LINK_PORT: u16 = 6080;
 
 /// The state of one thing that rfou needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -158,26 +161,32 @@ fn listening(
     }
     let links = Links::open().and_then(|mut links| links.list());
     for link in links.unwrap_or_default() {
-        let is_ipv6 = |name| {
-            let text = link.properties.get(name).and_then(|value| value.as_str());
-            text.is_some_and(|text| text.contains(':'))
-        };
-        let external = link.properties.get("external");
-        let families = match is_ipv6("remote") || is_ipv6("local") {
-            true => &[Family::Ipv6][..],
-            false if external.and_then(|external| external.as_bool()) == Some(true) => {
-                &[Family::Ipv4, Family::Ipv6]
-            }
-            false => &[Family::Ipv4],
-        };
-        if let Some(port) = link.properties.get("port").and_then(|port| port.as_u64()) {
-            found.extend(families.iter().map(|&family| (port as u16, family)));
-        }
+        found.extend(of_link(&link.properties));
+    }
+    for wanted in config.map_or(&[][..], |config| &config.links) {
+        found.extend(of_link(&wanted.properties));
     }
     for wanted in config.map_or(&[][..], |config| &config.ports) {
         found.insert((wanted.port(), wanted.family()));
     }
     found
+}
+
+/// Returns the UDP ports on which a gue device with these properties receives.
+fn of_link(properties: &Map<String, Value>) -> Vec<(u16, Family)> {
+    let is_ipv6 = |name| {
+        let text = properties.get(name).and_then(Value::as_str);
+        text.is_some_and(|text| text.contains(':'))
+    };
+    let is_external = properties.get("external").and_then(Value::as_bool) == Some(true);
+    let families = match is_ipv6("remote") || is_ipv6("local") {
+        true => &[Family::Ipv6][..],
+        false if is_external => &[Family::Ipv4, Family::Ipv6],
+        false => &[Family::Ipv4],
+    };
+    let port = properties.get("port").and_then(Value::as_u64);
+    let port = port.map_or(DEFAULT_LINK_PORT, |port| port as u16);
+    families.iter().map(|&family| (port, family)).collect()
 }
 
 fn text(items: &[Item], output: Output) -> String {
@@ -235,6 +244,19 @@ pub mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.machine.root);
         }
+    }
+
+    #[test]
+    fn device_of_the_file_listens_at_its_port() {
+        let listens = |properties: Value| of_link(properties.as_object().unwrap());
+        assert_eq!(
+            listens(json!({"remote": "192.0.2.2"})),
+            [(6080, Family::Ipv4)]
+        );
+        let of_port = json!({"remote": "::", "port": 7000});
+        assert_eq!(listens(of_port), [(7000, Family::Ipv6)]);
+        let external = [(6080, Family::Ipv4), (6080, Family::Ipv6)];
+        assert_eq!(listens(json!({"external": true})), external);
     }
 
     pub fn status(items: &[Item], name: &str) -> Status {

@@ -66,7 +66,7 @@ pub fn run(args: &TopArgs, which: Option<Which>, output: Output) -> Result {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Error::usage("top needs a terminal").hint("--batch and --json print lines"));
     }
-    screen::run(args, &mut source)
+    screen::run(args, &mut source, output.color)
 }
 
 /// Prints a table or an object for each interval.

@@ -43,14 +43,14 @@ enum Action {
 }
 
 /// Shows rates until the user quits.
-pub fn run(args: &TopArgs, source: &mut Source) -> Result {
+pub fn run(args: &TopArgs, source: &mut Source, color: bool) -> Result {
     let mut screen = Screen {
         rows: Vec::new(),
         sort: args.sort,
         reverse: false,
         paused: false,
         warning: source.warning(),
-        color: std::env::var_os("NO_COLOR").is_none(),
+        color,
         state: TableState::default().with_selected(0),
     };
     let before = source.sample()?;
