@@ -228,8 +228,10 @@ class Roles:
                 with contextlib.suppress(OSError):
                     keys.set(name, 2 + number % 3, secret, direction=ACCEPT if number % 2 else BOTH)
                     keys.set(name, 1, secret)
-                    keys.delete(name, 2 + (number + 1) % 3)
                     changed += 1
+                    # Refused in the first two rounds, because there is no such key yet. A module
+                    # that comes and goes may leave no time for more rounds.
+                    keys.delete(name, 2 + (number + 1) % 3)
             keys.dump()
             yield changed > 0
         keys.close()
