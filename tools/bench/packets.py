@@ -157,9 +157,9 @@ def receive(path):
         inner = inner_udp(flow, path.size)
         frame = outer(path.encap, path.version, flow, inner, checksum, (17, 6))
         verified = DATA_VALID if checksum or path.version == 6 else 0
-        # As much of the inner packet is linear as in the path that this one is compared with.
+        # All of a small packet is linear, as in the path that this one is compared with.
         longer = 0
-        if path.encap in (*PROTECTED, COVERING):
+        if path.encap == COVERING:
             longer = len(protected(path.encap, path.version, inner)) - len(GUE) - len(inner)
         yield record(frame, MOST_HEADERS + longer, verified)
 
