@@ -4,7 +4,7 @@
 //!
 //! A device whose keyed hash covers payload computes a hash for each packet. Its headers have their fields at known
 //! places, so nobody need look for them, and the bytes before the payload that the hash covers are written as one
-//! piece. Other headers go through [`View`](crate::View) and [`Template`](crate::Template).
+//! piece. Other headers go through [`View`](crate::View) and [`Template`].
 //!
 //! ```
 //! use gue::{hashed::{Room, Start}, security::Coverage, DeviceFields, Hmac, Repr, Security, Template};
