@@ -2,9 +2,9 @@
 
 //! Headers with a keyed hash, perhaps a group, and no other field.
 //!
-//! A device whose keyed hash covers payload computes a hash for each packet. Its headers have their fields at known
-//! places, so nobody need look for them, and the bytes before the payload that the hash covers are written as one
-//! piece. Other headers go through [`View`](crate::View) and [`Template`].
+//! A device whose keyed hash covers payload computes a hash for each packet. The fields of its headers have known
+//! places, so neither sender nor receiver walks the flags, and both hash all bytes before the payload as one piece.
+//! Other headers go through [`View`](crate::View) and [`Template`].
 //!
 //! ```
 //! use gue::{hashed::{Room, Start}, security::Coverage, DeviceFields, Hmac, Repr, Security, Template};

@@ -2,7 +2,8 @@
 
 //! Keyed hashes over payload, in headers that have no other protecting field.
 //!
-//! Such a header is different in each packet, so none is kept, and each packet costs a hash. The rest should be short.
+//! Such a header differs between packets, so the device keeps none, and computes a hash for each packet. The check
+//! avoids every other cost.
 
 use super::Guard;
 use crate::reason::Reason;
