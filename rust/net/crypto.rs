@@ -5,7 +5,11 @@
 //! C headers: [`include/crypto/sha2.h`](srctree/include/crypto/sha2.h),
 //! [`include/linux/crc32.h`](srctree/include/linux/crc32.h)
 
-use core::{ffi::c_void, mem};
+use core::{
+    convert::Infallible,
+    ffi::c_void,
+    mem::{self, MaybeUninit},
+};
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
 
@@ -150,15 +154,24 @@ impl HmacSha256Key {
         &self,
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
-        self.hash_after(&[], feed)
+        self.hash_inlined(feed)
     }
 
-    /// Computes the hash of `first` and of the bytes that `feed` adds. Any context. Fails with the error of `feed`.
+    /// Computes the hash of two pieces, one after the other. Any context.
     // Inlined, for packets that are hashed one by one.
     #[inline(always)]
-    pub fn hash_after<E>(
+    pub fn hash_two(&self, first: &[u8], second: &[u8]) -> [u8; SHA256_DIGEST_LEN_BYTES] {
+        let Ok(digest) = self.hash_inlined(|hash| {
+            hash.update(first);
+            hash.update(second);
+            Ok::<_, Infallible>(())
+        });
+        digest
+    }
+
+    #[inline(always)]
+    fn hash_inlined<E>(
         &self,
-        first: &[u8],
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
         // Initialized in its place, because a move would leave a copy behind.
@@ -166,16 +179,14 @@ impl HmacSha256Key {
         let mut hash = HmacSha256(Opaque::uninit());
         // SAFETY: The context has room for what C initializes. The key is prepared.
         unsafe { bindings::hmac_sha256_init(hash.0.get(), &self.0) };
-        if !first.is_empty() {
-            hash.update(first);
-        }
         feed(&mut hash)?;
-        let mut digest = [0; SHA256_DIGEST_LEN_BYTES];
+        let mut digest = MaybeUninit::<[u8; SHA256_DIGEST_LEN_BYTES]>::uninit();
         // SAFETY: The context is initialized, and is not used after this. C writes as many bytes as `digest` has.
-        unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr()) };
+        unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr().cast()) };
         // `hmac_sha256_final` overwrites the context with zeros (`sha2.h`), so `drop` need not.
         mem::forget(hash);
-        Ok(digest)
+        // SAFETY: `hmac_sha256_final` has written all bytes of `digest`.
+        Ok(unsafe { digest.assume_init() })
     }
 }
 
@@ -250,6 +261,7 @@ mod tests {
         })?;
         assert!(digest[..8] == [0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e]);
         assert!(digest[28..] == [0x64, 0xec, 0x38, 0x43]);
+        assert!(digest == key.hash_two(b"what do ya want ", b"for nothing?"));
         Ok(())
     }
 

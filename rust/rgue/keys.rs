@@ -19,7 +19,7 @@ use kernel::{prelude::*, sync::Arc};
 use net::{
     crypto::{HmacSha256, HmacSha256Key, Secret, SHA256_DIGEST_LEN_BYTES},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
-    skb::RxSkb,
+    skb::{RxSkb, SkBuff},
 };
 
 /// The most keys of a device.
@@ -171,8 +171,9 @@ impl Key {
         })
     }
 
-    /// Computes the keyed hash of outer addresses, of a header without other protecting fields, and of the part of the
-    /// payload that `feed` adds. Fails as [`Self::hash`] does.
+    /// Computes the keyed hash of outer addresses, of a header without other protecting fields, and of `len` bytes of a
+    /// packet at an offset. Fails with [`Reason::AuthMethod`] for a cookie, and with [`Reason::Truncated`] if the packet
+    /// is shorter.
     #[inline(always)]
     pub(crate) fn hash_start(
         &self,
@@ -180,17 +181,39 @@ impl Key {
         destination: &[u8],
         start: &Start,
         room: &mut Room,
-        feed: impl FnOnce(&mut HmacSha256) -> Result<(), Reason>,
+        skb: &SkBuff,
+        (at, len): (usize, usize),
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], Reason> {
         let Material::Hmac(key) = &self.material else {
             return Err(Reason::AuthMethod);
         };
         let source = covered_addresses(self.nat, source);
         let destination = covered_addresses(self.nat, destination);
-        let covered = start.covered(source, destination, room);
-        let covered = covered.ok_or(Reason::Truncated)?;
-        key.hash_after(covered, feed)
+        let first = start.covered(source, destination, room);
+        let first = first.ok_or(Reason::Truncated)?;
+        match skb.linear_range(at, len) {
+            Some(payload) => Ok(key.hash_two(first, payload)),
+            None => hash_pieces(key, first, skb, at, len),
+        }
     }
+}
+
+/// Computes the keyed hash of `first` and of `len` bytes of a packet at an offset, which are not all linear. Fails with
+/// [`Reason::Truncated`] if the packet is shorter.
+// Not inlined: linear packets should not save registers for it.
+#[inline(never)]
+fn hash_pieces(
+    key: &HmacSha256Key,
+    first: &[u8],
+    skb: &SkBuff,
+    at: usize,
+    len: usize,
+) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], Reason> {
+    key.hash(|hash| {
+        hash.update(first);
+        let read = skb.read(at..at.saturating_add(len), |piece| hash.update(piece));
+        read.map_err(|_| Reason::Truncated)
+    })
 }
 
 /// A key in use.

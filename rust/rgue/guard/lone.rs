@@ -60,12 +60,9 @@ fn check_fields<const IPV6: bool, const FLAGS: u16>(
     let key = keys.accepted_with(start.key_id())?;
     let addresses = skb.outer_addresses::<IPV6>()?;
     let (source, destination) = addresses.split_at_checked(addresses.len() / 2)?;
-    let covered = payload_at..payload_at.saturating_add(coverage.len.into());
+    let covered = (payload_at, usize::from(coverage.len));
     let mut room = Room::EMPTY;
-    let computed = key.hash_start(source, destination, &start, &mut room, |hash| {
-        skb.read(covered, |piece| hash.update(piece))
-            .map_err(|_| Reason::Truncated)
-    });
+    let computed = key.hash_start(source, destination, &start, &mut room, skb, covered);
     Some(match computed {
         Ok(computed) if equal(&computed, digest) => Ok(()),
         Ok(_) => Err(Refusal::SecurityMismatch.into()),

@@ -217,11 +217,8 @@ impl Protector {
         let coverage = self.coverage(payload.skb.len());
         let start = starts[usize::from(payload.wanted.is_ipv6)].with_key(key.id, coverage);
         let (source, destination) = (payload.wanted.source, payload.destination);
-        let digest = key.hash_start(source, destination, &start, room, |hash| {
-            let covered = 0..usize::from(coverage.len);
-            let read = payload.skb.read(covered, |piece| hash.update(piece));
-            read.map_err(|_| Reason::Truncated)
-        })?;
+        let covered = (0, usize::from(coverage.len));
+        let digest = key.hash_start(source, destination, &start, room, payload.skb, covered)?;
         Ok(start.header(&digest, room))
     }
 
