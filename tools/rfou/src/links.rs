@@ -146,8 +146,13 @@ impl Links {
         if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {
             request = request.put_u32(attr::MTU, mtu);
         }
+        let mut names = names.to_vec();
+        if names.contains(&"srcport") && !wanted.properties.contains_key("srcport") {
+            // The kernel ends the use of a range when it gets a source port, which may be "auto".
+            names.push("sport");
+        }
         if !names.is_empty() {
-            request = request.put_nest(attr::LINKINFO, info(wanted, names)?);
+            request = request.put_nest(attr::LINKINFO, info(wanted, &names)?);
         }
         let up = if wanted.up { IFF_UP } else { 0 };
         let mask = if wanted.up != link.up { IFF_UP } else { 0 };

@@ -79,7 +79,7 @@ pub const FIELDS: &[Field] = &[
     field("port", Form::Port(7), Change::Never),
     field("dport", Form::Port(8), Change::Always),
     field("sport", Form::SourcePort(9), Change::Always),
-    field("srcport", Form::Range(10), Change::Value),
+    field("srcport", Form::Range(10), Change::Always),
     field("mode", Form::Word(11, &["ip", "ethernet"]), Change::Never),
     field("variant", Form::Byte(12), Change::Always),
     field("external", Form::Flag(13), Change::Never),

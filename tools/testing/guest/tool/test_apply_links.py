@@ -28,6 +28,7 @@ headercsum = true
 name = "cut"
 remote = "192.0.2.2"
 mode = "ethernet"
+srcport = [20000, 29999]
 fragment = 1280
 keepalive = 5
 
@@ -60,6 +61,7 @@ SHOWN = {
     "cut": {
         "remote": "192.0.2.2",
         "mode": "ethernet",
+        "srcport": [20000, 29999],
         "fragment": 1280,
         "keepalive": 5,
         "dead": 15,
@@ -114,6 +116,12 @@ def test_options_are_applied_once_and_shown(hosts, rfou):
 
 
 CHANGES = [
+    ("srcport = [20000, 29999]\n", "", "cut: srcport [20000,29999] -> none"),
+    (
+        "srcport = [20000, 29999]",
+        "sport = 5000",
+        "cut: sport auto -> 5000, srcport [20000,29999] -> none",
+    ),
     ("fragment = 1280", "fragment = true", "cut: fragment 1280 -> true"),
     ("fragment = 1280\n", "", "cut: fragment 1280 -> false"),
     ("keepalive = 5", "keepalive = 7", "cut: keepalive 5 -> 7, dead 15 -> 21"),
