@@ -43,7 +43,8 @@ pub enum Step {
     DeletePort(Port),
     /// With the port's name in the file.
     AddPort(String, Identity, Settings),
-    ReplacePort(Port, Settings),
+    /// With the port's name in the file.
+    ReplacePort(String, Port, Settings),
     DeleteLink(Link),
     AddLink(Wanted),
     /// With the properties that differ, and their descriptions.
@@ -153,7 +154,7 @@ fn compare_port(wanted: &WantedPort, ports: &[Port]) -> Result<(Option<usize>, O
     };
     let port = &ports[index];
     let step = (port.settings != wanted.settings)
-        .then(|| Step::ReplacePort(port.clone(), wanted.settings));
+        .then(|| Step::ReplacePort(wanted.name(), port.clone(), wanted.settings));
     Ok((Some(index), step))
 }
 
@@ -216,7 +217,7 @@ impl Step {
         match self {
             Step::DeletePort(port) => ("delete", port.to_string()),
             Step::AddPort(_, identity, settings) => ("add", format!("{identity} {settings}")),
-            Step::ReplacePort(port, settings) => (
+            Step::ReplacePort(_, port, settings) => (
                 "change",
                 format!("{}: {} -> {settings}", port.identity, port.settings),
             ),
@@ -248,7 +249,9 @@ impl Step {
             return None;
         }
         match self {
-            Step::AddPort(name, ..) | Step::Impossible(name, _) => Some(name.clone()),
+            Step::AddPort(name, ..) | Step::ReplacePort(name, ..) | Step::Impossible(name, _) => {
+                Some(name.clone())
+            }
             Step::AddLink(wanted) | Step::ChangeLink(_, wanted, ..) => Some(wanted.name()),
             _ => None,
         }
@@ -281,7 +284,7 @@ impl Step {
                     _ => Err(error),
                 }
             }
-            Step::ReplacePort(port, settings) => {
+            Step::ReplacePort(_, port, settings) => {
                 let ports = kernel.ports.as_mut().ok_or_else(unsupported)?;
                 ports.replace(port, settings)
             }
@@ -388,6 +391,8 @@ mod tests {
         let mut no_address = Error::new(Kind::Failed, "");
         no_address.errno = Some(EADDRNOTAVAIL);
         let no_interface = Error::new(Kind::NotFound, "");
+        let gue = port(1, Encapsulation::Gue);
+        let replaced = Step::ReplacePort("port 1".into(), gue.clone(), gue.settings);
         let port = "port 1 ipv4 local 192.0.2.9";
         let on_device = format!("{port} dev absent0");
         let names = [port, &on_device, "link gue0"];
@@ -399,6 +404,7 @@ mod tests {
             let error = Error::new(kind, "");
             assert!(plan.steps.iter().all(|step| step.waits(&error).is_none()));
         }
+        assert_eq!(replaced.waits(&no_address), Some("port 1".into()));
         let gone = Step::DeleteLink(link(json!({})));
         assert_eq!(gone.waits(&no_interface), None);
     }
