@@ -378,7 +378,11 @@ unsafe extern "C" fn changelink<K: LinkKind>(
         if bindings::rtnl_dev_link_net_capable(dev, device.link_net().as_raw()) {
             kind::of::<K>(dev).changelink(device, &request, &mut Rtnl::assume_held())
         } else {
-            Err(EPERM)
+            Err(request.refuse(
+                EPERM,
+                c"needs CAP_NET_ADMIN in the network namespace of the link's socket",
+                None,
+            ))
         }
     };
     match result {

@@ -27,6 +27,7 @@ from testing.lib.gue_link import (
     RTM_DELLINK,
     RTM_GETLINK,
     RTM_NEWLINK,
+    GueLinks,
     RouteNetlink,
     encode,
 )
@@ -248,3 +249,35 @@ def test_link_of_another_namespace_is_out_of_reach():
         assert host.ip("link", "show", "type", "gue").stdout == ""
     finally:
         host.remove()
+
+
+def test_link_whose_socket_is_in_another_namespace_is_not_changed(hosts):
+    """A user namespace's root cannot change a device whose outer packets leave elsewhere."""
+    host, _ = hosts
+    host.ip("link", "add", "gue0", "type", "gue", "remote", "192.0.2.2")
+
+    def work():
+        own = os.getpid()
+        is_there, there = os.pipe()
+        is_moved, moved = os.pipe()
+        if os.fork() == 0:
+            # Has its rights still.
+            os.read(is_there, 1)
+            host.ip("link", "set", "gue0", "netns", str(own))
+            os.write(moved, b"1")
+            os._exit(0)
+        os.close(moved)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        assert libc.prctl(4, 1, 0, 0, 0) == 0
+        os.unshare(CLONE_NEWUSER | os.CLONE_NEWNET)
+        os.write(there, b"1")
+        assert os.read(is_moved, 1) == b"1", "gue0 was not moved"
+        client = GueLinks()
+        with pytest.raises(NetlinkError) as info:
+            client.set("gue0", ttl=1)
+        reason = "needs CAP_NET_ADMIN in the network namespace of the link's socket"
+        assert (info.value.errno, info.value.reason) == (errno.EPERM, reason)
+        assert client.show("gue0")["ttl"] == 0
+        client.delete("gue0")
+
+    in_child(work)
