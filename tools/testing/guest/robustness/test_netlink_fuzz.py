@@ -5,6 +5,7 @@ import errno
 import os
 import random
 import struct
+import sys
 import traceback
 
 import pytest
@@ -217,6 +218,7 @@ def in_child(work):
             work()
         except BaseException:
             traceback.print_exc()
+            sys.stderr.flush()
             os._exit(1)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0, "see above"
