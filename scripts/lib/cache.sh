@@ -52,14 +52,19 @@ cache_begin() {
 
 cache_finish() { touch "$1/.complete"; }
 
-# A checkout's cargo target folder starts as a copy of another checkout's. Cargo compares
-# modification times, which the copy keeps, and recompiles the crates that do not match: the
-# checkout's own, but none from the registry.
-target_from_cache() { # TARGET ENTRY
+# The cargo target folder of a checkout starts as a copy from another checkout. Cargo compares only
+# modification times, and the other checkout may have been built after a change in this one: so the
+# copy lacks the state of the checkout's own crates, which have no registry as source in LOCK.
+target_from_cache() { # TARGET ENTRY LOCK
+	local own
 	if [ -e "$1" ] || ! cache_ready "$2"; then return 0; fi
 	mkdir -p "${1%/*}"
 	rm -rf "$1.new"
-	cp -a "$2/target" "$1.new" && mv -T "$1.new" "$1"
+	cp -a "$2/target" "$1.new"
+	for own in $(awk -F '"' 'BEGIN { RS = "" } !/\nsource = / && /\nname = / { print $2 }' "$3"); do
+		find "$1.new" -path "*/.fingerprint/$own-*" -prune -exec rm -r {} +
+	done
+	mv -T "$1.new" "$1"
 }
 target_to_cache() ( # TARGET ENTRY
 	if cache_ready "$2" || ! cache_begin "$2"; then return 0; fi
