@@ -23,6 +23,7 @@ from bench.paths import (
     GUE_ETHERNET,
     PIECES,
     PROTECTED,
+    SMALL,
     SPREAD_FLOWS,
     TRAIN,
     all_paths,
@@ -198,7 +199,10 @@ def to_tunnel(path, packet, number, field, **gso):
         data = bytes(Ether(src=TUNNEL_MAC, dst=INNER_MAC, type=0x0800)) + data
     if gso:
         gso["header_len"] += front
-    return record(data, front + 40, NEEDS_CSUM, start=front + 20, offset=field, **gso)
+    # A small packet is linear, as a UDP socket makes it. Of a large one, as a network card may
+    # have received it, the headers are linear.
+    linear = len(data) if path.size == SMALL else front + 40
+    return record(data, linear, NEEDS_CSUM, start=front + 20, offset=field, **gso)
 
 
 def transmit(path):

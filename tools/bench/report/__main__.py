@@ -127,7 +127,8 @@ def print_figures(results):
     for name, row in results.get("covering", {}).items():
         print(f"hash of all payload, {name}: {row['per byte']:.2f} a byte, {row['beside']:+.0f}")
     for name, row in results.get("hashing", {}).items():
-        print(f"hash of 64 bytes, {name}: {row['hash']:+.0f}, the rest {row['rest']:+.0f}")
+        costs = ", ".join(f"{kind} {value:+.0f}" for kind, value in row.items())
+        print(f"hash of 64 bytes, {name}: {costs}")
     for name, row in results.get("ethernet", {}).items():
         costs = ", ".join(f"{c} {row[c]:.0f}" for c in ETHERNET_DEVICES)
         print(f"{row['ratio']:.4f}, sample {row['sample ratio']:.4f}: {name}: {costs}")

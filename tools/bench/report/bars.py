@@ -22,7 +22,11 @@ MOST_MEMORY = 2.0
 MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
 # Instructions per packet that a protection may add, by the encapsulation of a path.
 MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
-# Instructions per packet that a keyed hash over the payload may add beside the hash itself.
+# The length of the protecting field. GRO copies it with the other headers, by one instruction,
+# which the emulator counts once for each byte.
+COPIED_BYTES = {"gue-cookie": 8, "gue-hmac": 40}
+# Instructions per packet that a keyed hash over the payload may add beside the hash itself and the
+# inner checksum.
 MOST_BESIDE_HASH = 100
 # The highest ratio of a packet in two GUE fragments to the same packet in two IPv4 fragments.
 MOST_REASSEMBLY = 1.5
@@ -205,12 +209,15 @@ def ethernet_bars(rows, profile):
 def protection_bar(rows, encap):
     """The bar of the instructions that a protection adds to each packet of the device."""
     added = {
-        path.name: rows[path.name]["added"] for path in protected_paths() if path.encap == encap
+        path.name: rows[path.name]["added"]
+        - (COPIED_BYTES[encap] if path.direction == "gro" else 0)
+        for path in protected_paths()
+        if path.encap == encap
     }
     most = MOST_ADDED[encap]
     misses = [(name, f"{value:+.0f}") for name, value in added.items() if value > most]
     return Bar(
-        f"instructions per packet that {encap} adds to the gue device",
+        f"instructions per packet that {encap} adds to the gue device, a copy in GRO counted once",
         f"≤ {most}",
         f"highest {max(added.values()):+.0f}",
         tuple(misses),
@@ -218,11 +225,12 @@ def protection_bar(rows, encap):
 
 
 def hashing_bar(rows):
-    """The bar of the instructions that a keyed hash over payload adds beside the hash itself."""
+    """The bar of the instructions that a keyed hash over payload adds beside hash and checksum."""
     added = {name: row["rest"] for name, row in rows.items()}
     misses = [(name, f"{value:+.0f}") for name, value in added.items() if value > MOST_BESIDE_HASH]
     return Bar(
-        "instructions per packet that gue-hmac-all adds to the gue device, beside the hash",
+        "instructions per packet that gue-hmac-all adds to the gue device, beside the hash and the"
+        " inner checksum",
         f"≤ {MOST_BESIDE_HASH}",
         f"highest {max(added.values()):+.0f}",
         tuple(misses),

@@ -37,6 +37,14 @@ HASH_FUNCTIONS = (
     "memcpy",
     "memset",
 )
+# The beginnings of the names of the functions that complete an inner checksum.
+CHECKSUM_FUNCTIONS = (
+    "skb_checksum",
+    "__skb_checksum",
+    "csum_partial",
+    "skb_csum_hwoffload_help",
+    "skb_ensure_writable",
+)
 
 
 def demangled(names):
@@ -130,9 +138,9 @@ def compared_ethernet(profile):
 
 
 def hashing(profile):
-    """What a keyed hash over a short payload adds: {"receive, IPv4": {"hash", "rest"}}.
+    """What a keyed hash over a short payload adds, in instructions by the kind of functions.
 
-    "hash": instructions in functions of the hash; "rest": in all others.
+    {"receive, IPv4": {"hash", "checksum", "rest"}}: the hash, the inner checksum, and all others.
     """
     found = {}
     for path in profiled_paths(HASHING):
@@ -140,10 +148,14 @@ def hashing(profile):
             continue
         added = collections.Counter(profile[path.name])
         added.subtract(profile[path.unprotected.name])
-        of_hash = sum(n for (name, _), n in added.items() if name.startswith(HASH_FUNCTIONS))
+        hash_, checksum = (
+            sum(n for (name, _), n in added.items() if name.startswith(functions))
+            for functions in (HASH_FUNCTIONS, CHECKSUM_FUNCTIONS)
+        )
         found[f"{path.direction}, IPv{path.version}"] = {
-            "hash": of_hash,
-            "rest": added.total() - of_hash,
+            "hash": hash_,
+            "checksum": checksum,
+            "rest": added.total() - hash_ - checksum,
         }
     return found
 

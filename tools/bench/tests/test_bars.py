@@ -4,7 +4,7 @@
 import pytest
 
 from bench.paths import DEVICE, device_paths, protected_paths
-from bench.report.bars import MOST_ADDED, bars, device_bars
+from bench.report.bars import COPIED_BYTES, MOST_ADDED, bars, device_bars
 
 RATE = {"range": [1, 1], "pairs": 9, "slower pairs": 2}
 
@@ -104,7 +104,10 @@ def test_miss_names_the_functions_that_cost_more_than_with_fou():
 
 
 def test_packet_costs_at_most_a_hundred_instructions_beside_its_hash():
-    rows = {"receive, IPv4": {"hash": 900, "rest": 100}, "transmit, IPv4": {"hash": 9, "rest": 101}}
+    rows = {
+        "receive, IPv4": {"hash": 900, "checksum": 0, "rest": 100},
+        "transmit, IPv4": {"hash": 9, "checksum": 200, "rest": 101},
+    }
     [bar] = device_bars({"hashing": rows})
     assert bar.misses == (("transmit, IPv4", "+101"),)
 
@@ -152,12 +155,12 @@ def test_device_slower_than_fou_is_named():
 @pytest.mark.parametrize(("encap", "most"), MOST_ADDED.items())
 def test_protection_that_adds_too_much_is_named(encap, most):
     def results(added):
-        return {
-            "protection": {
-                path.name: {"added": added if path.encap == encap else 0}
-                for path in protected_paths()
-            }
-        }
+        def of(path):
+            if path.encap != encap:
+                return 0
+            return added + (COPIED_BYTES[encap] if path.direction == "gro" else 0)
+
+        return {"protection": {path.name: {"added": of(path)} for path in protected_paths()}}
 
     assert device_misses(results(most)) == {}
     [misses] = device_misses(results(most + 1)).values()

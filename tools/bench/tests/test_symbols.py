@@ -106,7 +106,7 @@ def test_device_is_compared_with_the_same_path_of_fou():
         assert (was, now) == (fou[path.by_module.name]["f", ""], 50.0), path.name
 
 
-def test_hash_is_told_from_the_rest():
+def test_hash_and_checksum_are_told_from_the_rest():
     plain = {("memcpy", ""): 100.0, ("transmit", "rgue"): 400.0}
     hashed = plain | {
         ("memcpy", ""): 130.0,
@@ -119,4 +119,4 @@ def test_hash_is_told_from_the_rest():
     }
     found = symbols.hashing(profile)
     assert set(found) == {f"{way}, IPv{v}" for way in ("receive", "transmit") for v in (4, 6)}
-    assert all(row == {"hash": 80.0, "rest": 27.0} for row in found.values())
+    assert all(row == {"hash": 80.0, "checksum": 7.0, "rest": 20.0} for row in found.values())
