@@ -348,7 +348,7 @@ impl SkBuff {
 
 /// Converts C's result. Inlined, unlike the kernel crate's function: a call would cost each packet.
 #[inline]
-fn to_result(code: c_int) -> Result {
+pub(crate) fn to_result(code: c_int) -> Result {
     if code < 0 {
         return Err(Error::from_errno(code));
     }

@@ -240,6 +240,10 @@ fn transmit_protected(
     if !protector.covers_payload() {
         return transmit_one(xmit, sender, protector, skb);
     }
+    if skb.is_gso() {
+        let send = |skb| transmit_protected(xmit, sender, protector, skb);
+        return transmit_segments(xmit, skb, send);
+    }
     transmit_final(xmit, sender, protector, skb)
 }
 
@@ -251,21 +255,42 @@ fn transmit_hashed(
     protector: &Protector,
     skb: DeviceSkb,
 ) -> Sent {
+    if skb.is_gso() {
+        let send = |skb| transmit_hashed(xmit, sender, protector, skb);
+        return transmit_segments(xmit, skb, send);
+    }
     transmit_final(xmit, sender, Hashing(protector), skb)
 }
 
-/// Segments a packet and writes its checksums, and sends the packet or its segments.
+/// Writes the checksum of a packet, and sends the packet.
 #[inline(always)]
-fn transmit_final<F: Form>(xmit: &Xmit<'_, Gue>, sender: &Sender, form: F, skb: DeviceSkb) -> Sent {
-    let send = |mut skb: DeviceSkb| match skb.finalize() {
+fn transmit_final<F: Form>(
+    xmit: &Xmit<'_, Gue>,
+    sender: &Sender,
+    form: F,
+    mut skb: DeviceSkb,
+) -> Sent {
+    match skb.finalize() {
         Ok(()) => transmit_one(xmit, sender, form, skb),
         Err(error) => drop_unready(xmit, skb, error),
-    };
-    if !skb.is_gso() {
-        return send(skb);
     }
+}
+
+/// Segments a GSO packet, and passes the segments to `send`.
+#[inline(never)]
+fn transmit_segments(
+    xmit: &Xmit<'_, Gue>,
+    skb: DeviceSkb,
+    send: impl Fn(DeviceSkb) -> Sent,
+) -> Sent {
     match skb.segment() {
-        Ok(segments) => xmit.send_each(segments, send),
+        Ok(segments) => xmit.send_each(segments, |skb| {
+            // The core makes no such segment. `send` would segment it for ever.
+            if skb.is_gso() {
+                return drop_unready(xmit, skb, EINVAL);
+            }
+            send(skb)
+        }),
         Err((skb, error)) => drop_unready(xmit, skb, error),
     }
 }

@@ -3,11 +3,9 @@
 //! Packets in the form in which they go over the wire: without offloads.
 
 use super::{DeviceSkb, Operations, Sent, Spent, Xmit};
+use crate::skb::to_result;
 use core::ptr::NonNull;
-use kernel::{
-    error::{from_err_ptr, to_result},
-    prelude::*,
-};
+use kernel::{error::from_err_ptr, prelude::*};
 use net_bindings as bindings;
 
 impl DeviceSkb {
@@ -15,11 +13,13 @@ impl DeviceSkb {
     /// partial checksum (`CHECKSUM_PARTIAL`), and copies fragments that others may still write to.
     ///
     /// Fails with `EINVAL` if the checksum does not lie in the packet, or for a GSO packet; with `ENOMEM`.
+    // Inlined, as the functions that it calls are: each packet of a device that hashes payload comes here.
+    #[inline(always)]
     pub fn finalize(&mut self) -> Result {
         if self.0.is_gso() {
             return Err(EINVAL);
         }
-        if self.0.partial_checksum()?.is_some() {
+        if self.0.find_partial_checksum()?.is_some() {
             // SAFETY: The packet is valid and borrowed exclusively, so no reference points into the head, which C
             // may replace. Its partial checksum lies in the linear part, as was just checked.
             to_result(unsafe { bindings::skb_csum_hwoffload_help(self.0.as_raw(), 0) })?;
