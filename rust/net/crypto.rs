@@ -6,9 +6,8 @@
 //! [`include/linux/crc32.h`](srctree/include/linux/crc32.h)
 
 use core::{
-    convert::Infallible,
     ffi::c_void,
-    mem::{self, MaybeUninit},
+    mem::{self, ManuallyDrop, MaybeUninit},
 };
 use kernel::{prelude::*, types::Opaque};
 use net_bindings as bindings;
@@ -154,39 +153,27 @@ impl HmacSha256Key {
         &self,
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
-        self.hash_inlined(feed)
+        // Initialized in its place, because a move would leave a copy behind.
+        // INVARIANT: `init` initializes the context before anything else reads it.
+        let mut hash = HmacSha256(Opaque::uninit());
+        hash.init(self);
+        feed(&mut hash)?;
+        let digest = hash.finish();
+        // `finish` has overwritten the context with zeros, so `drop` need not.
+        mem::forget(hash);
+        Ok(digest)
     }
 
     /// Computes the hash of two pieces, one after the other. Any context.
-    // Inlined, for packets that are hashed one by one.
+    // Inlined, and without closures, for packets that are hashed one by one.
     #[inline(always)]
     pub fn hash_two(&self, first: &[u8], second: &[u8]) -> [u8; SHA256_DIGEST_LEN_BYTES] {
-        let Ok(digest) = self.hash_inlined(|hash| {
-            hash.update(first);
-            hash.update(second);
-            Ok::<_, Infallible>(())
-        });
-        digest
-    }
-
-    #[inline(always)]
-    fn hash_inlined<E>(
-        &self,
-        feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
-    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
-        // Initialized in its place, because a move would leave a copy behind.
-        // INVARIANT: The context is initialized before anything reads it.
-        let mut hash = HmacSha256(Opaque::uninit());
-        // SAFETY: The context has room for what C initializes. The key is prepared.
-        unsafe { bindings::hmac_sha256_init(hash.0.get(), &self.0) };
-        feed(&mut hash)?;
-        let mut digest = MaybeUninit::<[u8; SHA256_DIGEST_LEN_BYTES]>::uninit();
-        // SAFETY: The context is initialized, and is not used after this. C writes as many bytes as `digest` has.
-        unsafe { bindings::hmac_sha256_final(hash.0.get(), digest.as_mut_ptr().cast()) };
-        // `hmac_sha256_final` overwrites the context with zeros (`sha2.h`), so `drop` need not.
-        mem::forget(hash);
-        // SAFETY: `hmac_sha256_final` has written all bytes of `digest`.
-        Ok(unsafe { digest.assume_init() })
+        // INVARIANT: As in `hash`. `finish` overwrites the context with zeros, so no `drop` is needed.
+        let mut hash = ManuallyDrop::new(HmacSha256(Opaque::uninit()));
+        hash.init(self);
+        hash.update(first);
+        hash.update(second);
+        hash.finish()
     }
 }
 
@@ -218,6 +205,24 @@ impl Drop for HmacSha256Key {
 pub struct HmacSha256(Opaque<bindings::hmac_sha256_ctx>);
 
 impl HmacSha256 {
+    /// Begins a hash with a key: initializes the context. Called first.
+    #[inline(always)]
+    fn init(&mut self, key: &HmacSha256Key) {
+        // SAFETY: The context has room for what C initializes, and C does not read it. The key is prepared.
+        unsafe { bindings::hmac_sha256_init(self.0.get(), &key.0) };
+    }
+
+    /// Returns the hash. Overwrites the context with zeros, which is a valid context, of no use.
+    #[inline(always)]
+    fn finish(&mut self) -> [u8; SHA256_DIGEST_LEN_BYTES] {
+        let mut digest = MaybeUninit::<[u8; SHA256_DIGEST_LEN_BYTES]>::uninit();
+        // SAFETY: By the type invariant the context is initialized. C writes as many bytes as `digest` has, and zeros
+        // to the context (`sha2.h`).
+        unsafe { bindings::hmac_sha256_final(self.0.get(), digest.as_mut_ptr().cast()) };
+        // SAFETY: `hmac_sha256_final` has written all bytes of `digest`.
+        unsafe { digest.assume_init() }
+    }
+
     /// Adds the next bytes.
     #[inline]
     pub fn update(&mut self, bytes: &[u8]) {
