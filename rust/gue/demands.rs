@@ -54,8 +54,8 @@ impl Demands {
     pub fn coverage(&self, payload_len: usize) -> Coverage {
         Coverage {
             offset: 0,
-            len: u16::try_from(payload_len)
-                .map_or(self.hmac_coverage, |len| len.min(self.hmac_coverage)),
+            // At most `hmac_coverage`, so no bit is lost.
+            len: payload_len.min(self.hmac_coverage.into()) as u16,
         }
     }
 

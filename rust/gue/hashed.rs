@@ -31,6 +31,8 @@
 //! // The receiver.
 //! let (received, digest) = Start::of_received(template.flags(), header).unwrap();
 //! assert_eq!((received.key_id(), digest), (7, &[0xda; 32]));
+//! assert!(received.has_coverage(Coverage { offset: 0, len: 20 }));
+//! assert!(!received.has_coverage(Coverage { offset: 20, len: 0 }));
 //! # Ok::<(), gue::Error>(())
 //! ```
 
@@ -143,13 +145,12 @@ impl Start {
         u32::from_be_bytes(self.read(0))
     }
 
-    /// Returns the part of the payload that the hash covers.
+    /// Returns `true` if the hash covers this part of the payload.
+    // One comparison, of offset and length.
     #[inline(always)]
-    pub fn coverage(&self) -> Coverage {
-        Coverage {
-            offset: u16::from_be_bytes(self.read(4)),
-            len: u16::from_be_bytes(self.read(6)),
-        }
+    pub fn has_coverage(&self, coverage: Coverage) -> bool {
+        let number = u32::from(coverage.offset) << 16 | u32::from(coverage.len);
+        u32::from_be_bytes(self.read(4)) == number
     }
 
     /// Sets the number of the key, and the part of the payload that the hash covers.

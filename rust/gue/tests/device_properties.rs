@@ -319,7 +319,12 @@ proptest! {
         packet.extend(rest);
         let header = view(&packet);
         let (start, found) = Start::of_received(header.flags(), header.as_bytes()).unwrap();
-        prop_assert_eq!((start.key_id(), start.coverage(), found), (key_id, coverage, &digest));
+        prop_assert_eq!((start.key_id(), found), (key_id, &digest));
+        prop_assert!(start.has_coverage(coverage));
+        let other = Coverage { len: len ^ 1, ..coverage };
+        prop_assert!(!start.has_coverage(other));
+        let other = Coverage { offset: offset ^ 1, ..coverage };
+        prop_assert!(!start.has_coverage(other));
         prop_assert_eq!(start.len_bytes(), len_bytes);
         let covered = header.covered(Computation::Hmac, usize::MAX).unwrap().unwrap();
         let [source, destination] = addresses.pieces();

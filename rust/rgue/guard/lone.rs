@@ -54,7 +54,7 @@ fn check_fields<const IPV6: bool, const FLAGS: u16>(
     let payload_at = udp::HEADER_LEN_BYTES + len_bytes;
     let payload_len = skb.len().checked_sub(payload_at)?;
     let coverage = guard.demands.coverage(payload_len);
-    if start.coverage() != coverage {
+    if !start.has_coverage(coverage) {
         return None;
     }
     let key = keys.accepted_with(start.key_id())?;
