@@ -36,10 +36,10 @@ struct record {
 
 #define MOST_BYTES (64U << 20)
 /*
- * So many bytes that the heads of all packets that GRO merges are of one size class of the
- * kernel's allocator, whatever their headers, and those of other received packets of the next.
+ * So few bytes that the heads of all packets are of one size class of the kernel's allocator,
+ * whatever their headers; enough for the headers of every device.
  */
-#define HEADROOM 232
+#define HEADROOM 176
 /* Number of packets until softirqs have a chance. */
 #define BATCH 64
 #define PORTS 65536
