@@ -56,13 +56,13 @@ cache_finish() { touch "$1/.complete"; }
 # modification times, and the other checkout may have been built after a change in this one: so the
 # copy lacks the state of the checkout's own crates, which have no registry as source in LOCK.
 target_from_cache() { # TARGET ENTRY LOCK
-	local own
+	local crates own
 	if [ -e "$1" ] || ! cache_ready "$2"; then return 0; fi
-	mkdir -p "${1%/*}"
-	rm -rf "$1.new"
-	cp -a "$2/target" "$1.new"
-	for own in $(awk -F '"' 'BEGIN { RS = "" } !/\nsource = / && /\nname = / { print $2 }' "$3"); do
-		find "$1.new" -path "*/.fingerprint/$own-*" -prune -exec rm -r {} +
+	crates=$(awk -F '"' '/^name = / { own = $2 } /^source = / { own = "" }
+		/^$/ { if (own) print own; own = "" } END { if (own) print own }' "$3") || return
+	mkdir -p "${1%/*}" && rm -rf "$1.new" && cp -a "$2/target" "$1.new" || return
+	for own in $crates; do
+		find "$1.new" -path "*/.fingerprint/$own-*" -prune -exec rm -r {} + || return
 	done
 	mv -T "$1.new" "$1"
 }
