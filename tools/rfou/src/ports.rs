@@ -129,7 +129,11 @@ impl Ports {
         if self.dialect.notifies() && self.try_add(identity, settings, NLM_F_REPLACE).is_ok() {
             return Ok(());
         }
-        self.delete(identity)?;
+        match self.delete(identity) {
+            // Another program has removed the port.
+            Err(error) if error.kind != Kind::NotFound => return Err(error),
+            _ => {}
+        }
         self.add(identity, settings)
             .map_err(|error| error.context(format!("{identity} is deleted, but not added again")))
     }
