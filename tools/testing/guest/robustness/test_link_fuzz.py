@@ -261,10 +261,11 @@ def test_link_whose_socket_is_in_another_namespace_is_not_changed(hosts):
         is_there, there = os.pipe()
         is_moved, moved = os.pipe()
         if os.fork() == 0:
-            # Has its rights still.
-            os.read(is_there, 1)
-            host.ip("link", "set", "gue0", "netns", str(own))
-            os.write(moved, b"1")
+            # Has its rights still. An empty read: the parent has failed.
+            os.close(there)
+            if os.read(is_there, 1):
+                host.ip("link", "set", "gue0", "netns", str(own))
+                os.write(moved, b"1")
             os._exit(0)
         os.close(moved)
         os.setresuid(NOBODY, NOBODY, NOBODY)
