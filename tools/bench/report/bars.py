@@ -22,8 +22,8 @@ MOST_MEMORY = 2.0
 MOST_BY_DEVICE = {"receive": 0.95, "gro": 0.97, "transmit": 1.0, "gso": 1.0}
 # Instructions per packet that a protection may add, by the encapsulation of a path.
 MOST_ADDED = {"gue-cookie": 40, "gue-hmac": 60}
-# The length of the protecting field. GRO copies it with the other headers, by one instruction,
-# which the emulator counts once for each byte.
+# The length of the protecting field. On the paths of GRO, the generator copies it with the other
+# headers, by one instruction, which the emulator counts once for each byte.
 COPIED_BYTES = {"gue-cookie": 8, "gue-hmac": 40}
 # Instructions per packet that a keyed hash over the payload may add beside the hash itself and the
 # inner checksum.
@@ -217,7 +217,7 @@ def protection_bar(rows, encap):
     most = MOST_ADDED[encap]
     misses = [(name, f"{value:+.0f}") for name, value in added.items() if value > most]
     return Bar(
-        f"instructions per packet that {encap} adds to the gue device, a copy in GRO counted once",
+        f"instructions per packet that {encap} adds to the gue device, beside the generator's copy",
         f"≤ {most}",
         f"highest {max(added.values()):+.0f}",
         tuple(misses),

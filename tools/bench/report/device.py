@@ -56,8 +56,9 @@ def protection(rows):
     """The cost of a cookie and of a keyed hash."""
     return [
         "A device with `auth cookie8`, and one with `auth hmac` that covers no payload, against the"
-        " same device without. Each header is 8 or 40 bytes longer. GRO copies the headers of each"
-        " packet by one instruction (`rep movsb`), which the emulator counts once for each byte.",
+        " same device without. Each header is 8 or 40 bytes longer. On the paths of GRO, the"
+        " generator copies the headers, and the emulator counts an instruction for each byte of the"
+        " copy.",
         "",
         *table(
             ["path", "with", "without", "added"],
@@ -74,8 +75,9 @@ def covering(rows, of_hash):
     return [
         "A device with `auth hmac cover all` against the same device without: instructions added"
         f" for each byte of a payload; for one of {SMALL} bytes, those in the kernel's functions of"
-        " the hash, in its functions of the inner checksum, and in all others. On transmit the"
-        " device completes the inner checksum before the hash. The device without a hash leaves"
+        " the hash, in its functions of the inner checksum, and in all others. The payload of a"
+        " large packet to be sent is not linear, so the device copies it for the hash. On transmit"
+        " the device completes the inner checksum before the hash. The device without a hash leaves"
         " the checksum to the network card.",
         "",
         *table(

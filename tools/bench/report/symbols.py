@@ -25,7 +25,7 @@ from bench.paths import (
 # Smaller differences, in instructions per packet, are not shown.
 LEAST_SHOWN = 2
 # The beginnings of the names of the functions that compute a hash, use the FPU for it, and copy and
-# wipe its state.
+# wipe its state. On receive, the generator's copy of the longer header counts here, too.
 HASH_FUNCTIONS = (
     "sha256_",
     "__sha256_",
