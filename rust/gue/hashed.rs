@@ -145,7 +145,7 @@ impl Start {
         u32::from_be_bytes(self.read(0))
     }
 
-    /// Returns `true` if the hash covers this part of the payload.
+    /// Returns `true` if the hash covers exactly this part of the payload.
     // One comparison, of offset and length.
     #[inline(always)]
     pub fn has_coverage(&self, coverage: Coverage) -> bool {

@@ -154,7 +154,7 @@ impl HmacSha256Key {
         feed: impl FnOnce(&mut HmacSha256) -> Result<(), E>,
     ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], E> {
         // Initialized in its place, because a move would leave a copy behind.
-        // INVARIANT: `init` initializes the context before anything else reads it.
+        // INVARIANT: `init` initializes the context before anything reads it.
         let mut hash = HmacSha256(Opaque::uninit());
         hash.init(self);
         feed(&mut hash)?;
@@ -212,12 +212,12 @@ impl HmacSha256 {
         unsafe { bindings::hmac_sha256_init(self.0.get(), &key.0) };
     }
 
-    /// Returns the hash. Overwrites the context with zeros, which is a valid context, of no use.
+    /// Returns the hash. Leaves the context all zeros: initialized, but useless.
     #[inline(always)]
     fn finish(&mut self) -> [u8; SHA256_DIGEST_LEN_BYTES] {
         let mut digest = MaybeUninit::<[u8; SHA256_DIGEST_LEN_BYTES]>::uninit();
-        // SAFETY: By the type invariant the context is initialized. C writes as many bytes as `digest` has, and zeros
-        // to the context (`sha2.h`).
+        // SAFETY: By the type invariant the context is initialized. C writes as many bytes as `digest` has.
+        // INVARIANT: C overwrites the context with zeros (`sha2.h`), which any number field may have.
         unsafe { bindings::hmac_sha256_final(self.0.get(), digest.as_mut_ptr().cast()) };
         // SAFETY: `hmac_sha256_final` has written all bytes of `digest`.
         unsafe { digest.assume_init() }

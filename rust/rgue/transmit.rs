@@ -285,7 +285,7 @@ fn transmit_segments(
 ) -> Sent {
     match skb.segment() {
         Ok(segments) => xmit.send_each(segments, |skb| {
-            // The core makes no such segment. `send` would segment it for ever.
+            // The core makes no such segment. `send` would recurse without end.
             if skb.is_gso() {
                 return drop_unready(xmit, skb, EINVAL);
             }

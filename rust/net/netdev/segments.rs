@@ -13,7 +13,7 @@ impl DeviceSkb {
     /// partial checksum (`CHECKSUM_PARTIAL`), and copies fragments that others may still write to.
     ///
     /// Fails with `EINVAL` if the checksum does not lie in the packet, or for a GSO packet; with `ENOMEM`.
-    // Inlined, as the functions that it calls are: each packet of a device that hashes payload comes here.
+    // Inlined, like its Rust callees: each packet of a device that hashes payload comes here.
     #[inline(always)]
     pub fn finalize(&mut self) -> Result {
         if self.0.is_gso() {
