@@ -7,206 +7,198 @@
 //! Other headers go through [`View`](crate::View) and [`Template`].
 //!
 //! ```
-//! use gue::{hashed::{Room, Start}, security::Coverage, DeviceFields, Hmac, Repr, Security, Template};
+//! use gue::{
+//!     hashed::{Header, Label},
+//!     security::Coverage,
+//!     DeviceFields, Hmac, Repr, Security, Template,
+//! };
 //!
 //! let hmac = Hmac { key_id: 0, coverage: Coverage::NONE, digest: [0; 32] };
 //! let fields = DeviceFields { security: Some(Security::Hmac(hmac)), ..DeviceFields::NONE };
 //! let template = Template::new(&Repr { control: false, proto_ctype: 4, fields }, &[])?;
 //!
 //! // The sender.
-//! let start = Start::of_template(&template).unwrap();
-//! let start = start.with_key(7, Coverage { offset: 0, len: 20 });
-//! let (source, destination) = ([192, 0, 2, 1], [192, 0, 2, 2]);
-//! let mut room = Room::EMPTY;
-//! let covered = start.covered(&source, &destination, &mut room).unwrap();
-//! assert_eq!(covered[..8], [192, 0, 2, 1, 192, 0, 2, 2]);
-//! assert_eq!(covered[8..20], [10, 4, 0x40, 0, 0, 0, 0, 7, 0, 0, 0, 20]);
-//! assert_eq!(covered[20..], [0; 32]);
+//! let label = Label::new(7, Coverage { offset: 0, len: 20 });
+//! let header = Header::<0>::of_template(&template).unwrap().with_label(label);
+//! let covered = header.covered([&[192, 0, 2, 1], &[192, 0, 2, 2]]);
+//! assert_eq!(covered.as_bytes()[..8], [192, 0, 2, 1, 192, 0, 2, 2]);
+//! assert_eq!(covered.as_bytes()[8..20], [10, 4, 0x40, 0, 0, 0, 0, 7, 0, 0, 0, 20]);
+//! assert_eq!(covered.as_bytes()[20..], [0; 32]);
 //! // A keyed hash of `covered` and of 20 bytes of the payload.
-//! let digest = [0xda; 32];
-//! let header = start.header(&digest, &mut room);
-//! assert_eq!(header[..12], [10, 4, 0x40, 0, 0, 0, 0, 7, 0, 0, 0, 20]);
-//! assert_eq!(header[12..], digest);
+//! let sent = header.with_digest([0xda; 32]);
 //!
 //! // The receiver.
-//! let (received, digest) = Start::of_received(template.flags(), header).unwrap();
-//! assert_eq!((received.key_id(), digest), (7, &[0xda; 32]));
-//! assert!(received.has_coverage(Coverage { offset: 0, len: 20 }));
-//! assert!(!received.has_coverage(Coverage { offset: 20, len: 0 }));
+//! let received = Header::<0>::at_start_of(sent.as_bytes()).unwrap();
+//! assert_eq!(received.label(), label);
+//! assert_eq!(received.covered([&[192, 0, 2, 1], &[192, 0, 2, 2]]), covered);
+//! assert_eq!(received.digest(), &[0xda; 32]);
 //! # Ok::<(), gue::Error>(())
 //! ```
 
 use crate::{
-    glance, group,
+    group,
     header::BASE_LEN_BYTES,
     security::{Coverage, Method, DIGEST_LEN_BYTES},
     Template,
 };
+use zerocopy::{byteorder::big_endian::U64, FromBytes, IntoBytes};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The length of the longest of these headers, in bytes.
-pub const MOST_LEN_BYTES: usize = glance::len_bytes(group::FLAG | Method::Hmac.flags());
-
-/// The most bytes before a digest.
-const START_LEN_BYTES: usize = MOST_LEN_BYTES - DIGEST_LEN_BYTES;
-
-/// The length of both outer addresses of IPv6, in bytes.
-const ADDRESSES_LEN_BYTES: usize = 32;
-
-/// The bytes of a header before the digest: base header, group, key number and coverage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Without a group, the last four are zero, as the digest is while the hash is computed.
-    bytes: [u8; START_LEN_BYTES],
-    has_group: bool,
+/// A header. `GROUP` is the length of the group field in bytes: 0 or [`group::LEN_BYTES`].
+#[derive(
+    FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Debug, PartialEq, Eq,
+)]
+#[repr(C)]
+pub struct Header<const GROUP: usize> {
+    base: [u8; BASE_LEN_BYTES],
+    group: [u8; GROUP],
+    /// Identifier of the key, offset and length of the coverage.
+    label: U64,
+    digest: [u8; DIGEST_LEN_BYTES],
 }
 
-/// Room for the outer addresses and a header.
-// Addresses of IPv4 are the last of the bytes for addresses, so that the header follows. Aligned for copies by words.
-#[repr(align(8))]
-pub struct Room([u8; ADDRESSES_LEN_BYTES + MOST_LEN_BYTES]);
+/// The bytes before the payload that a hash covers: the outer addresses, of `ADDRESS` bytes each, and the header with a
+/// digest of zero.
+#[derive(IntoBytes, Immutable, Unaligned, Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct CoveredStart<const ADDRESS: usize, const GROUP: usize> {
+    source: [u8; ADDRESS],
+    destination: [u8; ADDRESS],
+    header: Header<GROUP>,
+}
 
-impl Start {
-    /// Reads a received header with `flags`. Returns the start and the digest, or `None` if the header has other
-    /// fields, no keyed hash, or surplus space.
+/// The identifier of a key, and the part of the payload that the hash covers.
+///
+/// Both are one number, so a receiver compares all of it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label(u64);
+
+/// The identifier of a key, in its place in a [`Label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLabel(u64);
+
+/// Splits outer addresses into source and destination. Returns `None` unless each has `ADDRESS` bytes.
+///
+/// ```
+/// use gue::hashed::pair;
+///
+/// let addresses = [192, 0, 2, 1, 192, 0, 2, 2];
+/// assert_eq!(pair(&addresses), Some(&[[192, 0, 2, 1], [192, 0, 2, 2]]));
+/// assert_eq!(pair::<16>(&addresses), None);
+/// ```
+#[inline(always)]
+pub fn pair<const ADDRESS: usize>(addresses: &[u8]) -> Option<&[[u8; ADDRESS]; 2]> {
+    FromBytes::ref_from_bytes(addresses).ok()
+}
+
+impl<const GROUP: usize> Header<GROUP> {
+    /// The length of the header in bytes.
+    pub const LEN_BYTES: usize = size_of::<Self>();
+
+    /// Reads the header at the start of `bytes`. Returns `None` if there are fewer bytes.
     ///
-    /// ```
-    /// use gue::{crc, hashed::Start, security::Method};
-    ///
-    /// let header = [0; 64];
-    /// let flags = Method::Hmac.flags();
-    /// assert!(Start::of_received(flags, &header[..44]).is_some());
-    /// assert_eq!(Start::of_received(flags, &header[..48]), None);
-    /// assert_eq!(Start::of_received(flags | crc::FLAG, &header[..52]), None);
-    /// assert_eq!(Start::of_received(Method::Cookie32.flags(), &header[..36]), None);
-    /// ```
+    /// The flags are not read: the header must have the fields of this type.
     #[inline(always)]
-    pub fn of_received(flags: u16, header: &[u8]) -> Option<(Self, &[u8; DIGEST_LEN_BYTES])> {
-        let start = Self::of(flags, header.first_chunk()?)?;
-        if start.len_bytes() != header.len() {
-            return None;
-        }
-        Some((start, header.last_chunk()?))
+    pub fn at_start_of(bytes: &[u8]) -> Option<&Self> {
+        Some(Self::ref_from_prefix(bytes).ok()?.0)
     }
 
-    /// Copies the start of a template's header; `None` if that has other fields, no keyed hash, or surplus space.
+    /// Copies the header of a template. Returns `None` if that has other fields, no keyed hash, or surplus space.
+    ///
+    /// ```
+    /// use gue::{hashed::Header, security::Coverage, DeviceFields, Hmac, Repr, Security, Template};
+    ///
+    /// let hmac = Hmac { key_id: 0, coverage: Coverage::NONE, digest: [0; 32] };
+    /// let security = Some(Security::Hmac(hmac));
+    /// let fields = DeviceFields { group: Some(1), security, ..DeviceFields::NONE };
+    /// let template = Template::new(&Repr { control: false, proto_ctype: 4, fields }, &[])?;
+    /// assert_eq!(Header::<0>::of_template(&template), None);
+    /// assert_eq!(Header::<4>::of_template(&template).unwrap().as_bytes(), template.as_bytes());
+    /// # Ok::<(), gue::Error>(())
+    /// ```
     pub fn of_template(template: &Template) -> Option<Self> {
-        let start = Self::of(template.flags(), template.as_bytes().first_chunk()?)?;
-        (start.len_bytes() == template.len_bytes()).then_some(start)
-    }
-
-    #[inline(always)]
-    fn of(flags: u16, bytes: &[u8; START_LEN_BYTES]) -> Option<Self> {
-        if flags & !group::FLAG != Method::Hmac.flags() {
+        let group = if GROUP == 0 { 0 } else { group::FLAG };
+        if template.flags() != group | Method::Hmac.flags() {
             return None;
         }
-        let mut start = Self {
-            bytes: *bytes,
-            has_group: flags & group::FLAG != 0,
-        };
-        if !start.has_group {
-            let [.., a, b, c, d] = &mut start.bytes;
-            [*a, *b, *c, *d] = [0; 4];
-        }
-        Some(start)
+        Self::read_from_bytes(template.as_bytes()).ok()
     }
 
-    /// Returns the place of the key's number.
+    /// Returns the header's bytes.
     #[inline(always)]
-    fn key_at(&self) -> usize {
-        BASE_LEN_BYTES + usize::from(self.has_group) * group::LEN_BYTES
+    pub fn as_bytes(&self) -> &[u8] {
+        IntoBytes::as_bytes(self)
     }
 
-    /// Returns the place of the digest.
+    /// Returns the label.
     #[inline(always)]
-    fn digest_at(&self) -> usize {
-        self.key_at() + size_of::<u32>() + 2 * size_of::<u16>()
+    pub fn label(&self) -> Label {
+        Label(self.label.get())
     }
 
-    /// Returns the length of the header in bytes.
+    /// Returns the digest.
     #[inline(always)]
-    pub fn len_bytes(&self) -> usize {
-        self.digest_at() + DIGEST_LEN_BYTES
+    pub fn digest(&self) -> &[u8; DIGEST_LEN_BYTES] {
+        &self.digest
     }
 
-    /// Returns `N` bytes at an offset from the key's number.
-    #[inline(always)]
-    fn read<const N: usize>(&self, offset: usize) -> [u8; N] {
-        let bytes = self.bytes.get(self.key_at() + offset..);
-        // The bytes are there, with and without a group.
-        bytes
-            .and_then(<[u8]>::first_chunk)
-            .copied()
-            .unwrap_or([0; N])
-    }
-
-    /// Returns the number of the key.
-    #[inline(always)]
-    pub fn key_id(&self) -> u32 {
-        u32::from_be_bytes(self.read(0))
-    }
-
-    /// Returns `true` if the hash covers exactly this part of the payload.
-    // One comparison, of offset and length.
-    #[inline(always)]
-    pub fn has_coverage(&self, coverage: Coverage) -> bool {
-        let number = u32::from(coverage.offset) << 16 | u32::from(coverage.len);
-        u32::from_be_bytes(self.read(4)) == number
-    }
-
-    /// Sets the number of the key, and the part of the payload that the hash covers.
+    /// Returns the header with another label.
     #[inline(always)]
     #[must_use]
-    pub fn with_key(mut self, id: u32, coverage: Coverage) -> Self {
-        let number =
-            u64::from(id) << 32 | u64::from(coverage.offset) << 16 | u64::from(coverage.len);
-        let at = self.key_at();
-        if let Some(bytes) = self.bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-            *bytes = number.to_be_bytes();
+    pub fn with_label(self, label: Label) -> Self {
+        Self {
+            label: U64::new(label.0),
+            ..self
         }
-        self
     }
 
-    /// Writes the bytes before the payload that the hash covers, and returns them: the outer addresses, and the header
-    /// with a digest of zero. Returns `None` unless the addresses have 4 bytes each, or 16 bytes each.
+    /// Returns the header with another digest.
     #[inline(always)]
-    pub fn covered<'r>(
+    #[must_use]
+    pub fn with_digest(self, digest: [u8; DIGEST_LEN_BYTES]) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// Returns the bytes before the payload that the hash covers. The arguments are the outer addresses, source first.
+    #[inline(always)]
+    pub fn covered<const ADDRESS: usize>(
         &self,
-        source: &[u8],
-        destination: &[u8],
-        room: &'r mut Room,
-    ) -> Option<&'r [u8]> {
-        *room = Room::EMPTY;
-        let begin =
-            if let (Ok(source), Ok(destination)) = (source.try_into(), destination.try_into()) {
-                room.put::<4>(24, source);
-                room.put::<4>(28, destination);
-                24
-            } else {
-                room.put::<16>(0, source.try_into().ok()?);
-                room.put::<16>(16, destination.try_into().ok()?);
-                0
-            };
-        room.put(ADDRESSES_LEN_BYTES, &self.bytes);
-        room.0.get(begin..ADDRESSES_LEN_BYTES + self.len_bytes())
-    }
-
-    /// Writes the digest after [`Self::covered`], and returns the header.
-    #[inline(always)]
-    pub fn header<'r>(&self, digest: &[u8; DIGEST_LEN_BYTES], room: &'r mut Room) -> &'r [u8] {
-        room.put(ADDRESSES_LEN_BYTES + self.digest_at(), digest);
-        let end = ADDRESSES_LEN_BYTES + self.len_bytes();
-        room.0.get(ADDRESSES_LEN_BYTES..end).unwrap_or_default()
+        [source, destination]: [&[u8; ADDRESS]; 2],
+    ) -> CoveredStart<ADDRESS, GROUP> {
+        CoveredStart {
+            source: *source,
+            destination: *destination,
+            header: self.with_digest([0; DIGEST_LEN_BYTES]),
+        }
     }
 }
 
-impl Room {
-    /// Unused room.
-    pub const EMPTY: Self = Self([0; ADDRESSES_LEN_BYTES + MOST_LEN_BYTES]);
-
+impl<const ADDRESS: usize, const GROUP: usize> CoveredStart<ADDRESS, GROUP> {
+    /// Returns the bytes.
     #[inline(always)]
-    fn put<const N: usize>(&mut self, at: usize, bytes: &[u8; N]) {
-        if let Some(to) = self.0.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-            *to = *bytes;
-        }
+    pub fn as_bytes(&self) -> &[u8] {
+        IntoBytes::as_bytes(self)
+    }
+}
+
+impl Label {
+    /// Makes a label.
+    #[inline(always)]
+    pub const fn new(key_id: u32, coverage: Coverage) -> Self {
+        KeyLabel::new(key_id).with(coverage)
+    }
+}
+
+impl KeyLabel {
+    /// Makes the label of a key.
+    #[inline(always)]
+    pub const fn new(key_id: u32) -> Self {
+        Self((key_id as u64) << 32)
+    }
+
+    /// Adds a coverage.
+    #[inline(always)]
+    pub const fn with(self, coverage: Coverage) -> Label {
+        Label(self.0 | (coverage.offset as u64) << 16 | coverage.len as u64)
     }
 }

@@ -215,12 +215,12 @@ impl SkBuff {
         self.linear_range(at, N)?.first_chunk()
     }
 
-    /// Returns `len` bytes at an offset from the packet's data, if they are linear. Offset and length are at most
-    /// 64 KiB.
+    /// Returns `len` bytes at an offset from the packet's data, if they are linear.
     #[inline(always)]
     pub fn linear_range(&self, at: usize, len: usize) -> Option<&[u8]> {
-        // One comparison checks both limits. The sum of two such small numbers does not wrap.
-        if (at | len) > usize::from(u16::MAX) || self.headlen() < at.wrapping_add(len) {
+        // The linear part is shorter than 2 GiB. One comparison checks both numbers, and the sum of two that are so
+        // small does not wrap.
+        if (at | len) > i32::MAX as usize || self.headlen() < at.wrapping_add(len) {
             return None;
         }
         // SAFETY: `headlen` is at least the sum, which does not wrap, so the range is a part of these bytes. A place

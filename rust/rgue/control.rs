@@ -160,10 +160,10 @@ impl Entry {
     pub(crate) fn receive_control<const IPV6: bool>(
         &self,
         mut skb: RxSkb,
-        header: Header<DeviceNotes>,
+        header: &Header<DeviceNotes>,
         rcu: RcuReader<'_>,
     ) -> Result<(), (RxSkb, Reason)> {
-        match self.control.receive::<IPV6>(self, &mut skb, &header, rcu) {
+        match self.control.receive::<IPV6>(self, &mut skb, header, rcu) {
             Ok(()) => {
                 skb.consume();
                 Ok(())

@@ -73,6 +73,9 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 }
 
 /// The result of [`Guard::glance`].
+// `repr` gives the enum a tag of its own. From a value that `Option<Sum>` does not have, the compiler does not tell
+// in each branch of `glance` which branch of the caller follows.
+#[repr(u8)]
 #[derive(Clone, Copy)]
 pub(crate) enum FirstCheck {
     /// [`check`] decides.
@@ -80,6 +83,8 @@ pub(crate) enum FirstCheck {
     /// The packet has passed. The sum of its header is known if [`KeysInForce::know`] found the header in its first
     /// slot.
     Passes(Option<Sum>),
+    /// The result of a check of a keyed hash over payload. `None` means [`Self::Unknown`].
+    Hashed(Option<Result<(), Reason>>),
 }
 
 impl FirstCheck {
@@ -101,8 +106,23 @@ pub(crate) struct Guard {
     keys: Option<Arc<KeyRing>>,
     /// The value of the bits [`FLAGS`] with which a header may pass [`Guard::glance`], or [`NONE_PASSES`].
     passing_flags: u16,
-    /// The device demands a keyed hash over payload, and no other protecting field.
-    hashes_payload: bool,
+    /// The way to check a header with [`Self::passing_flags`].
+    passing: Passing,
+}
+
+/// The way to check a header at a glance.
+// In this order: `Guard::knows` compares one value for both keyed hashes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Passing {
+    /// No check.
+    Unprotected,
+    Cookie8,
+    Cookie16,
+    Cookie32,
+    /// A keyed hash that covers no payload.
+    Hmac,
+    /// A keyed hash that covers payload.
+    HmacOverPayload,
 }
 
 /// A value that no header has: a method of security with all flags set is reserved.
@@ -113,7 +133,6 @@ impl Guard {
     pub(crate) fn new(demands: Demands, keys: Option<Arc<KeyRing>>) -> Self {
         let passing_flags = if demands.checksum
             || demands.crc
-            || demands.hmac_coverage != 0
             // No device is like this: it would accept unchecked packets.
             || demands.security.is_some() != keys.is_some()
         {
@@ -121,14 +140,18 @@ impl Guard {
         } else {
             demands.security.map_or(0, Method::flags)
         };
+        let passing = match demands.security {
+            None => Passing::Unprotected,
+            Some(Method::Cookie8) => Passing::Cookie8,
+            Some(Method::Cookie16) => Passing::Cookie16,
+            Some(Method::Cookie32) => Passing::Cookie32,
+            Some(Method::Hmac) if demands.hmac_coverage == 0 => Passing::Hmac,
+            Some(Method::Hmac) => Passing::HmacOverPayload,
+        };
         Self {
             demands,
             passing_flags,
-            hashes_payload: demands.security == Some(Method::Hmac)
-                && demands.hmac_coverage != 0
-                && !demands.checksum
-                && !demands.crc
-                && keys.is_some(),
+            passing,
             keys,
         }
     }
@@ -156,7 +179,7 @@ impl Guard {
             // Without keys, the device demands no field, or no header has `passing_flags`.
             None => FirstCheck::Passes(None),
             Some(keys) => self
-                .knows(keys.read(rcu), skb, header, addresses, rcu)
+                .knows(keys, skb, header, addresses, rcu)
                 .unwrap_or(FirstCheck::Unknown),
         }
     }
@@ -164,23 +187,25 @@ impl Guard {
     #[inline(always)]
     fn knows(
         &self,
-        keys: &KeysInForce,
+        keys: &KeyRing,
         skb: &RxSkb,
         header: &Header<DeviceNotes>,
         addresses: &[u8],
         rcu: RcuReader<'_>,
     ) -> Option<FirstCheck> {
-        const COOKIE8: u16 = Method::Cookie8.flags();
-        const COOKIE16: u16 = Method::Cookie16.flags();
-        let flags = self.passing_flags;
-        if flags == Method::Hmac.flags() {
-            return Some(keys.know(skb, header, addresses, rcu));
+        if self.passing > Passing::Hmac {
+            let checked = lone::check(self, keys, skb, header, addresses, rcu);
+            return Some(FirstCheck::Hashed(checked));
         }
+        if self.passing == Passing::Hmac {
+            return Some(keys.read(rcu).know(skb, header, addresses, rcu));
+        }
+        let keys = keys.read(rcu);
         let at =
             udp::HEADER_LEN_BYTES + layout::offset_of(header.fields().flags(), security::FLAGS);
-        Some(FirstCheck::new(match flags {
-            COOKIE8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
-            COOKIE16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
+        Some(FirstCheck::new(match self.passing {
+            Passing::Cookie8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
+            Passing::Cookie16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
             _ => keys.accepts_cookie::<32>(skb.linear_array(at)?),
         }))
     }
@@ -204,22 +229,6 @@ struct Received<'a> {
 // Not inlined: other packets should not save registers for it.
 #[inline(never)]
 pub(crate) fn check<const IPV6: bool>(
-    guard: &Guard,
-    skb: &RxSkb,
-    header: &Header<DeviceNotes>,
-    rcu: RcuReader<'_>,
-) -> Result<(), Reason> {
-    if guard.hashes_payload {
-        if let Some(result) = lone::check::<IPV6>(guard, skb, header, rcu) {
-            return result;
-        }
-    }
-    check_any::<IPV6>(guard, skb, header, rcu)
-}
-
-// Not inlined: packets that `lone` checks should not save registers for it.
-#[inline(never)]
-fn check_any<const IPV6: bool>(
     guard: &Guard,
     skb: &RxSkb,
     header: &Header<DeviceNotes>,

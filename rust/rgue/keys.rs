@@ -10,9 +10,9 @@ use crate::{
     guard::FirstCheck, prepared::PreparedHeaders, reason::Reason, verified::VerifiedHeaders,
 };
 use gue::{
-    hashed::{Room, Start},
+    hashed::{self, KeyLabel, Label},
     refusal::Refusal,
-    security::{equal, Method, SecurityView},
+    security::{equal, Coverage, Method, SecurityView},
     Addresses, Covered, DeviceNotes, Header,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -49,7 +49,13 @@ type Cookie = Secret<COOKIE_LEN_BYTES>;
 /// The secret of a key, in the form in which it is used.
 enum Material {
     Cookie(Arc<Cookie>),
-    Hmac(KBox<HmacSha256Key>),
+    Hmac(Arc<HashKey>),
+}
+
+/// A key of a keyed hash.
+pub(crate) struct HashKey {
+    key: HmacSha256Key,
+    label: KeyLabel,
 }
 
 /// The directions in which a key is used.
@@ -108,7 +114,11 @@ impl Key {
                 if raw.len() < LEAST_HMAC_SECRET_LEN_BYTES {
                     return Err(KeyRefusal::SecretLength);
                 }
-                Material::Hmac(KBox::init(HmacSha256Key::prepare(raw), GFP_KERNEL)?)
+                let key = init!(HashKey {
+                    key <- HmacSha256Key::prepare(raw),
+                    label: KeyLabel::new(id),
+                });
+                Material::Hmac(Arc::init(key, GFP_KERNEL)?)
             }
             _ => {
                 if raw.len() != method.len_bytes() {
@@ -127,7 +137,7 @@ impl Key {
     /// Returns `true` if both keys have the same secret.
     fn is_same(&self, other: &Self) -> bool {
         match (&self.material, &other.material) {
-            (Material::Hmac(one), Material::Hmac(two)) => **one == **two,
+            (Material::Hmac(one), Material::Hmac(two)) => one.key == two.key,
             (Material::Cookie(one), Material::Cookie(two)) => equal(one.as_bytes(), two.as_bytes()),
             _ => false,
         }
@@ -164,37 +174,56 @@ impl Key {
         } else {
             *addresses
         };
-        key.hash(|hash| {
+        key.key.hash(|hash| {
             addresses.pieces().map(|piece| hash.update(piece));
             covered.header().for_each(|piece| hash.update(piece));
             feed(hash)
         })
     }
 
-    /// Computes the keyed hash of outer addresses, of a header without other protecting fields, and of `len` bytes of a
-    /// packet at an offset. Fails with [`Reason::AuthMethod`] for a cookie, and with [`Reason::Truncated`] if the packet
-    /// is shorter.
+    /// Computes the keyed hash of a header without other protecting fields between these outer addresses, and of `len`
+    /// bytes of a packet at an offset. Passes the hash to `take`. Fails with [`Reason::AuthMethod`] for a cookie, and
+    /// with [`Reason::Truncated`] if the packet is shorter.
+    // With a closure, because a hash in a `Result` is copied in pieces.
     #[inline(always)]
-    pub(crate) fn hash_start(
+    pub(crate) fn hash_packet<const ADDRESS: usize, const GROUP: usize, T>(
         &self,
-        source: &[u8],
-        destination: &[u8],
-        start: &Start,
-        room: &mut Room,
+        header: &hashed::Header<GROUP>,
+        addresses: [&[u8; ADDRESS]; 2],
         skb: &SkBuff,
         (at, len): (usize, usize),
-    ) -> Result<[u8; SHA256_DIGEST_LEN_BYTES], Reason> {
+        take: impl FnOnce(&[u8; SHA256_DIGEST_LEN_BYTES]) -> T,
+    ) -> Result<T, Reason> {
         let Material::Hmac(key) = &self.material else {
             return Err(Reason::AuthMethod);
         };
-        let source = covered_addresses(self.nat, source);
-        let destination = covered_addresses(self.nat, destination);
-        let first = start.covered(source, destination, room);
-        let first = first.ok_or(Reason::Truncated)?;
+        let start = header.covered(if self.nat {
+            [&[0; ADDRESS]; 2]
+        } else {
+            addresses
+        });
         match skb.linear_range(at, len) {
-            Some(payload) => Ok(key.hash_two(first, payload)),
-            None => hash_pieces(key, first, skb, at, len),
+            Some(payload) => Ok(take(&key.hash_two(start.as_bytes(), || payload))),
+            None => Ok(take(&hash_pieces(
+                &key.key,
+                start.as_bytes(),
+                skb,
+                at,
+                len,
+            )?)),
         }
+    }
+}
+
+impl HashKey {
+    /// Computes the keyed hash of two pieces, one after the other.
+    #[inline(always)]
+    pub(crate) fn hash_two<'a>(
+        &self,
+        first: &[u8],
+        second: impl FnOnce() -> &'a [u8],
+    ) -> [u8; SHA256_DIGEST_LEN_BYTES] {
+        self.key.hash_two(first, second)
     }
 }
 
@@ -300,6 +329,8 @@ pub(crate) struct KeysInForce {
     to_send: Option<Arc<Key>>,
     /// The keys that are accepted, if they are cookies. Empty slots come last.
     cookies: [Option<Arc<Cookie>>; MOST_KEYS],
+    /// The keys that are accepted, if they are of a keyed hash, and without `nat`. Empty slots come last.
+    hash_keys: [Option<Arc<HashKey>>; MOST_KEYS],
     /// All accepted keys count the addresses as zero.
     are_nat: bool,
     pub(crate) verified: VerifiedHeaders,
@@ -311,16 +342,19 @@ impl KeysInForce {
         let sends = |slot: &&KeyInUse| slot.direction.sends();
         let to_send = keys.iter().find(sends).map(|slot| slot.key.clone());
         let are_nat = keys.accepted().all(|key| key.nat);
-        let mut cookies = [const { None }; MOST_KEYS];
-        for (slot, key) in cookies.iter_mut().zip(keys.accepted()) {
-            if let Material::Cookie(cookie) = &key.material {
-                *slot = Some(cookie.clone());
-            }
-        }
+        let cookies = keys.accepted().filter_map(|key| match &key.material {
+            Material::Cookie(cookie) => Some(cookie.clone()),
+            Material::Hmac(_) => None,
+        });
+        let hash_keys = keys.accepted().filter_map(|key| match &key.material {
+            Material::Hmac(hash_key) if !key.nat => Some(hash_key.clone()),
+            _ => None,
+        });
         Self {
+            cookies: slots_of(cookies),
+            hash_keys: slots_of(hash_keys),
             keys,
             to_send,
-            cookies,
             are_nat,
             verified: VerifiedHeaders::new(),
             prepared: PreparedHeaders::new(),
@@ -333,14 +367,14 @@ impl KeysInForce {
         self.keys.accepted()
     }
 
-    /// Returns the key that is accepted and has this number.
+    /// Returns the accepted key without `nat` that a received header names, if the header has this coverage.
     #[inline(always)]
-    pub(crate) fn accepted_with(&self, id: u32) -> Option<&Key> {
+    pub(crate) fn hash_key(&self, label: Label, coverage: Coverage) -> Option<&HashKey> {
         // A loop, because the compiler does not inline the iterators' methods.
-        for slot in &self.keys.keys {
-            let slot = slot.as_ref()?;
-            if slot.key.id == id && slot.direction.accepts() {
-                return Some(&slot.key);
+        for key in &self.hash_keys {
+            let key = key.as_ref()?;
+            if key.label.with(coverage) == label {
+                return Some(key);
             }
         }
         None
@@ -381,6 +415,15 @@ impl KeysInForce {
         }
         found
     }
+}
+
+/// Puts values into the first slots.
+fn slots_of<T>(values: impl Iterator<Item = T>) -> [Option<T>; MOST_KEYS] {
+    let mut slots = [const { None }; MOST_KEYS];
+    for (slot, value) in slots.iter_mut().zip(values) {
+        *slot = Some(value);
+    }
+    slots
 }
 
 #[inline(always)]

@@ -120,11 +120,11 @@ impl Entry {
     pub(crate) fn receive_fragment<const IPV6: bool>(
         &self,
         mut skb: RxSkb,
-        header: Header<DeviceNotes>,
+        header: &Header<DeviceNotes>,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
         let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
-        let fragment = match read(&skb, at, &header) {
+        let fragment = match read(&skb, at, header) {
             Ok(fragment) => fragment,
             Err(reason) => return Err(Dropped::Outer(skb, reason)),
         };

@@ -88,10 +88,13 @@ impl EncapReceive for Receiver {
         let device = source::<IPV6>(addresses)
             .and_then(|source| self.find(Key::of_packet(group, source), rcu));
         let Some(device) = device else {
-            return self.receive_external::<IPV6>(skb, header, rcu);
+            return self.receive_external::<IPV6>(skb, &header, rcu);
         };
+        if device.refuses_checksum::<IPV6>(&skb) {
+            return device.dropped(Dropped::Outer(skb, Reason::ZeroChecksum));
+        }
         let glance = device.guard.glance(&skb, &header, addresses, rcu);
-        match device.receive::<IPV6, ()>(skb, header, glance, rcu) {
+        match device.receive::<IPV6, ()>(skb, &header, glance, rcu) {
             Ok(()) => Verdict::Consumed,
             Err(dropped) => device.dropped(dropped),
         }
@@ -183,16 +186,19 @@ impl Receiver {
     fn receive_external<const IPV6: bool>(
         &self,
         skb: RxSkb,
-        header: Header<DeviceNotes>,
+        header: &Header<DeviceNotes>,
         rcu: RcuReader<'_>,
     ) -> Verdict {
         let Some(device) = self.find_external(rcu) else {
             return Verdict::Drop(skb, Reason::NoDevice.number());
         };
+        if device.refuses_checksum::<IPV6>(&skb) {
+            return device.dropped(Dropped::Outer(skb, Reason::ZeroChecksum));
+        }
         let glance = skb
             .outer_addresses::<IPV6>()
             .map_or(FirstCheck::Unknown, |addresses| {
-                device.guard.glance(&skb, &header, addresses, rcu)
+                device.guard.glance(&skb, header, addresses, rcu)
             });
         match device.receive::<IPV6, RxMetadata>(skb, header, glance, rcu) {
             Ok(()) => Verdict::Consumed,
@@ -222,22 +228,33 @@ impl Entry {
         }
     }
 
+    /// Returns `true` for a packet over IPv6 that has a UDP checksum of zero and begins with its UDP header, unless the
+    /// device accepts such packets. The header was walked, so it is linear.
+    #[inline(always)]
+    fn refuses_checksum<const IPV6: bool>(&self, skb: &RxSkb) -> bool {
+        IPV6 && !self.accepts_zero_checksum6
+            && skb
+                .linear_array::<{ udp::HEADER_LEN_BYTES }>(0)
+                .is_some_and(|udp| udp.ends_with(&[0, 0]))
+    }
+
     /// Receives a packet for the device. If `glance` does not pass the packet, the device's
     /// [`Guard`](guard::Guard) checks it here. All of the guard's checks come before the first change to the packet.
     #[inline(always)]
     fn receive<const IPV6: bool, M: Metadata>(
         &self,
-        mut skb: RxSkb,
-        header: Header<DeviceNotes>,
+        skb: RxSkb,
+        header: &Header<DeviceNotes>,
         glance: FirstCheck,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
-        if IPV6 && !self.accepts_zero_checksum6 && has_zero_checksum(&mut skb) {
-            return Err(Dropped::Outer(skb, Reason::ZeroChecksum));
-        }
         let mut sum = None;
         if let FirstCheck::Passes(known) = glance {
             sum = known;
+        } else if let FirstCheck::Hashed(Some(checked)) = glance {
+            if let Err(reason) = checked {
+                return Err(Dropped::Outer(skb, reason));
+            }
         } else {
             // Neither control messages nor fragments pass at a glance.
             if header.is_control() {
@@ -245,7 +262,7 @@ impl Entry {
                     .receive_control::<IPV6>(skb, header, rcu)
                     .map_err(|(skb, reason)| Dropped::Outer(skb, reason));
             }
-            if let Err(reason) = guard::check::<IPV6>(&self.guard, &skb, &header, rcu) {
+            if let Err(reason) = guard::check::<IPV6>(&self.guard, &skb, header, rcu) {
                 return Err(Dropped::Outer(skb, reason));
             }
             // After the check, so that only authentic fragments take memory.
@@ -256,7 +273,7 @@ impl Entry {
                 return self.receive_fragment::<IPV6>(skb, header, rcu);
             }
         }
-        let metadata = match M::of::<IPV6>(&skb, &header) {
+        let metadata = match M::of::<IPV6>(&skb, header) {
             Ok(metadata) => metadata,
             Err(error) => return Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
         };
@@ -369,13 +386,6 @@ pub(crate) fn ether_ip_end(skb: &mut RxSkb, at: usize) -> Result<usize, Reason> 
         Ok(false) => Err(Reason::BadEtherIp),
         Err(error) => Err(Reason::of(error, Reason::Truncated)),
     }
-}
-
-/// Returns `true` if a packet that begins with its UDP header has a UDP checksum of zero.
-#[inline]
-fn has_zero_checksum(skb: &mut RxSkb) -> bool {
-    skb.header(udp::HEADER_LEN_BYTES)
-        .is_ok_and(|header| header.ends_with(&[0, 0]))
 }
 
 /// Pulls `len_bytes` bytes of headers. `sum` is the sum of the headers after UDP's, if that sum is known.

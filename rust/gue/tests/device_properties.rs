@@ -6,7 +6,7 @@ mod sums;
 
 use gue::{
     control::{Echo, Kind},
-    hashed::{Room, Start},
+    hashed::{self, Label},
     header, layout,
     security::{Coverage, SecurityView},
     Addresses, Checksum, Computation, Crc, Device, DeviceFields, Dialect, Error, Fragment, Header,
@@ -125,6 +125,64 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 fn view(bytes: &[u8]) -> View<'_> {
     View::parse(bytes, Device::ALL).unwrap().unwrap()
+}
+
+/// Compares a header with a keyed hash, perhaps a group, and no other field with the general types.
+fn check_hashed<const ADDRESS: usize, const GROUP: usize>(
+    repr: Repr<DeviceFields>,
+    hmac: &Hmac,
+    addresses: [&[u8; ADDRESS]; 2],
+    rest: [u8; 4],
+) -> Result<(), TestCaseError> {
+    let template = Template::new(&repr, &[]).unwrap();
+    let mut packet = template.as_bytes().to_vec();
+    packet.extend(rest);
+
+    // Received.
+    prop_assert_eq!(template.len_bytes(), hashed::Header::<GROUP>::LEN_BYTES);
+    let received = hashed::Header::<GROUP>::at_start_of(&packet).unwrap();
+    prop_assert_eq!(received.as_bytes(), template.as_bytes());
+    prop_assert_eq!(hashed::Header::<GROUP>::at_start_of(&packet[5..]), None);
+    let label = Label::new(hmac.key_id, hmac.coverage);
+    prop_assert_eq!((received.label(), received.digest()), (label, &hmac.digest));
+    let Coverage { offset, len } = hmac.coverage;
+    let others = [
+        (hmac.key_id ^ 1, offset, len),
+        (hmac.key_id, offset ^ 1, len),
+        (hmac.key_id, offset, len ^ 1),
+    ];
+    for (key_id, offset, len) in others {
+        prop_assert_ne!(label, Label::new(key_id, Coverage { offset, len }));
+    }
+    let covered = view(&packet)
+        .covered(Computation::Hmac, usize::MAX)
+        .unwrap()
+        .unwrap();
+    let pieces = addresses.iter().map(|address| &address[..]);
+    let expected: Vec<u8> = pieces.chain(covered.header()).flatten().copied().collect();
+    prop_assert_eq!(
+        received.covered(addresses).as_bytes().to_vec(),
+        expected.clone()
+    );
+
+    // Sent, from a template without values.
+    let none = Hmac {
+        key_id: 0,
+        coverage: Coverage::NONE,
+        digest: [0; 32],
+    };
+    let fields = DeviceFields {
+        security: Some(Security::Hmac(none)),
+        ..repr.fields
+    };
+    let empty = Template::new(&Repr { fields, ..repr }, &[]).unwrap();
+    let sent = hashed::Header::<GROUP>::of_template(&empty)
+        .unwrap()
+        .with_label(label);
+    prop_assert_eq!(sent.covered(addresses).as_bytes().to_vec(), expected);
+    let sent = sent.with_digest(hmac.digest);
+    prop_assert_eq!(sent.as_bytes(), template.as_bytes());
+    Ok(())
 }
 
 /// Checks digest, CRC and checksum of a packet.
@@ -299,58 +357,52 @@ proptest! {
     }
 
     #[test]
-    fn a_start_covers_and_is_what_the_views_of_its_header_do(
+    fn a_hashed_header_covers_and_is_what_the_views_do(
         repr in repr(),
-        group in option::of(any::<u32>()),
+        group in any::<u32>(),
         hmac in (any::<u32>(), any::<u16>(), any::<u16>(), any::<[u8; 32]>()),
         addresses in addresses(),
         rest in any::<[u8; 4]>(),
         surplus in surplus(),
     ) {
         let (key_id, offset, len, digest) = hmac;
-        let coverage = Coverage { offset, len };
-        let hmac = Hmac { key_id, coverage, digest };
-        let lone = DeviceFields { group, security: Some(Security::Hmac(hmac)), ..DeviceFields::NONE };
-        let template = Template::new(&Repr { fields: lone, ..repr }, &[]).unwrap();
+        let hmac = Hmac { key_id, coverage: Coverage { offset, len }, digest };
+        let security = Some(Security::Hmac(hmac));
+        let without = DeviceFields { security, ..DeviceFields::NONE };
+        let with = DeviceFields { group: Some(group), ..without };
+        let without = Repr { fields: without, ..repr };
+        let with = Repr { fields: with, ..repr };
+        match addresses.pieces() {
+            [source, destination] if source.len() == 4 => {
+                let addresses = [source.try_into().unwrap(), destination.try_into().unwrap()];
+                check_hashed::<4, 0>(without, &hmac, addresses, rest)?;
+                check_hashed::<4, 4>(with, &hmac, addresses, rest)?;
+            }
+            [source, destination] => {
+                let addresses = [source.try_into().unwrap(), destination.try_into().unwrap()];
+                check_hashed::<16, 0>(without, &hmac, addresses, rest)?;
+                check_hashed::<16, 4>(with, &hmac, addresses, rest)?;
+            }
+        }
 
-        // Received.
-        let len_bytes = template.len_bytes();
-        let mut packet = template.as_bytes().to_vec();
-        packet.extend(rest);
-        let header = view(&packet);
-        let (start, found) = Start::of_received(header.flags(), header.as_bytes()).unwrap();
-        prop_assert_eq!((start.key_id(), found), (key_id, &digest));
-        prop_assert!(start.has_coverage(coverage));
-        let other = Coverage { len: len ^ 1, ..coverage };
-        prop_assert!(!start.has_coverage(other));
-        let other = Coverage { offset: offset ^ 1, ..coverage };
-        prop_assert!(!start.has_coverage(other));
-        prop_assert_eq!(start.len_bytes(), len_bytes);
-        let covered = header.covered(Computation::Hmac, usize::MAX).unwrap().unwrap();
-        let [source, destination] = addresses.pieces();
-        let pieces = [source, destination].into_iter().chain(covered.header());
-        let expected: Vec<u8> = pieces.flatten().copied().collect();
-        let mut room = Room::EMPTY;
-        prop_assert_eq!(start.covered(source, destination, &mut room), Some(&expected[..]));
-        prop_assert_eq!(start.covered(source, &destination[1..], &mut room), None);
-
-        // Sent, from a template without values, in room that was used before.
-        let none = Hmac { key_id: 0, coverage: Coverage::NONE, digest: [0; 32] };
-        let empty = DeviceFields { security: Some(Security::Hmac(none)), ..lone };
-        let empty = Template::new(&Repr { fields: empty, ..repr }, &[]).unwrap();
-        let sent = Start::of_template(&empty).unwrap().with_key(key_id, coverage);
-        prop_assert_eq!(sent, start);
-        prop_assert_eq!(sent.covered(source, destination, &mut room), Some(&expected[..]));
-        prop_assert_eq!(sent.header(&digest, &mut room), template.as_bytes());
-        prop_assert_eq!(sent.covered(source, destination, &mut room), Some(&expected[..]));
-
-        // No other header has a start.
-        let is_lone = matches!(repr.fields.security, Some(Security::Hmac(_)))
-            && DeviceFields { group: None, security: None, ..repr.fields } == DeviceFields::NONE;
+        // No other template becomes such a header.
         let other = Template::new(&repr, &surplus).unwrap();
-        let received = Start::of_received(other.flags(), other.as_bytes());
-        prop_assert_eq!(received.is_some(), is_lone && surplus.is_empty());
-        prop_assert_eq!(Start::of_template(&other).is_some(), is_lone && surplus.is_empty());
+        let has_hmac = matches!(repr.fields.security, Some(Security::Hmac(_)));
+        let is_lone = has_hmac
+            && DeviceFields { group: None, security: None, ..repr.fields } == DeviceFields::NONE
+            && surplus.is_empty();
+        let has_group = repr.fields.group.is_some();
+        prop_assert_eq!(hashed::Header::<0>::of_template(&other).is_some(), is_lone && !has_group);
+        prop_assert_eq!(hashed::Header::<4>::of_template(&other).is_some(), is_lone && has_group);
+
+        // A receiver tells such a header by its length.
+        let header = Header::parse(other.as_bytes(), Device::ALL).unwrap();
+        if has_hmac {
+            let len = header.len_bytes();
+            prop_assert_eq!(len == hashed::Header::<0>::LEN_BYTES, is_lone && !has_group);
+            let group = header.fields().group.is_some();
+            prop_assert_eq!(len == hashed::Header::<4>::LEN_BYTES && group, is_lone && has_group);
+        }
     }
 
     #[test]

@@ -6,66 +6,128 @@
 //! avoids every other cost.
 
 use super::Guard;
-use crate::reason::Reason;
+use crate::{keys::KeyRing, reason::Reason};
 use gue::{
-    glance::len_bytes,
     group,
-    hashed::{Room, Start},
+    hashed::{self, pair, Label},
     refusal::Refusal,
-    security::{equal, Method},
+    security::{equal, DIGEST_LEN_BYTES},
     DeviceNotes, Header,
 };
-use net::{rcu::RcuReader, skb::RxSkb, udp};
+use net::{
+    crypto::SHA256_DIGEST_LEN_BYTES,
+    rcu::RcuReader,
+    skb::{RxSkb, SkBuff},
+    udp,
+};
 
-const HMAC: u16 = Method::Hmac.flags();
-const GROUP_HMAC: u16 = group::FLAG | HMAC;
+const LEN_BYTES: usize = hashed::Header::<0>::LEN_BYTES;
+const GROUP_LEN_BYTES: usize = hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES;
 
-/// Checks the keyed hash of a packet, which begins with its UDP header. Returns `None` for a packet that is refused
-/// without a hash, and for a header with other fields or surplus space: [`check_any`](super::check_any) decides.
+/// Checks the keyed hash of a packet, which begins with its UDP header. The walk of the header has found a keyed hash.
+/// Returns `None` for a packet that is refused without a hash, and for a header with other fields or surplus space.
 #[inline(always)]
-pub(super) fn check<const IPV6: bool>(
+pub(super) fn check(
     guard: &Guard,
+    keys: &KeyRing,
     skb: &RxSkb,
     header: &Header<DeviceNotes>,
+    addresses: &[u8],
     rcu: RcuReader<'_>,
 ) -> Option<Result<(), Reason>> {
-    // The compiler knows the places of the fields in each branch.
-    match header.fields().flags() {
-        HMAC => check_fields::<IPV6, HMAC>(guard, skb, header, rcu),
-        GROUP_HMAC => check_fields::<IPV6, GROUP_HMAC>(guard, skb, header, rcu),
-        _ => None,
+    // The length tells the fields: each field has at least four bytes, and the walk has found room for all of them.
+    let has_group = match header.len_bytes() {
+        LEN_BYTES => false,
+        GROUP_LEN_BYTES if header.fields().group.is_some() => true,
+        _ => return None,
+    };
+    // The compiler knows the length of the addresses.
+    if let Some(addresses) = pair(addresses) {
+        check_between::<4>(guard, keys, skb, has_group, addresses, rcu)
+    } else {
+        check_between::<16>(guard, keys, skb, has_group, pair(addresses)?, rcu)
     }
 }
 
+/// Does what [`check`] does, between addresses of `ADDRESS` bytes.
 #[inline(always)]
-fn check_fields<const IPV6: bool, const FLAGS: u16>(
+fn check_between<const ADDRESS: usize>(
     guard: &Guard,
-    skb: &RxSkb,
-    header: &Header<DeviceNotes>,
+    keys: &KeyRing,
+    skb: &SkBuff,
+    has_group: bool,
+    addresses: &[[u8; ADDRESS]; 2],
     rcu: RcuReader<'_>,
 ) -> Option<Result<(), Reason>> {
-    let keys = guard.keys.as_ref()?.read(rcu);
-    let len_bytes = const { len_bytes(FLAGS) };
-    if header.len_bytes() != len_bytes {
-        return None;
+    if has_group {
+        check_linear::<ADDRESS, { group::LEN_BYTES }>(guard, keys, skb, addresses, rcu)
+    } else {
+        check_linear::<ADDRESS, 0>(guard, keys, skb, addresses, rcu)
     }
-    let bytes = skb.linear_range(udp::HEADER_LEN_BYTES, len_bytes)?;
-    let (start, digest) = Start::of_received(FLAGS, bytes)?;
+}
+
+/// Does what [`check_between`] does, for a header with `GROUP` bytes of a group identifier. Checks packets whose covered
+/// bytes are linear, and that name a key without `nat`. [`check_any`] checks the others.
+// Not inlined: other packets should not save registers for it.
+#[inline(never)]
+fn check_linear<const ADDRESS: usize, const GROUP: usize>(
+    guard: &Guard,
+    keys: &KeyRing,
+    skb: &SkBuff,
+    addresses: &[[u8; ADDRESS]; 2],
+    rcu: RcuReader<'_>,
+) -> Option<Result<(), Reason>> {
+    let len_bytes = hashed::Header::<GROUP>::LEN_BYTES;
     let payload_at = udp::HEADER_LEN_BYTES + len_bytes;
-    let payload_len = skb.len().checked_sub(payload_at)?;
-    let coverage = guard.demands.coverage(payload_len);
-    if !start.has_coverage(coverage) {
-        return None;
+    // Wraps if the packet is shorter. The range below does not exist then.
+    let coverage = guard.demands.coverage(skb.len().wrapping_sub(payload_at));
+    // Header and covered payload together, because one range takes one comparison.
+    let covered_len = len_bytes + usize::from(coverage.len);
+    let bytes = skb.linear_range(udp::HEADER_LEN_BYTES, covered_len);
+    let header = bytes.and_then(hashed::Header::<GROUP>::at_start_of);
+    if let (Some(bytes), Some(header)) = (bytes, header) {
+        if let Some(key) = keys.read(rcu).hash_key(header.label(), coverage) {
+            let start = header.covered(addresses.each_ref());
+            let payload = || bytes.get(len_bytes..).unwrap_or_default();
+            let computed = key.hash_two(start.as_bytes(), payload);
+            return Some(compare(&computed, header.digest()));
+        }
     }
-    let key = keys.accepted_with(start.key_id())?;
-    let addresses = skb.outer_addresses::<IPV6>()?;
-    let (source, destination) = addresses.split_at_checked(addresses.len() / 2)?;
+    check_any::<ADDRESS, GROUP>(guard, keys, skb, addresses, rcu)
+}
+
+/// Does what [`check_linear`] does, for any packet and key.
+#[inline(never)]
+fn check_any<const ADDRESS: usize, const GROUP: usize>(
+    guard: &Guard,
+    keys: &KeyRing,
+    skb: &SkBuff,
+    addresses: &[[u8; ADDRESS]; 2],
+    rcu: RcuReader<'_>,
+) -> Option<Result<(), Reason>> {
+    let len_bytes = hashed::Header::<GROUP>::LEN_BYTES;
+    let payload_at = udp::HEADER_LEN_BYTES + len_bytes;
+    let bytes = skb.linear_range(udp::HEADER_LEN_BYTES, len_bytes)?;
+    let header = hashed::Header::<GROUP>::at_start_of(bytes)?;
+    let coverage = guard.demands.coverage(skb.len().checked_sub(payload_at)?);
+    let label = header.label();
+    let mut keys = keys.read(rcu).accepted();
+    let key = keys.find(|key| Label::new(key.id, coverage) == label)?;
+    let addresses = addresses.each_ref();
     let covered = (payload_at, usize::from(coverage.len));
-    let mut room = Room::EMPTY;
-    let computed = key.hash_start(source, destination, &start, &mut room, skb, covered);
-    Some(match computed {
-        Ok(computed) if equal(&computed, digest) => Ok(()),
-        Ok(_) => Err(Refusal::SecurityMismatch.into()),
-        Err(reason) => Err(reason),
-    })
+    let checked = key.hash_packet(header, addresses, skb, covered, |computed| {
+        compare(computed, header.digest())
+    });
+    Some(checked.and_then(|checked| checked))
+}
+
+#[inline(always)]
+fn compare(
+    computed: &[u8; SHA256_DIGEST_LEN_BYTES],
+    digest: &[u8; DIGEST_LEN_BYTES],
+) -> Result<(), Reason> {
+    if !equal(computed, digest) {
+        return Err(Refusal::SecurityMismatch.into());
+    }
+    Ok(())
 }

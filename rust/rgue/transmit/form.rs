@@ -5,11 +5,10 @@
 
 use super::{
     headers::{self, Headers},
-    protect::{Made, Payload, Protector, Wanted},
+    protect::{Made, Payload, Protector, Room, Wanted},
     Sender,
 };
 use crate::{reason::Reason, receive::ETHER_IP};
-use gue::hashed::Room;
 use net::{ip_proto::ChecksumPlace, rcu::RcuReader, udp_send::Fill};
 
 /// The form of the packets that a device sends.

@@ -11,7 +11,8 @@ use crate::{
 };
 use gue::{
     checksum::{self, Sum},
-    hashed::{Room, Start},
+    group,
+    hashed::{self, Label},
     header::MAX_LEN_BYTES,
     security::{Coverage, Method},
     template::{Absent, Started},
@@ -31,8 +32,52 @@ pub(super) struct Protector {
     keeps_headers: bool,
     /// The headers before IPv4 and IPv6, without and with a remote checksum. Their secrets and sums are zero.
     templates: [[Template; 2]; 2],
-    /// The starts of the headers before IPv4 and IPv6, if a keyed hash is their only field beside a group.
-    starts: Option<[Start; 2]>,
+    /// The headers before IPv4 and IPv6, if a keyed hash is their only field beside a group.
+    hashed: Option<Hashed>,
+}
+
+/// The headers before IPv4 and IPv6, whose digest and label are zero.
+enum Hashed {
+    WithoutGroup([hashed::Header<0>; 2]),
+    WithGroup([hashed::Header<{ group::LEN_BYTES }>; 2]),
+}
+
+impl Hashed {
+    fn of(templates: [&Template; 2]) -> Option<Self> {
+        fn both<const GROUP: usize>(
+            [v4, v6]: [&Template; 2],
+        ) -> Option<[hashed::Header<GROUP>; 2]> {
+            let of = hashed::Header::of_template;
+            Some([of(v4)?, of(v6)?])
+        }
+        both(templates)
+            .map(Self::WithoutGroup)
+            .or_else(|| both(templates).map(Self::WithGroup))
+    }
+}
+
+/// Room for a header with a keyed hash, perhaps a group, and no other field.
+// Aligned for copies by words.
+#[repr(align(8))]
+pub(super) struct Room([u8; hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES]);
+
+impl Room {
+    pub(super) const EMPTY: Self = Self([0; hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES]);
+
+    /// Stores a header.
+    #[inline(always)]
+    fn put<const GROUP: usize>(&mut self, header: &hashed::Header<GROUP>) {
+        if let Some(to) = self.0.get_mut(..hashed::Header::<GROUP>::LEN_BYTES) {
+            to.copy_from_slice(header.as_bytes());
+        }
+    }
+
+    /// Returns the bytes of a header that was stored.
+    #[inline(always)]
+    fn bytes<const GROUP: usize>(&self) -> &[u8] {
+        let bytes = self.0.get(..hashed::Header::<GROUP>::LEN_BYTES);
+        bytes.unwrap_or(&self.0)
+    }
 }
 
 /// A header that was made for a packet.
@@ -113,12 +158,9 @@ impl Protector {
             [of(false, false)?, of(false, true)?],
             [of(true, false)?, of(true, true)?],
         ];
-        let start = |template: &[Template; 2]| Start::of_template(&template[0]);
         Ok(Self {
             protection: config.protection,
-            starts: start(&templates[0])
-                .zip(start(&templates[1]))
-                .map(<[_; 2]>::from),
+            hashed: Hashed::of([&templates[0][0], &templates[1][0]]),
             keys,
             number: Number::next(),
             keeps_headers: !config.protection.covers_payload()
@@ -212,14 +254,51 @@ impl Protector {
     ) -> Result<&'a [u8], Reason> {
         let key = self.keys.as_ref().and_then(|keys| keys.read(rcu).to_send());
         let key = key.ok_or(Reason::NoKey)?;
-        // There are such headers, by the choice of `Course`.
-        let starts = self.starts.as_ref().ok_or(Reason::Truncated)?;
+        let index = usize::from(payload.wanted.is_ipv6);
+        match &self.hashed {
+            Some(Hashed::WithoutGroup(headers)) => self.hash(&headers[index], key, room, payload),
+            Some(Hashed::WithGroup(headers)) => self.hash(&headers[index], key, room, payload),
+            // There are such headers, by the choice of `Course`.
+            None => Err(Reason::Truncated),
+        }
+    }
+
+    /// Sets label and digest of a header, and stores it in `room`.
+    #[inline(always)]
+    fn hash<'a, const GROUP: usize>(
+        &self,
+        header: &hashed::Header<GROUP>,
+        key: &Key,
+        room: &'a mut Room,
+        payload: &Payload<'_>,
+    ) -> Result<&'a [u8], Reason> {
         let coverage = self.coverage(payload.skb.len());
-        let start = starts[usize::from(payload.wanted.is_ipv6)].with_key(key.id, coverage);
-        let (source, destination) = (payload.wanted.source, payload.destination);
+        let header = header.with_label(Label::new(key.id, coverage));
         let covered = (0, usize::from(coverage.len));
-        let digest = key.hash_start(source, destination, &start, room, payload.skb, covered)?;
-        Ok(start.header(&digest, room))
+        let (source, destination) = (payload.wanted.source, payload.destination);
+        let put = |digest: &_| room.put(&header.with_digest(*digest));
+        // The compiler knows the lengths.
+        match (source.try_into(), destination.try_into()) {
+            (Ok(source), Ok(destination)) => key.hash_packet::<4, GROUP, _>(
+                &header,
+                [source, destination],
+                payload.skb,
+                covered,
+                put,
+            ),
+            _ => {
+                let source = source.try_into().map_err(|_| Reason::NoRoute)?;
+                let destination = destination.try_into().map_err(|_| Reason::NoRoute)?;
+                key.hash_packet::<16, GROUP, _>(
+                    &header,
+                    [source, destination],
+                    payload.skb,
+                    covered,
+                    put,
+                )
+            }
+        }?;
+        Ok(room.bytes::<GROUP>())
     }
 
     fn set_all_but_sums(
