@@ -27,6 +27,23 @@ static __always_inline u64 sum_with_two(u64 sum, const u8 *start)
 #endif
 }
 
+/* Adds @number words of 64 bits and the carries. @number is a constant. */
+static __always_inline u64 sum_with_words(u64 sum, const u8 *start, unsigned int number)
+{
+#if __has_builtin(__builtin_addcll)
+	unsigned long long carry = 0;
+
+#pragma clang loop unroll(full)
+	for (unsigned int i = 0; i < number; i++, start += sizeof(u64))
+		sum = __builtin_addcll(sum, get_unaligned((const u64 *)start), carry, &carry);
+	return sum + carry;
+#else
+	for (; number; number--, start += sizeof(u64))
+		sum = sum_with(sum, start);
+	return sum;
+#endif
+}
+
 static __always_inline __wsum negated_fold(u64 sum)
 {
 	sum = (u32)sum + (sum >> 32);
@@ -39,6 +56,20 @@ static __always_inline __wsum csum_without_udp(__wsum csum, const u8 *udp, __wsu
 	u64 sum = (u64)(__force u32)wsum_negate(csum) + (__force u32)known;
 
 	return negated_fold(sum_with(sum, udp));
+}
+
+/* Subtracts the sum of a header of 52 bytes from a sum. */
+static __always_inline __wsum csum_without_52(__wsum csum, const u8 *start)
+{
+	u64 sum = (u64)(__force u32)wsum_negate(csum) + get_unaligned((const u32 *)start);
+
+	return negated_fold(sum_with_words(sum, start + sizeof(u32), 6));
+}
+
+/* Subtracts the sum of a header of 56 bytes from a sum. */
+static __always_inline __wsum csum_without_56(__wsum csum, const u8 *start)
+{
+	return negated_fold(sum_with_words((__force u32)wsum_negate(csum), start, 7));
 }
 
 /* Subtracts the sum of a header from a sum. Fast for a header of a few words. */

@@ -25,6 +25,7 @@ mod pieces;
 mod tests;
 mod xmit;
 
+pub use csum::AfterUdp;
 pub use decap::{InnerSkb, Pulled, RemcsumMode, RxSkb};
 pub use device::{OuterSource, Refused};
 pub use gso::GsoType;

@@ -21,10 +21,9 @@ use gue::{
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
-    checksum::Sum,
     crypto::crc32c,
     rcu::RcuReader,
-    skb::{OuterSource, RxSkb, SkBuff},
+    skb::{AfterUdp, OuterSource, RxSkb, SkBuff},
     udp,
 };
 
@@ -73,7 +72,7 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 }
 
 /// The result of [`Guard::glance`].
-// `repr` gives the enum a tag of its own. From a value that `Option<Sum>` does not have, the compiler does not tell
+// `repr` gives the enum a tag of its own. From an invalid value of `AfterUdp` in its place, the compiler does not tell
 // in each branch of `glance` which branch of the caller follows.
 #[repr(u8)]
 #[derive(Clone, Copy)]
@@ -82,7 +81,7 @@ pub(crate) enum FirstCheck {
     Unknown,
     /// The packet has passed. The sum of its header is known if [`KeysInForce::know`] found the header in its first
     /// slot.
-    Passes(Option<Sum>),
+    Passes(AfterUdp),
     /// The result of a check of a keyed hash over payload. `None` means [`Self::Unknown`].
     Hashed(Option<Result<(), Reason>>),
 }
@@ -91,7 +90,7 @@ impl FirstCheck {
     #[inline(always)]
     pub(crate) fn new(passes: bool) -> Self {
         if passes {
-            Self::Passes(None)
+            Self::Passes(AfterUdp::Unknown)
         } else {
             Self::Unknown
         }
@@ -177,7 +176,7 @@ impl Guard {
         }
         match &self.keys {
             // Without keys, the device demands no field, or no header has `passing_flags`.
-            None => FirstCheck::Passes(None),
+            None => FirstCheck::Passes(AfterUdp::Unknown),
             Some(keys) => self
                 .knows(keys, skb, header, addresses, rcu)
                 .unwrap_or(FirstCheck::Unknown),

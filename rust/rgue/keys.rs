@@ -19,7 +19,7 @@ use kernel::{prelude::*, sync::Arc};
 use net::{
     crypto::{HmacSha256, HmacSha256Key, Secret, SHA256_DIGEST_LEN_BYTES},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
-    skb::{RxSkb, SkBuff},
+    skb::{AfterUdp, RxSkb, SkBuff},
 };
 
 /// The most keys of a device.
@@ -397,7 +397,7 @@ impl KeysInForce {
         rcu: RcuReader<'_>,
     ) -> FirstCheck {
         if let Some(sum) = self.verified.has_at_once(skb, header, addresses, rcu) {
-            return FirstCheck::Passes(Some(sum));
+            return FirstCheck::Passes(AfterUdp::Sum(sum));
         }
         // If all accepted keys count the addresses as zero, headers are kept with zeros for the addresses.
         let addresses = covered_addresses(self.are_nat, addresses);

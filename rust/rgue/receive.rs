@@ -10,13 +10,12 @@ use crate::{
 use gue::{protocol, walk, Device, DeviceNotes, Header, Prefix};
 use kernel::prelude::*;
 use net::{
-    checksum::Sum,
     icmp::QuotedPacket,
     ip_proto::{ChecksumPlace, InnerProtocol},
     metadata::RxMetadata,
     rcu::RcuReader,
     rx_device::RxError,
-    skb::{InnerSkb, OuterSource, OwnedSkb, Refused, RemcsumMode, RxSkb},
+    skb::{AfterUdp, InnerSkb, OuterSource, OwnedSkb, Refused, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, Verdict},
 };
@@ -248,13 +247,14 @@ impl Entry {
         glance: FirstCheck,
         rcu: RcuReader<'_>,
     ) -> Result<(), Dropped> {
-        let mut sum = None;
+        let mut after_udp = AfterUdp::Unknown;
         if let FirstCheck::Passes(known) = glance {
-            sum = known;
+            after_udp = known;
         } else if let FirstCheck::Hashed(Some(checked)) = glance {
             if let Err(reason) = checked {
                 return Err(Dropped::Outer(skb, reason));
             }
+            after_udp = AfterUdp::Long;
         } else {
             // Neither control messages nor fragments pass at a glance.
             if header.is_control() {
@@ -279,18 +279,18 @@ impl Entry {
         };
         let at = udp::HEADER_LEN_BYTES.saturating_add(header.len_bytes());
         let place = checksum_place(&header.fields());
-        self.deliver::<IPV6, M>(skb, at, sum, header.proto_ctype(), place, metadata)
+        self.deliver::<IPV6, M>(skb, at, after_udp, header.proto_ctype(), place, metadata)
     }
 
     /// Gives a packet that has passed its checks to the device. The payload begins after `at` bytes, and is a packet of
-    /// `proto`. The sender leaves the checksum at `place` to the receiver. `sum` is the sum of the GUE header, if that
-    /// sum is known.
+    /// `proto`. The sender leaves the checksum at `place` to the receiver. `after_udp` tells what is known about the GUE
+    /// header.
     #[inline(always)]
     pub(crate) fn deliver<const IPV6: bool, M: Metadata>(
         &self,
         skb: RxSkb,
         at: usize,
-        sum: Option<Sum>,
+        after_udp: AfterUdp,
         proto: u8,
         place: Option<ChecksumPlace>,
         metadata: M,
@@ -302,7 +302,7 @@ impl Entry {
             return Err(Dropped::Outer(skb, Reason::NotIp));
         };
         let inner = match place {
-            None => decapsulate(skb, at, sum, protocol)?,
+            None => decapsulate(skb, at, after_udp, protocol)?,
             Some(place) => decapsulate_remcsum(skb, at, protocol, place)?,
         };
         self.rx
@@ -329,7 +329,7 @@ impl Entry {
             Err(reason) => return Err(Dropped::Outer(skb, reason)),
         };
         let inner = match place {
-            None => decapsulate(skb, len_bytes, None, protocol)?,
+            None => decapsulate(skb, len_bytes, AfterUdp::Unknown, protocol)?,
             Some(place) => match after_ether_ip(place) {
                 Some(place) => decapsulate_remcsum(skb, len_bytes, protocol, place)?,
                 None => return Err(Dropped::Outer(skb, Reason::BadRemcsum)),
@@ -388,15 +388,15 @@ pub(crate) fn ether_ip_end(skb: &mut RxSkb, at: usize) -> Result<usize, Reason> 
     }
 }
 
-/// Pulls `len_bytes` bytes of headers. `sum` is the sum of the headers after UDP's, if that sum is known.
+/// Pulls `len_bytes` bytes of headers. `after_udp` tells what is known about the headers after UDP's.
 #[inline(always)]
 fn decapsulate(
     mut skb: RxSkb,
     len_bytes: usize,
-    sum: Option<Sum>,
+    after_udp: AfterUdp,
     protocol: InnerProtocol,
 ) -> Result<InnerSkb, Dropped> {
-    match skb.decapsulate_with_sum(len_bytes, sum) {
+    match skb.decapsulate_knowing(len_bytes, after_udp) {
         Ok(_) => Ok(InnerSkb::new(skb, protocol)),
         Err(error) => Err(Dropped::Outer(skb, Reason::of(error, Reason::Truncated))),
     }

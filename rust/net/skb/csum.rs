@@ -7,6 +7,19 @@ use crate::{checksum::Sum, errno::EBADMSG, ip_proto::ChecksumPlace};
 use kernel::prelude::*;
 use net_bindings as bindings;
 
+/// The knowledge of a caller about the bytes after a UDP header that are pulled with that header. With it, a checksum
+/// over the whole packet (`CHECKSUM_COMPLETE`) is adapted faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterUdp {
+    /// Nothing.
+    Unknown,
+    /// Their sum. They are not read. With a wrong sum, the stack may accept a corrupt packet, or it reports a fault of
+    /// the device and computes the sum again.
+    Sum(Sum),
+    /// Their number is probably 44 or 48, as with a keyed hash. So many are summed without a loop.
+    Long,
+}
+
 impl SkBuff {
     /// Returns the place of the packet's partial checksum (`CHECKSUM_PARTIAL`), or `None`.
     ///
@@ -46,34 +59,43 @@ impl SkBuff {
     }
 
     /// Adapts the packet's checksum to a pull of the `len` bytes at `start`: subtracts the bytes from a
-    /// checksum over the whole packet (`CHECKSUM_COMPLETE`). `after_udp` is the sum of the bytes
-    /// after the first eight, if the caller knows it.
+    /// checksum over the whole packet (`CHECKSUM_COMPLETE`). `after_udp` is the caller's knowledge about the bytes
+    /// after the first eight.
     ///
     /// Fails with `EBADMSG` if a partial checksum does not lie in the rest.
     ///
     /// # Safety
     ///
     /// The `len` bytes at `start` must be initialized, and have just been pulled from the packet. There must be
-    /// at least eight of them if `after_udp` is known.
+    /// at least eight of them if their sum is known.
     #[inline(always)]
     pub(super) unsafe fn postpull_checksum(
         self: Pin<&mut Self>,
         start: *const u8,
         len: u32,
-        after_udp: Option<Sum>,
+        after_udp: AfterUdp,
     ) -> Result {
         let skb = self.as_raw();
         // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. The caller
-        // promises initialized bytes that were just pulled, which is what all three functions ask for, and
-        // eight of them for a known sum.
+        // promises initialized bytes that were just pulled, as all functions ask for: eight of them for a known sum.
+        // The functions for 52 and for 56 bytes get as many.
         unsafe {
             if bindings::skb_has_checksum(skb) {
                 if bindings::skb_is_checksum_partial(skb) {
                     self.keep_partial_checksum(start, len)?;
-                } else if let Some(sum) = after_udp {
-                    bindings::skb_sub_known_csum(skb, start.cast(), sum.as_raw());
                 } else {
-                    bindings::skb_sub_csum(skb, start.cast(), len);
+                    match after_udp {
+                        AfterUdp::Sum(sum) => {
+                            bindings::skb_sub_known_csum(skb, start.cast(), sum.as_raw());
+                        }
+                        AfterUdp::Long if len == 52 => {
+                            bindings::skb_sub_csum_52(skb, start.cast());
+                        }
+                        AfterUdp::Long if len == 56 => {
+                            bindings::skb_sub_csum_56(skb, start.cast());
+                        }
+                        _ => bindings::skb_sub_csum(skb, start.cast(), len),
+                    }
                 }
             }
         }

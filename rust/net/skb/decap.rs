@@ -3,9 +3,8 @@
 //! Received packets: pulling a tunnel's headers, and checksums that the sender leaves to the tunnel's
 //! receiver.
 
-use super::{to_result, OwnedSkb, SkBuff};
+use super::{to_result, AfterUdp, OwnedSkb, SkBuff};
 use crate::{
-    checksum::Sum,
     ip_proto::{ChecksumPlace, InnerProtocol},
     udp, DropReason,
 };
@@ -92,18 +91,16 @@ impl RxSkb {
     /// made private.
     #[inline(always)]
     pub fn decapsulate(&mut self, len: usize) -> Result<Pulled> {
-        self.decapsulate_with_sum(len, None)
+        self.decapsulate_knowing(len, AfterUdp::Unknown)
     }
 
-    /// Does what [`Self::decapsulate`] does, for a packet that begins with its UDP header. `after_udp` is the sum of
-    /// the bytes to pull after that header, if the caller knows it. With the sum, a checksum over the whole packet is
-    /// adapted without reading these bytes. The sum must be right. With a wrong sum, the stack may accept a corrupt
-    /// packet, or it reports a fault of the device and computes the sum again.
+    /// Does what [`Self::decapsulate`] does, for a packet that begins with its UDP header, and faster for a packet of
+    /// which the caller knows more.
     ///
-    /// Fails also with `EINVAL` if `len` is less than a UDP header's.
+    /// Fails also with `EINVAL` if a sum is known and `len` is less than a UDP header's.
     #[inline(always)]
-    pub fn decapsulate_with_sum(&mut self, len: usize, after_udp: Option<Sum>) -> Result<Pulled> {
-        self.as_pin_mut().decapsulate_with_sum(len, after_udp)
+    pub fn decapsulate_knowing(&mut self, len: usize, after_udp: AfterUdp) -> Result<Pulled> {
+        self.as_pin_mut().decapsulate_knowing(len, after_udp)
     }
 
     /// Pulls `len` bytes of outer headers, and handles the checksum that the sender left to the receiver:
@@ -310,17 +307,17 @@ impl SkBuff {
     /// Pulls `len` bytes of outer headers: see [`RxSkb::decapsulate`].
     #[inline(always)]
     pub(super) fn decapsulate(self: Pin<&mut Self>, len: usize) -> Result<Pulled> {
-        self.decapsulate_with_sum(len, None)
+        self.decapsulate_knowing(len, AfterUdp::Unknown)
     }
 
-    /// Does what [`RxSkb::decapsulate_with_sum`] does.
+    /// Does what [`RxSkb::decapsulate_knowing`] does.
     #[inline(always)]
-    pub(super) fn decapsulate_with_sum(
+    pub(super) fn decapsulate_knowing(
         mut self: Pin<&mut Self>,
         len: usize,
-        after_udp: Option<Sum>,
+        after_udp: AfterUdp,
     ) -> Result<Pulled> {
-        if after_udp.is_some() && len < udp::HEADER_LEN_BYTES {
+        if matches!(after_udp, AfterUdp::Sum(_)) && len < udp::HEADER_LEN_BYTES {
             return Err(EINVAL);
         }
         let start = self.as_mut().header(len)?.as_ptr();

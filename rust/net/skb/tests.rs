@@ -2,7 +2,7 @@
 
 //! KUnit tests of packets.
 
-use super::{OwnedSkb, Pulled, TxSkb};
+use super::{AfterUdp, OwnedSkb, Pulled, TxSkb};
 use crate::checksum::Sum;
 use kernel::prelude::*;
 use net_bindings as bindings;
@@ -103,21 +103,22 @@ mod skb {
             .iter()
             .flat_map(|(bytes, lens)| lens.iter().map(move |len| (*bytes, *len)))
         {
-            check_sum_after_pull(bytes, len, None)?;
+            check_sum_after_pull(bytes, len, AfterUdp::Unknown)?;
+            check_sum_after_pull(bytes, len, AfterUdp::Long)?;
             if let Some(after_udp) = bytes.get(8..len) {
-                check_sum_after_pull(bytes, len, Some(Sum::of(after_udp)))?;
+                check_sum_after_pull(bytes, len, AfterUdp::Sum(Sum::of(after_udp)))?;
             }
         }
         Ok(())
     }
 
     /// Pulls `len` of these bytes.
-    fn check_sum_after_pull(bytes: &[u8], len: usize, after_udp: Option<Sum>) -> Result {
+    fn check_sum_after_pull(bytes: &[u8], len: usize, after_udp: AfterUdp) -> Result {
         let mut skb = OwnedSkb::of_bytes(0, bytes)?;
         let sum = Sum::of(bytes).as_raw();
         // SAFETY: `skb` owns a valid packet, and no reference to it exists here.
         unsafe { bindings::skb_set_complete_checksum(skb.as_raw(), sum) };
-        skb.as_pin_mut().decapsulate_with_sum(len, after_udp)?;
+        skb.as_pin_mut().decapsulate_knowing(len, after_udp)?;
         // SAFETY: As for the checksum's setting above.
         let left = unsafe { bindings::skb_complete_checksum(skb.as_raw()) };
         let left = Sum::from_raw(left);
@@ -130,10 +131,10 @@ mod skb {
     #[test]
     fn known_sum_is_of_bytes_after_a_udp_header() -> Result {
         let mut skb = OwnedSkb::of_bytes(0, b"short of")?;
-        let none = Some(Sum::of(b""));
-        assert!(skb.as_pin_mut().decapsulate_with_sum(7, none) == Err(EINVAL));
+        let none = AfterUdp::Sum(Sum::of(b""));
+        assert!(skb.as_pin_mut().decapsulate_knowing(7, none) == Err(EINVAL));
         assert_eq!(skb.len(), 8);
-        assert!(skb.as_pin_mut().decapsulate_with_sum(8, none) == Ok(Pulled::Packet));
+        assert!(skb.as_pin_mut().decapsulate_knowing(8, none) == Ok(Pulled::Packet));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use net::{
     module::Scope,
     netns::{self, PerNetns, Place, Slot, SlotRef},
     rcu::RcuReader,
-    skb::{InnerSkb, RemcsumMode, RxSkb},
+    skb::{AfterUdp, InnerSkb, RemcsumMode, RxSkb},
     udp,
     udp_tunnel::{EncapReceive, UdpTunnelSocket, Verdict},
     DropReason,
@@ -114,12 +114,13 @@ impl Tunnel {
                     .map(|(inner, _)| inner)
                     .map_err(|(skb, _)| skb),
             },
-            // Passes a wrong sum of bytes that may not exist, twice, also after a failure. The stack would report the
+            // Passes a wrong sum of bytes that may not exist, twice, and a wrong length, also after a failure. The stack would report the
             // sum as a fault of the device, so the packet is dropped.
             8 => {
-                let sum = Some(Sum::of(b"wrong"));
-                let _ = skb.decapsulate_with_sum(len, sum);
-                let _ = skb.decapsulate_with_sum(order.gro_len, sum);
+                let sum = AfterUdp::Sum(Sum::of(b"wrong"));
+                let _ = skb.decapsulate_knowing(len, sum);
+                let _ = skb.decapsulate_knowing(order.gro_len, sum);
+                let _ = skb.decapsulate_knowing(len, AfterUdp::Long);
                 Err(skb)
             }
             // Shortens by any length, also the header of the other IP version.
