@@ -354,27 +354,50 @@ pub fn coverage_of(flags: u16, header: &[u8]) -> Option<Coverage> {
 // Inlined, so that values of a length that the compiler knows are compared without a loop.
 #[inline(always)]
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    equal_with(a, b, black_box)
+}
+
+/// Does what [`equal`] does. `opaque` returns its argument in a way that the compiler cannot see through, as
+/// [`black_box`] does. Otherwise the compiler might stop at the first word that differs.
+///
+/// ```
+/// use core::hint::black_box;
+/// use gue::security::equal_with;
+///
+/// assert!(equal_with(b"longer cookie", b"longer cookie", black_box));
+/// assert!(!equal_with(b"longer cookie", b"longer cookiE", black_box));
+/// assert!(!equal_with(b"longer cookie", b"longer cookies", black_box));
+/// ```
+#[inline(always)]
+pub fn equal_with(a: &[u8], b: &[u8], opaque: impl FnOnce(u64) -> u64) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    is_none(difference(a, b), a.len())
+    if a.len() <= size_of::<u64>() {
+        // One comparison takes the same time for all values.
+        return difference(a, b) == 0;
+    }
+    opaque(difference(a, b)) == 0
 }
 
-/// Returns `true` if the values of both pairs are equal. The time depends on the lengths alone.
+/// Returns `true` if the values of both pairs are equal. The time depends on the lengths alone. `opaque` is as for
+/// [`equal_with`].
 ///
 /// ```
-/// use gue::security::both_equal;
+/// use core::hint::black_box;
+/// use gue::security::both_equal_with;
 ///
-/// assert!(both_equal((b"one", b"one"), (b"two", b"two")));
-/// assert!(!both_equal((b"one", b"ome"), (b"two", b"two")));
-/// assert!(!both_equal((b"one", b"one"), (b"two", b"twos")));
+/// assert!(both_equal_with((b"one", b"one"), (b"two", b"two"), black_box));
+/// assert!(!both_equal_with((b"one", b"ome"), (b"two", b"two"), black_box));
+/// assert!(!both_equal_with((b"one", b"one"), (b"two", b"twos"), black_box));
 /// ```
 #[inline(always)]
-pub fn both_equal((a, b): (&[u8], &[u8]), (c, d): (&[u8], &[u8])) -> bool {
-    if a.len() != b.len() || c.len() != d.len() {
-        return false;
-    }
-    is_none(difference(a, b) | difference(c, d), usize::MAX)
+pub fn both_equal_with(
+    (a, b): (&[u8], &[u8]),
+    (c, d): (&[u8], &[u8]),
+    opaque: impl FnOnce(u64) -> u64,
+) -> bool {
+    a.len() == b.len() && c.len() == d.len() && opaque(difference(a, b) | difference(c, d)) == 0
 }
 
 /// Returns 0 if two values of the same length are equal, and another number if they differ.
@@ -398,15 +421,4 @@ fn difference(mut a: &[u8], mut b: &[u8]) -> u64 {
         difference |= u64::from(a ^ b);
     }
     difference
-}
-
-/// Returns `true` if `difference` is 0. `len_bytes` is the length of the compared values.
-#[inline(always)]
-fn is_none(difference: u64, len_bytes: usize) -> bool {
-    if len_bytes <= size_of::<u64>() {
-        // One comparison.
-        return difference == 0;
-    }
-    // `black_box` makes the compiler compute the whole difference, and not stop at the first word that differs.
-    black_box(difference) == 0
 }

@@ -5,6 +5,10 @@
 //! C headers: [`include/crypto/sha2.h`](srctree/include/crypto/sha2.h),
 //! [`include/linux/crc32.h`](srctree/include/linux/crc32.h)
 
+#[cfg(target_pointer_width = "64")]
+use core::arch::asm;
+#[cfg(not(target_pointer_width = "64"))]
+use core::hint::black_box;
 use core::{
     ffi::c_void,
     mem::{self, ManuallyDrop, MaybeUninit},
@@ -123,6 +127,29 @@ impl<const N: usize> Drop for Secret<N> {
 fn wipe(bytes: &mut [u8]) {
     // SAFETY: The bytes are borrowed exclusively.
     unsafe { bindings::memzero_explicit(bytes.as_mut_ptr().cast(), bytes.len()) };
+}
+
+/// Returns `word` in a way that the compiler cannot see through, as [`core::hint::black_box`] does, but in a register.
+///
+/// A comparison that must take the same time for all values collects the differences in a word, and passes the word
+/// here. Otherwise the compiler might stop at the first difference.
+///
+/// ```
+/// assert_eq!(net::crypto::opaque(7), 7);
+/// ```
+#[inline(always)]
+pub fn opaque(word: u64) -> u64 {
+    #[cfg(target_pointer_width = "64")]
+    {
+        let mut word = word;
+        // SAFETY: There is no instruction, so the word stays as it is, and nothing else changes.
+        unsafe {
+            asm!("/* {0} */", inout(reg) word, options(pure, nomem, nostack, preserves_flags));
+        }
+        word
+    }
+    #[cfg(not(target_pointer_width = "64"))]
+    black_box(word)
 }
 
 /// A key of HMAC-SHA-256 (RFC 2104, RFC 6234), prepared: a hash starts from the state after the key's block.

@@ -105,19 +105,14 @@ pub(crate) struct Guard {
     keys: Option<Arc<KeyRing>>,
     /// The value of the bits [`FLAGS`] with which a header may pass [`Guard::glance`], or [`NONE_PASSES`].
     passing_flags: u16,
-    /// The way to check a header with [`Self::passing_flags`].
+    /// The way to check a header with [`Self::passing_flags`], if there are keys.
     passing: Passing,
 }
 
-/// The way to check a header at a glance.
-// In this order: `Guard::knows` compares one value for both keyed hashes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// The way to check a header at a glance, on a device with a method of security.
+#[derive(Clone, Copy)]
 enum Passing {
-    /// No check.
-    Unprotected,
-    Cookie8,
-    Cookie16,
-    Cookie32,
+    Cookie,
     /// A keyed hash that covers no payload.
     Hmac,
     /// A keyed hash that covers payload.
@@ -140,12 +135,9 @@ impl Guard {
             demands.security.map_or(0, Method::flags)
         };
         let passing = match demands.security {
-            None => Passing::Unprotected,
-            Some(Method::Cookie8) => Passing::Cookie8,
-            Some(Method::Cookie16) => Passing::Cookie16,
-            Some(Method::Cookie32) => Passing::Cookie32,
             Some(Method::Hmac) if demands.hmac_coverage == 0 => Passing::Hmac,
             Some(Method::Hmac) => Passing::HmacOverPayload,
+            _ => Passing::Cookie,
         };
         Self {
             demands,
@@ -192,21 +184,25 @@ impl Guard {
         addresses: &[u8],
         rcu: RcuReader<'_>,
     ) -> Option<FirstCheck> {
-        if self.passing > Passing::Hmac {
-            let checked = lone::check(self, keys, skb, header, addresses, rcu);
-            return Some(FirstCheck::Hashed(checked));
+        const COOKIE8: u16 = Method::Cookie8.flags();
+        const COOKIE16: u16 = Method::Cookie16.flags();
+        match self.passing {
+            Passing::Cookie => {
+                let keys = keys.read(rcu);
+                let at = udp::HEADER_LEN_BYTES
+                    + layout::offset_of(header.fields().flags(), security::FLAGS);
+                Some(FirstCheck::new(match self.passing_flags {
+                    COOKIE8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
+                    COOKIE16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
+                    _ => keys.accepts_cookie::<32>(skb.linear_array(at)?),
+                }))
+            }
+            Passing::Hmac => Some(keys.read(rcu).know(skb, header, addresses, rcu)),
+            Passing::HmacOverPayload => {
+                let checked = lone::check(self, skb, header, addresses, rcu);
+                Some(FirstCheck::Hashed(checked))
+            }
         }
-        if self.passing == Passing::Hmac {
-            return Some(keys.read(rcu).know(skb, header, addresses, rcu));
-        }
-        let keys = keys.read(rcu);
-        let at =
-            udp::HEADER_LEN_BYTES + layout::offset_of(header.fields().flags(), security::FLAGS);
-        Some(FirstCheck::new(match self.passing {
-            Passing::Cookie8 => keys.accepts_cookie::<8>(skb.linear_array(at)?),
-            Passing::Cookie16 => keys.accepts_cookie::<16>(skb.linear_array(at)?),
-            _ => keys.accepts_cookie::<32>(skb.linear_array(at)?),
-        }))
     }
 }
 

@@ -12,12 +12,12 @@ use crate::{
 use gue::{
     hashed::{self, KeyLabel, Label},
     refusal::Refusal,
-    security::{equal, Coverage, Method, SecurityView},
+    security::{equal, equal_with, Coverage, Method, SecurityView},
     Addresses, Covered, DeviceNotes, Header,
 };
 use kernel::{prelude::*, sync::Arc};
 use net::{
-    crypto::{HmacSha256, HmacSha256Key, Secret, SHA256_DIGEST_LEN_BYTES},
+    crypto::{opaque, HmacSha256, HmacSha256Key, Secret, SHA256_DIGEST_LEN_BYTES},
     rtnl::{RcuReader, Rtnl, RtnlCell, RtnlValue},
     skb::{AfterUdp, RxSkb, SkBuff},
 };
@@ -411,7 +411,7 @@ impl KeysInForce {
         // Compare all of them, so that the time does not reveal which one is equal.
         let mut found = false;
         for key in self.cookies.iter().map_while(Option::as_ref) {
-            found |= equal(cookie, key.first_bytes::<N>());
+            found |= equal_with(cookie, key.first_bytes::<N>(), opaque);
         }
         found
     }

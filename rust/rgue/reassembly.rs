@@ -130,7 +130,14 @@ impl Entry {
         };
         let place = checksum_place(&header.fields());
         if fragment.offset_bytes() == 0 && !fragment.more {
-            return self.deliver::<IPV6, ()>(skb, at, AfterUdp::Unknown, fragment.original, place, ());
+            return self.deliver::<IPV6, ()>(
+                skb,
+                at,
+                AfterUdp::Unknown,
+                fragment.original,
+                place,
+                (),
+            );
         }
         let part = match self.part::<IPV6>(&mut skb, at, &fragment, place) {
             Ok(part) => part,

@@ -11,11 +11,18 @@ use gue::{
     group,
     header::{BASE_LEN_BYTES, MAX_LEN_BYTES},
     layout,
-    security::{both_equal, Method},
+    security::{both_equal_with, Method},
     DeviceNotes, Header, RemoteChecksum,
 };
 use kernel::prelude::*;
-use net::{checksum::Sum, crypto::Secret, rcu::RcuReader, rcu_slots::RcuSlots, skb::RxSkb, udp};
+use net::{
+    checksum::Sum,
+    crypto::{opaque, Secret},
+    rcu::RcuReader,
+    rcu_slots::RcuSlots,
+    skb::RxSkb,
+    udp,
+};
 
 /// The headers of one device differ in the inner protocol, in the place of a remote checksum and, from any remote
 /// address, in the addresses.
@@ -38,9 +45,10 @@ struct Verified {
 impl Verified {
     /// Returns `true` if header and addresses are equal. The time does not depend on the header's bytes.
     fn is(&self, header: &[u8], addresses: &[u8]) -> bool {
-        both_equal(
+        both_equal_with(
             (self.addresses.as_bytes(), addresses),
             (self.header.as_bytes(), header),
+            opaque,
         )
     }
 
@@ -57,11 +65,11 @@ impl Verified {
             8 => self
                 .addresses
                 .as_array::<8>()
-                .is_some_and(|kept| both_equal((kept, addresses), headers)),
+                .is_some_and(|kept| both_equal_with((kept, addresses), headers, opaque)),
             _ => self
                 .addresses
                 .as_array::<32>()
-                .is_some_and(|kept| both_equal((kept, addresses), headers)),
+                .is_some_and(|kept| both_equal_with((kept, addresses), headers, opaque)),
         }
     }
 }
@@ -88,10 +96,11 @@ impl VerifiedHeaders {
         let index = index(header.proto_ctype(), None, addresses);
         let kept = self.0.get(index, rcu)?;
         // The comparison needs no loop, because the compiler knows the length.
-        let is_kept = if header.len_bytes() == WITHOUT_GROUP {
-            kept.is_of_packet::<WITHOUT_GROUP>(skb, addresses)
-        } else {
+        let is_kept = if header.fields().group.is_some() {
             header.len_bytes() == WITH_GROUP && kept.is_of_packet::<WITH_GROUP>(skb, addresses)
+        } else {
+            header.len_bytes() == WITHOUT_GROUP
+                && kept.is_of_packet::<WITHOUT_GROUP>(skb, addresses)
         };
         is_kept.then_some(kept.sum)
     }

@@ -6,16 +6,16 @@
 //! avoids every other cost.
 
 use super::Guard;
-use crate::{keys::KeyRing, reason::Reason};
+use crate::reason::Reason;
 use gue::{
     group,
     hashed::{self, pair, Label},
     refusal::Refusal,
-    security::{equal, DIGEST_LEN_BYTES},
+    security::{equal_with, DIGEST_LEN_BYTES},
     DeviceNotes, Header,
 };
 use net::{
-    crypto::SHA256_DIGEST_LEN_BYTES,
+    crypto::{opaque, SHA256_DIGEST_LEN_BYTES},
     rcu::RcuReader,
     skb::{RxSkb, SkBuff},
     udp,
@@ -29,7 +29,6 @@ const GROUP_LEN_BYTES: usize = hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES
 #[inline(always)]
 pub(super) fn check(
     guard: &Guard,
-    keys: &KeyRing,
     skb: &RxSkb,
     header: &Header<DeviceNotes>,
     addresses: &[u8],
@@ -43,9 +42,9 @@ pub(super) fn check(
     };
     // The compiler knows the length of the addresses.
     if let Some(addresses) = pair(addresses) {
-        check_between::<4>(guard, keys, skb, has_group, addresses, rcu)
+        check_between::<4>(guard, skb, has_group, addresses, rcu)
     } else {
-        check_between::<16>(guard, keys, skb, has_group, pair(addresses)?, rcu)
+        check_between::<16>(guard, skb, has_group, pair(addresses)?, rcu)
     }
 }
 
@@ -53,16 +52,15 @@ pub(super) fn check(
 #[inline(always)]
 fn check_between<const ADDRESS: usize>(
     guard: &Guard,
-    keys: &KeyRing,
     skb: &SkBuff,
     has_group: bool,
     addresses: &[[u8; ADDRESS]; 2],
     rcu: RcuReader<'_>,
 ) -> Option<Result<(), Reason>> {
     if has_group {
-        check_linear::<ADDRESS, { group::LEN_BYTES }>(guard, keys, skb, addresses, rcu)
+        check_linear::<ADDRESS, { group::LEN_BYTES }>(guard, skb, addresses, rcu)
     } else {
-        check_linear::<ADDRESS, 0>(guard, keys, skb, addresses, rcu)
+        check_linear::<ADDRESS, 0>(guard, skb, addresses, rcu)
     }
 }
 
@@ -72,7 +70,6 @@ fn check_between<const ADDRESS: usize>(
 #[inline(never)]
 fn check_linear<const ADDRESS: usize, const GROUP: usize>(
     guard: &Guard,
-    keys: &KeyRing,
     skb: &SkBuff,
     addresses: &[[u8; ADDRESS]; 2],
     rcu: RcuReader<'_>,
@@ -85,7 +82,7 @@ fn check_linear<const ADDRESS: usize, const GROUP: usize>(
     let covered_len = len_bytes + usize::from(coverage.len);
     let bytes = skb.linear_range(udp::HEADER_LEN_BYTES, covered_len);
     let header = bytes.and_then(hashed::Header::<GROUP>::at_start_of);
-    if let (Some(bytes), Some(header)) = (bytes, header) {
+    if let (Some(bytes), Some(header), Some(keys)) = (bytes, header, &guard.keys) {
         if let Some(key) = keys.read(rcu).hash_key(header.label(), coverage) {
             let start = header.covered(addresses.each_ref());
             let payload = || bytes.get(len_bytes..).unwrap_or_default();
@@ -93,14 +90,13 @@ fn check_linear<const ADDRESS: usize, const GROUP: usize>(
             return Some(compare(&computed, header.digest()));
         }
     }
-    check_any::<ADDRESS, GROUP>(guard, keys, skb, addresses, rcu)
+    check_any::<ADDRESS, GROUP>(guard, skb, addresses, rcu)
 }
 
 /// Does what [`check_linear`] does, for any packet and key.
 #[inline(never)]
 fn check_any<const ADDRESS: usize, const GROUP: usize>(
     guard: &Guard,
-    keys: &KeyRing,
     skb: &SkBuff,
     addresses: &[[u8; ADDRESS]; 2],
     rcu: RcuReader<'_>,
@@ -111,7 +107,7 @@ fn check_any<const ADDRESS: usize, const GROUP: usize>(
     let header = hashed::Header::<GROUP>::at_start_of(bytes)?;
     let coverage = guard.demands.coverage(skb.len().checked_sub(payload_at)?);
     let label = header.label();
-    let mut keys = keys.read(rcu).accepted();
+    let mut keys = guard.keys.as_ref()?.read(rcu).accepted();
     let key = keys.find(|key| Label::new(key.id, coverage) == label)?;
     let addresses = addresses.each_ref();
     let covered = (payload_at, usize::from(coverage.len));
@@ -126,7 +122,7 @@ fn compare(
     computed: &[u8; SHA256_DIGEST_LEN_BYTES],
     digest: &[u8; DIGEST_LEN_BYTES],
 ) -> Result<(), Reason> {
-    if !equal(computed, digest) {
+    if !equal_with(computed, digest, opaque) {
         return Err(Refusal::SecurityMismatch.into());
     }
     Ok(())
