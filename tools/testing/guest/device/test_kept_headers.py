@@ -17,7 +17,7 @@ from testing.guest.device.test_protected import INNER, KEY, Ends
 from testing.lib import gue_peer
 from testing.lib.bpf import attach, compiled, last_notes
 from testing.lib.gue_keys import ACCEPT, GueKeys
-from testing.lib.gue_link import COOKIE32, HMAC, REMCSUM_DRAFT
+from testing.lib.gue_link import ALL, COOKIE32, HMAC, REMCSUM_DRAFT
 from testing.lib.gue_values import Agreement, Header, Hmac, Outer
 from testing.lib.hosts import wait_until
 
@@ -73,17 +73,19 @@ def test_each_byte_of_a_known_header_is_compared(ends, form):
 
 # The debug kernel has no BTF.
 @pytest.mark.stock_only
+@pytest.mark.parametrize("cover", [0, ALL])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
-def test_sum_of_a_packet_with_a_known_header_is_right(ends, form, program):
+def test_sum_of_a_packet_with_a_keyed_hash_is_right(ends, form, cover, program):
     """The stack's sum is right for the first packet, whose header is hashed, and for later ones."""
     options, values = FORMS[form]
-    ends.add(KEY, **LINK, **options)
+    ends.add(KEY, **{**LINK, "cover": cover}, **options)
     attach(ends.h2, "ingress", program, "tc/compare")
     between = Outer(ends.there, ends.here)
     # The packet's sum is not zero, because its ICMP checksum is wrong. Nothing checks that.
     inner = INNER[:-1] + b"\2"
-    data = gue_peer.build(Header(hmac=Hmac(1), **values), inner, between, KEY)
+    hmac = Hmac(1, length=len(inner) if cover else 0)
+    data = gue_peer.build(Header(hmac=hmac, **values), inner, between, KEY)
     for _ in range(4):
         assert ends.come_out(data, between) == [inner]
     assert struct.unpack_from("=III", last_notes()) == (0, 4, 0), "none, right, wrong"

@@ -227,12 +227,13 @@ def test_nat_leaves_the_addresses_out(hosts, pair, outer, cover):
     second.set("gue0", 2, back, direction=SEND, nat=True)
     hosts[0].run("ping", "-n", "-c", 1, "-W", 2, "10.1.1.2")
     assert [key["nat"] for key in first.dump()] == [True, True]
-    # The same secret without nat covers the addresses, and so has another hash.
-    second.delete("gue0", 1)
-    second.set("gue0", 1, there, direction=ACCEPT)
-    before = errors(hosts[1])
-    hosts[0].run("ping", "-n", "-c", 1, "-W", 1, "10.1.1.2", check=False)
-    assert errors(hosts[1]) == before + 1
+    # Another secret has another hash. So has the same one without nat, which covers the addresses.
+    for secret, nat in ((b"another secret", True), (there, False)):
+        second.delete("gue0", 1)
+        second.set("gue0", 1, secret, direction=ACCEPT, nat=nat)
+        before = errors(hosts[1])
+        hosts[0].run("ping", "-n", "-c", 1, "-W", 1, "10.1.1.2", check=False)
+        assert errors(hosts[1]) == before + 1
 
 
 @pytest.mark.parametrize("cover", [0, ALL])
