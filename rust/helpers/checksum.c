@@ -33,7 +33,9 @@ static __always_inline u64 sum_with_words(u64 sum, const u8 *start, unsigned int
 #if __has_builtin(__builtin_addcll)
 	unsigned long long carry = 0;
 
+#ifdef __clang__
 #pragma clang loop unroll(full)
+#endif
 	for (unsigned int i = 0; i < number; i++, start += sizeof(u64))
 		sum = __builtin_addcll(sum, get_unaligned((const u64 *)start), carry, &carry);
 	return sum + carry;

@@ -233,18 +233,19 @@ __rust_helper void rust_helper_skb_sub_csum(struct sk_buff *skb, const void *sta
 	skb->csum = csum_without(skb->csum, start, len);
 }
 
-/* Does the same for headers of these lengths, without a loop. */
+/* Does what skb_sub_csum() does for 52 bytes, without a loop. */
 __rust_helper void rust_helper_skb_sub_csum_52(struct sk_buff *skb, const void *start)
 {
 	skb->csum = csum_without_52(skb->csum, start);
 }
 
+/* Does what skb_sub_csum() does for 56 bytes, without a loop. */
 __rust_helper void rust_helper_skb_sub_csum_56(struct sk_buff *skb, const void *start)
 {
 	skb->csum = csum_without_56(skb->csum, start);
 }
 
-/* Does the same for a UDP header and the bytes after it, whose sum is @rest. */
+/* Does what skb_sub_csum() does for a UDP header and the bytes after it, whose sum is @rest. */
 __rust_helper void rust_helper_skb_sub_known_csum(struct sk_buff *skb, const void *udp, __wsum rest)
 {
 	skb->csum = csum_without_udp(skb->csum, udp, rest);

@@ -192,8 +192,8 @@ impl HmacSha256Key {
     }
 
     /// Computes the hash of two pieces, one after the other. Any context.
-    // Inlined, for packets that are hashed one by one. The second piece is a closure, because the compiler would keep
-    // its address in a register during the first.
+    // Inlined, for packets that are hashed one by one. The second piece is a closure: a slice would occupy registers
+    // while the first piece is hashed.
     #[inline(always)]
     pub fn hash_two<'a>(
         &self,

@@ -219,8 +219,8 @@ impl SkBuff {
     /// Returns `len` bytes at an offset from the packet's data, if they are linear.
     #[inline(always)]
     pub fn linear_range(&self, at: usize, len: usize) -> Option<&[u8]> {
-        // The linear part is shorter than 2 GiB. One comparison checks both numbers, and the sum of two that are so
-        // small does not wrap.
+        // Numbers up to `i32::MAX` have a sum that does not wrap, and no linear part is longer. One comparison checks
+        // both.
         if (at | len) > i32::MAX as usize || self.headlen() < at.wrapping_add(len) {
             return None;
         }

@@ -77,8 +77,8 @@ impl SkBuff {
     ) -> Result {
         let skb = self.as_raw();
         // SAFETY: By the type invariant the packet is valid, and it is exclusively borrowed. The caller
-        // promises initialized bytes that were just pulled, as all functions ask for: eight of them for a known sum.
-        // The functions for 52 and for 56 bytes get as many.
+        // promises initialized bytes that were just pulled, which all functions need. `skb_sub_known_csum` needs eight,
+        // as promised; the functions for 52 and for 56 bytes get as many.
         unsafe {
             if bindings::skb_has_checksum(skb) {
                 if bindings::skb_is_checksum_partial(skb) {

@@ -77,6 +77,27 @@ mod skb {
     }
 
     #[test]
+    fn range_is_linear_or_is_none() -> Result {
+        let skb = OwnedSkb::of_bytes(0, b"payload")?;
+        assert_eq!(skb.linear_range(3, 4), Some(&b"load"[..]));
+        assert_eq!(skb.linear_range(7, 0), Some(&b""[..]));
+        let most = i32::MAX as usize;
+        for (at, len) in [
+            (3, 5),
+            (8, 0),
+            (most, 1),
+            (most, most),
+            (most + 1, 0),
+            (1, usize::MAX),
+            (usize::MAX, 1),
+            (usize::MAX, usize::MAX),
+        ] {
+            assert!(skb.linear_range(at, len).is_none());
+        }
+        Ok(())
+    }
+
+    #[test]
     fn decapsulate_takes_off_the_front_and_no_more_than_there_is() -> Result {
         let mut skb = OwnedSkb::of_bytes(0, b"headpayload")?;
         assert!(skb.as_pin_mut().decapsulate(12).is_err());
@@ -97,9 +118,17 @@ mod skb {
         let mut long = [0xff; 80];
         long[32..36].copy_from_slice(&short[..4]);
         long[76..].copy_from_slice(&short[12..]);
+        // Words of ones equal 0. A word that is left out shows here.
+        let mut other = [0xf1; 80];
+        other[76..].copy_from_slice(&short[12..]);
         let short_lens = &[0, 2, 4, 6, 8, 12][..];
         let long_lens = &[12, 32, 34, 36, 40, 52, 56, 64, 76][..];
-        for (bytes, len) in [(&short[..], short_lens), (&long[..], long_lens)]
+        let cases = [
+            (&short[..], short_lens),
+            (&long[..], long_lens),
+            (&other[..], long_lens),
+        ];
+        for (bytes, len) in cases
             .iter()
             .flat_map(|(bytes, lens)| lens.iter().map(move |len| (*bytes, *len)))
         {
