@@ -3,7 +3,7 @@
 //! Headers with a keyed hash, perhaps a group, and no other field.
 //!
 //! A device whose keyed hash covers payload computes a hash for each packet. The fields of its headers have known
-//! places, so neither sender nor receiver walks the flags, and both hash all bytes before the payload as one piece.
+//! places, so neither sender nor receiver looks for them, and both hash all bytes before the payload as one piece.
 //! Other headers go through [`View`](crate::View) and [`Template`].
 //!
 //! ```
@@ -80,14 +80,14 @@ pub struct KeyLabel(u64);
 /// Splits outer addresses into source and destination. Returns `None` unless each has `ADDRESS` bytes.
 ///
 /// ```
-/// use gue::hashed::pair;
+/// use gue::hashed::address_pair;
 ///
 /// let addresses = [192, 0, 2, 1, 192, 0, 2, 2];
-/// assert_eq!(pair(&addresses), Some(&[[192, 0, 2, 1], [192, 0, 2, 2]]));
-/// assert_eq!(pair::<16>(&addresses), None);
+/// assert_eq!(address_pair(&addresses), Some(&[[192, 0, 2, 1], [192, 0, 2, 2]]));
+/// assert_eq!(address_pair::<16>(&addresses), None);
 /// ```
 #[inline(always)]
-pub fn pair<const ADDRESS: usize>(addresses: &[u8]) -> Option<&[[u8; ADDRESS]; 2]> {
+pub fn address_pair<const ADDRESS: usize>(addresses: &[u8]) -> Option<&[[u8; ADDRESS]; 2]> {
     FromBytes::ref_from_bytes(addresses).ok()
 }
 

@@ -72,8 +72,8 @@ fn sums_cover_no_payload(header: &Header<DeviceNotes>, bytes: &[u8]) -> bool {
 }
 
 /// The result of [`Guard::glance`].
-// `repr` gives the enum a tag of its own. From an invalid value of `AfterUdp` in its place, the compiler does not tell
-// in each branch of `glance` which branch of the caller follows.
+// `repr` gives the enum its own tag. By default the compiler stores the variant as an invalid tag of `AfterUdp`, and
+// then does not connect branches of `glance` with branches of the caller.
 #[repr(u8)]
 #[derive(Clone, Copy)]
 pub(crate) enum FirstCheck {
@@ -154,7 +154,8 @@ impl Guard {
 
     /// Returns [`FirstCheck::Passes`] for a packet that [`check`] would accept, if that is clear without a look at each
     /// field. Most packets pass here: they have no protecting field and need none, or they have an accepted cookie, or
-    /// a keyed hash that an earlier check accepted. Control messages and fragments do not pass.
+    /// a keyed hash that an earlier check accepted. If the hash must cover payload, computes it, and returns
+    /// [`FirstCheck::Hashed`]. Control messages and fragments do not pass.
     #[inline(always)]
     pub(crate) fn glance(
         &self,
@@ -170,13 +171,15 @@ impl Guard {
             // Without keys, the device demands no field, or no header has `passing_flags`.
             None => FirstCheck::Passes(AfterUdp::Unknown),
             Some(keys) => self
-                .knows(keys, skb, header, addresses, rcu)
+                .look(keys, skb, header, addresses, rcu)
                 .unwrap_or(FirstCheck::Unknown),
         }
     }
 
+    /// Does what [`Self::glance`] does, for a header with `passing_flags` on a device with keys. Returns `None` for a
+    /// header that is too short.
     #[inline(always)]
-    fn knows(
+    fn look(
         &self,
         keys: &KeyRing,
         skb: &RxSkb,

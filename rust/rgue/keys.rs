@@ -184,7 +184,7 @@ impl Key {
     /// Computes the keyed hash of a header without other protecting fields between these outer addresses, and of `len`
     /// bytes of a packet at an offset. Passes the hash to `take`. Fails with [`Reason::AuthMethod`] for a cookie, and
     /// with [`Reason::Truncated`] if the packet is shorter.
-    // With a closure, because a hash in a `Result` is copied in pieces.
+    // Takes a closure, because the compiler copies a hash that is returned in a `Result` in pieces.
     #[inline(always)]
     pub(crate) fn hash_packet<const ADDRESS: usize, const GROUP: usize, T>(
         &self,

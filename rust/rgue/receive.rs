@@ -227,8 +227,8 @@ impl Entry {
         }
     }
 
-    /// Returns `true` for a packet over IPv6 that has a UDP checksum of zero and begins with its UDP header, unless the
-    /// device accepts such packets. The header was walked, so it is linear.
+    /// Returns `true` if the device refuses the packet for a UDP checksum of zero over IPv6. The packet begins with its
+    /// UDP header, which is linear because the GUE header was walked.
     #[inline(always)]
     fn refuses_checksum<const IPV6: bool>(&self, skb: &RxSkb) -> bool {
         IPV6 && !self.accepts_zero_checksum6
@@ -237,8 +237,8 @@ impl Entry {
                 .is_some_and(|udp| udp.ends_with(&[0, 0]))
     }
 
-    /// Receives a packet for the device. If `glance` does not pass the packet, the device's
-    /// [`Guard`](guard::Guard) checks it here. All of the guard's checks come before the first change to the packet.
+    /// Receives a packet for the device. If `glance` decides nothing, the device's [`Guard`](guard::Guard) checks the
+    /// packet here. All of the guard's checks come before the first change to the packet.
     #[inline(always)]
     fn receive<const IPV6: bool, M: Metadata>(
         &self,
@@ -283,8 +283,8 @@ impl Entry {
     }
 
     /// Gives a packet that has passed its checks to the device. The payload begins after `at` bytes, and is a packet of
-    /// `proto`. The sender leaves the checksum at `place` to the receiver. `after_udp` tells what is known about the GUE
-    /// header.
+    /// `proto`. The sender leaves the checksum at `place` to the receiver. `after_udp` tells what is known about the
+    /// GUE header.
     #[inline(always)]
     pub(crate) fn deliver<const IPV6: bool, M: Metadata>(
         &self,

@@ -8,11 +8,8 @@
 //! starts an empty one. Only right headers are kept, so a sender without a key cannot displace others.
 
 use gue::{
-    group,
-    header::{BASE_LEN_BYTES, MAX_LEN_BYTES},
-    layout,
-    security::{both_equal_with, Method},
-    DeviceNotes, Header, RemoteChecksum,
+    group, hashed, header::MAX_LEN_BYTES, security::both_equal_with, DeviceNotes, Header,
+    RemoteChecksum,
 };
 use kernel::prelude::*;
 use net::{
@@ -29,8 +26,8 @@ use net::{
 const SLOTS: usize = 64;
 
 /// The lengths of a header with no field but the hash, and with a group before it, in bytes.
-const WITHOUT_GROUP: usize = BASE_LEN_BYTES + layout::len_bytes(Method::Hmac.flags());
-const WITH_GROUP: usize = WITHOUT_GROUP + group::LEN_BYTES;
+const WITHOUT_GROUP: usize = hashed::Header::<0>::LEN_BYTES;
+const WITH_GROUP: usize = hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES;
 
 /// A header that was found right.
 struct Verified {

@@ -395,13 +395,31 @@ proptest! {
         prop_assert_eq!(hashed::Header::<0>::of_template(&other).is_some(), is_lone && !has_group);
         prop_assert_eq!(hashed::Header::<4>::of_template(&other).is_some(), is_lone && has_group);
 
-        // A receiver tells such a header by its length.
-        let header = Header::parse(other.as_bytes(), Device::ALL).unwrap();
-        if has_hmac {
-            let len = header.len_bytes();
-            prop_assert_eq!(len == hashed::Header::<0>::LEN_BYTES, is_lone && !has_group);
-            let group = header.fields().group.is_some();
-            prop_assert_eq!(len == hashed::Header::<4>::LEN_BYTES && group, is_lone && has_group);
+        // A receiver tells such a header from all others by its length.
+        let place = RemoteChecksum::new(0, 0).ok();
+        let private = Some(Private { remote_checksum: None });
+        let of = |group, remcsum, private| Repr {
+            fields: DeviceFields { group, remcsum, private, ..without.fields },
+            ..repr
+        };
+        let word = [rest];
+        for (repr, surplus, lone) in [
+            (of(None, None, None), &[][..], Some(false)),
+            (of(None, None, None), &word, None),
+            (of(None, place, None), &[], None),
+            (of(None, None, private), &[], None),
+            (of(Some(group), None, None), &[], Some(true)),
+            (of(Some(group), None, None), &word, None),
+            (of(Some(group), place, None), &[], None),
+        ] {
+            let template = Template::new(&repr, surplus).unwrap();
+            let header = Header::parse(template.as_bytes(), Device::ALL).unwrap();
+            let found = match (header.len_bytes(), header.fields().group.is_some()) {
+                (hashed::Header::<0>::LEN_BYTES, _) => Some(false),
+                (hashed::Header::<4>::LEN_BYTES, true) => Some(true),
+                _ => None,
+            };
+            prop_assert_eq!(found, lone);
         }
     }
 

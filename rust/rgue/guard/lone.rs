@@ -9,7 +9,7 @@ use super::Guard;
 use crate::reason::Reason;
 use gue::{
     group,
-    hashed::{self, pair, Label},
+    hashed::{self, address_pair, Label},
     refusal::Refusal,
     security::{equal_with, DIGEST_LEN_BYTES},
     DeviceNotes, Header,
@@ -21,8 +21,9 @@ use net::{
     udp,
 };
 
-const LEN_BYTES: usize = hashed::Header::<0>::LEN_BYTES;
-const GROUP_LEN_BYTES: usize = hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES;
+/// The lengths of the headers in bytes.
+const WITHOUT_GROUP: usize = hashed::Header::<0>::LEN_BYTES;
+const WITH_GROUP: usize = hashed::Header::<{ group::LEN_BYTES }>::LEN_BYTES;
 
 /// Checks the keyed hash of a packet, which begins with its UDP header. The walk of the header has found a keyed hash.
 /// Returns `None` for a packet that is refused without a hash, and for a header with other fields or surplus space.
@@ -36,15 +37,15 @@ pub(super) fn check(
 ) -> Option<Result<(), Reason>> {
     // The length tells the fields: each field has at least four bytes, and the walk has found room for all of them.
     let has_group = match header.len_bytes() {
-        LEN_BYTES => false,
-        GROUP_LEN_BYTES if header.fields().group.is_some() => true,
+        WITHOUT_GROUP => false,
+        WITH_GROUP if header.fields().group.is_some() => true,
         _ => return None,
     };
     // The compiler knows the length of the addresses.
-    if let Some(addresses) = pair(addresses) {
+    if let Some(addresses) = address_pair(addresses) {
         check_between::<4>(guard, skb, has_group, addresses, rcu)
     } else {
-        check_between::<16>(guard, skb, has_group, pair(addresses)?, rcu)
+        check_between::<16>(guard, skb, has_group, address_pair(addresses)?, rcu)
     }
 }
 
@@ -64,8 +65,8 @@ fn check_between<const ADDRESS: usize>(
     }
 }
 
-/// Does what [`check_between`] does, for a header with `GROUP` bytes of a group identifier. Checks packets whose covered
-/// bytes are linear, and that name a key without `nat`. [`check_any`] checks the others.
+/// Does what [`check_between`] does, for a header with `GROUP` bytes of a group identifier. Checks packets whose
+/// covered bytes are linear, and that name a key without `nat`. [`check_any`] checks the others.
 // Not inlined: other packets should not save registers for it.
 #[inline(never)]
 fn check_linear<const ADDRESS: usize, const GROUP: usize>(
