@@ -77,7 +77,7 @@ def test_each_byte_of_a_known_header_is_compared(ends, form):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("ends", [4, 6], indirect=True, ids=["outer 4", "outer 6"])
 def test_sum_of_a_packet_with_a_keyed_hash_is_right(ends, form, cover, program):
-    """The stack's sum is right for the first packet, whose header is hashed, and for later ones."""
+    """The stack's sum is right for the first packet, and for later ones with a kept header."""
     options, values = FORMS[form]
     ends.add(KEY, **{**LINK, "cover": cover}, **options)
     attach(ends.h2, "ingress", program, "tc/compare")
@@ -181,19 +181,22 @@ def test_known_header_is_refused_after_a_change_of_demands(ends):
         assert ends.come_out(right, between) == [INNER], demand
 
 
-def test_nat_peers_have_one_header(ends):
+@pytest.mark.parametrize("cover", [0, ALL])
+def test_nat_peers_have_one_header(ends, cover):
     """The hash of a key with nat leaves out the addresses, also beside a key without nat."""
-    anyone = dict(remote="0.0.0.0", up=True, **LINK)
+    anyone = dict(remote="0.0.0.0", up=True, **{**LINK, "cover": cover})
+    length = len(INNER) if cover else 0
     ends.links.add("gue0", **anyone)
     ends.h2.sysctl("net.ipv6.conf.gue0.disable_ipv6", 1)
     ends.keys.set("gue0", 1, KEY, direction=ACCEPT, nat=True)
     nowhere = Outer("0.0.0.0", "0.0.0.0")
-    shared = gue_peer.build(Header(hmac=Hmac(1)), INNER, nowhere, KEY)
+    shared = gue_peer.build(Header(hmac=Hmac(1, length=length)), INNER, nowhere, KEY)
     peers = [Outer(source, ends.here) for source in ("192.0.2.9", "192.0.2.10")]
     for peer in peers * 2:
         assert ends.come_out(shared, peer) == [INNER]
     ends.keys.set("gue0", 2, b"another key", direction=ACCEPT)
-    own = gue_peer.build(Header(hmac=Hmac(2)), INNER, peers[0], b"another key")
+    hmac = Hmac(2, length=length)
+    own = gue_peer.build(Header(hmac=hmac), INNER, peers[0], b"another key")
     for _ in range(2):
         for peer in peers:
             assert ends.come_out(shared, peer) == [INNER]

@@ -313,12 +313,14 @@ def test_each_drop_has_its_reason(hosts, drop_monitor, outer):
 
 @pytest.mark.stock_only
 @pytest.mark.usefixtures("reasons")
-def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor):
+@pytest.mark.parametrize("cover", [0, ALL])
+def test_device_is_closed_until_it_has_a_key(hosts, drop_monitor, cover):
     ends = Ends(hosts, 4)
     between = Outer(*ENDS[4])
     mark = struct.pack("!HH", between.sport, between.dport)
-    data = gue_peer.build(Header(hmac=Hmac(1)), INNER, between, KEY)
-    ends.add(**HMAC_LINK)
+    hmac = Hmac(1, length=len(INNER) if cover else 0)
+    data = gue_peer.build(Header(hmac=hmac), INNER, between, KEY)
+    ends.add(auth=HMAC, cover=cover)
     ends.send(data, between)
     assert drop_monitor.reason_for(lambda packet: mark in packet) == "RGUE_NO_KEY"
     with ends.h2.inside():
