@@ -66,30 +66,39 @@ def heard(listener):
 def test_changing_a_port_while_a_program_listens(clients):
     """The listener gets a notification of each change, or ENOBUFS if it missed one."""
     rfou, listener = clients
-    lost = {PORT_ADDED: 0, PORT_DELETED: 0}
-    for change, command, arguments, undo in (
-        (rfou.add, PORT_ADDED, ASKED, lambda: rfou.delete(*NAMED)),
-        (rfou.delete, PORT_DELETED, NAMED, lambda: rfou.add(*ASKED)),
-    ):
-        if command == PORT_DELETED:
-            rfou.add(*ASKED)
-            assert heard(listener) == PORT_ADDED
-        for failing in each_allocation():
-            before = len(rfou.dump())
-            with failing:
-                done = attempt(change, *arguments)
-            after = len(rfou.dump())
-            assert done is None or done == (before != after), f"allocation {failing.number}"
-            told = heard(listener)
-            if before == after:
-                assert told is None, "nothing changed"
-                continue
-            assert told in (command, "lost"), f"allocation {failing.number} is not told"
-            lost[command] += told == "lost"
-            undo()
-            assert heard(listener) is not None
+    # A slab that is used up takes an allocation more, which can keep the message's from its turn.
+    assert any(
+        lost_messages(clients, PORT_ADDED, lambda: rfou.add(*ASKED), lambda: rfou.delete(*NAMED))
+        for _ in range(3)
+    ), "no allocation for a message was reached"
+    rfou.add(*ASKED)
+    assert heard(listener) == PORT_ADDED
+    assert any(
+        lost_messages(clients, PORT_DELETED, lambda: rfou.delete(*NAMED), lambda: rfou.add(*ASKED))
+        for _ in range(3)
+    ), "no allocation for a message was reached"
     rfou.delete(*NAMED)
-    assert all(lost.values()), f"a message's allocation was not reached: {lost}"
+
+
+def lost_messages(clients, command, change, undo):
+    """Lets each allocation of a change fail; returns the number of messages that were lost."""
+    rfou, listener = clients
+    lost = 0
+    for failing in each_allocation():
+        before = len(rfou.dump())
+        with failing:
+            done = attempt(change)
+        after = len(rfou.dump())
+        assert done is None or done == (before != after), f"allocation {failing.number}"
+        told = heard(listener)
+        if before == after:
+            assert told is None, "nothing changed"
+            continue
+        assert told in (command, "lost"), f"allocation {failing.number} is not told"
+        lost += told == "lost"
+        undo()
+        assert heard(listener) is not None
+    return lost
 
 
 def test_showing_ports(clients):
