@@ -66,7 +66,7 @@ def heard(listener):
 def test_changing_a_port_while_a_program_listens(clients):
     """The listener gets a notification of each change, or ENOBUFS if it missed one."""
     rfou, listener = clients
-    # A slab that is used up takes an allocation more, which can keep the message's from its turn.
+    # Attempts may differ in their allocations, so that the message's never has its turn.
     assert any(
         lost_messages(clients, PORT_ADDED, lambda: rfou.add(*ASKED), lambda: rfou.delete(*NAMED))
         for _ in range(3)
